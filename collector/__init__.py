@@ -1,0 +1,1 @@
+"""The HTTP service that lands events and users as raw JSONB rows."""
