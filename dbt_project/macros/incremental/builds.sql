@@ -1,0 +1,59 @@
+{#-
+    One row per invocation of dbt that builds. It fixes, once for all models of the invocation,
+    `as_of` (the time that ages are relative to) and `as_of_xid` (everything below it is committed
+    or gone for good, so no row can appear there later).
+-#}
+
+{% macro builds() -%}
+    {{ generate_schema_name('staging', none) }}.builds
+{%- endmacro %}
+
+
+{% macro watermarks() -%}
+    {{ generate_schema_name('staging', none) }}.watermarks
+{%- endmacro %}
+
+
+{% macro begin_build() %}
+    {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'retry', 'snapshot') %}
+    create schema if not exists {{ generate_schema_name('staging', none) }};
+
+    create table if not exists {{ builds() }} (
+        build_id bigint generated always as identity primary key,
+        invocation_id text not null unique,
+        as_of timestamptz not null,
+        as_of_xid xid8 not null,
+        started_at timestamptz not null default clock_timestamp()
+    );
+
+    create table if not exists {{ watermarks() }} (
+        model_name text primary key,
+        build_id bigint not null,
+        read_below_xid xid8 not null,
+        system_identifier bigint not null,
+        definitions text not null,
+        advanced_at timestamptz not null default clock_timestamp()
+    );
+
+    insert into {{ builds() }} (invocation_id, as_of, as_of_xid)
+    values (
+        '{{ invocation_id }}',
+        {%- if var('as_of', none) %}
+        '{{ var('as_of') }}',
+        {%- else %}
+        statement_timestamp(),
+        {%- endif %}
+        pg_snapshot_xmin(pg_current_snapshot())
+    );
+    {%- endif %}
+{% endmacro %}
+
+
+{% macro build_id() -%}
+    (select builds.build_id from {{ builds() }} as builds where builds.invocation_id = '{{ invocation_id }}')
+{%- endmacro %}
+
+
+{% macro as_of() -%}
+    (select builds.as_of from {{ builds() }} as builds where builds.invocation_id = '{{ invocation_id }}')
+{%- endmacro %}

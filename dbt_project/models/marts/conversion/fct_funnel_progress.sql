@@ -1,0 +1,98 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='user_id',
+        meta={'changes': 'int_users__changed'},
+        indexes=[{'columns': ['user_id']}, {'columns': ['funnel', 'cohort_on']}]
+    )
+}}
+
+with
+
+changed_users as (
+
+    select * from {{ ref('int_users__changed') }}
+    where build_id > {{ low_mark() }}
+
+),
+
+moves as (
+
+    select * from {{ ref('int_funnel_moves') }}
+    where user_id in (select changed_users.user_id from changed_users)
+
+),
+
+funnel_steps as (
+
+    select * from {{ ref('funnels') }}
+    where step_order is not null
+
+),
+
+funnels as (
+
+    select
+        funnel,
+        max(step_order) as last_step_order,
+        max(window_days) * interval '24 hours' as conversion_window
+
+    from funnel_steps
+
+    group by 1
+
+),
+
+attempts as (
+
+    select
+        user_id,
+        funnel,
+        attempt,
+
+        min(source) as source,
+        min(started_at) as started_at,
+        array_agg(occurred_at order by step_order) filter (where step_order is not null) as reached_at,
+        max(reached_step_order) as furthest_step_order,
+        max(outcome) as outcome,
+        max(occurred_at) filter (where outcome is not null) as ended_at
+
+    from moves
+
+    group by 1, 2, 3
+
+),
+
+final as (
+
+    select
+        {{ surrogate_key(['attempts.user_id', 'attempts.funnel', 'attempts.attempt']) }} as progress_key,
+        attempts.user_id,
+        attempts.funnel,
+        attempts.attempt,
+        attempts.source,
+        {{ report_date('attempts.started_at') }} as cohort_on,
+        attempts.started_at,
+        attempts.reached_at,
+        attempts.furthest_step_order,
+        funnel_steps.step as furthest_step,
+        coalesce(attempts.outcome, 'open') as outcome,
+        attempts.ended_at,
+        attempts.started_at + funnels.conversion_window as expires_at,
+        attempts.furthest_step_order = funnels.last_step_order as is_converted,
+        attempts.reached_at[funnels.last_step_order] as converted_at,
+        round(extract(epoch from attempts.reached_at[funnels.last_step_order] - attempts.started_at), 3)
+            as seconds_to_convert
+
+    from attempts
+
+    inner join funnels on attempts.funnel = funnels.funnel
+
+    inner join funnel_steps
+        on
+            attempts.funnel = funnel_steps.funnel
+            and attempts.furthest_step_order = funnel_steps.step_order
+
+)
+
+select * from final

@@ -1,0 +1,121 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='user_id',
+        meta={'changes': 'int_users__changed'},
+        indexes=[{'columns': ['user_id']}, {'columns': ['task_type', 'opened_on']}]
+    )
+}}
+
+with
+
+changed_users as (
+
+    select * from {{ ref('int_users__changed') }}
+    where build_id > {{ low_mark() }}
+
+),
+
+events as (
+
+    select * from {{ ref('int_task_events') }}
+    where user_id in (select changed_users.user_id from changed_users)
+
+),
+
+-- Without a task id, the work item is the n-th scheduling per user and type; what comes before
+-- the first scheduling belongs to it too.
+numbered as (
+
+    select
+        *,
+
+        case
+            when task_id is null
+                then greatest(1, count(*) filter (where event_type = 'task_scheduled') over arrivals)
+        end as work_item_number
+
+    from events
+
+    window arrivals as (
+        partition by user_id, task_id, case when task_id is null then task_type end
+        order by occurred_at, received_at, event_row_id
+    )
+
+),
+
+tasks as (
+
+    select
+        user_id,
+        task_id,
+        work_item_number,
+        case when task_id is null then task_type end as numbered_type,
+
+        coalesce(
+            (
+                array_agg(task_type order by occurred_at, received_at, event_row_id)
+                filter (where task_type <> 'unspecified')
+            )[1],
+            'unspecified'
+        ) as task_type,
+        (
+            array_agg(assignee order by occurred_at desc, received_at desc, event_row_id desc)
+            filter (where assignee is not null)
+        )[1] as assignee,
+        count(distinct assignee) as assignee_count,
+        (array_agg(event_type order by occurred_at desc, received_at desc, event_row_id desc))[1] as last_event_type,
+
+        min(occurred_at) as opened_at,
+        max(occurred_at) as last_event_at,
+        min(occurred_at) filter (where event_type = 'task_scheduled') as scheduled_at,
+        min(occurred_at) filter (where event_type = 'task_started') as started_at,
+
+        count(*) filter (where event_type = 'task_scheduled') as times_scheduled,
+        count(*) filter (where event_type = 'task_started') as times_started,
+        count(*) filter (where event_type = 'task_completed') as times_completed,
+        count(*) filter (where event_type = 'task_abandoned') as times_abandoned
+
+    from numbered
+
+    group by 1, 2, 3, 4
+
+),
+
+final as (
+
+    select
+        {{ surrogate_key(['user_id', 'task_id', 'numbered_type', 'work_item_number']) }} as task_key,
+        user_id,
+        task_id,
+        task_type,
+        work_item_number,
+        replace(last_event_type, 'task_', '') as status,
+        assignee,
+        assignee_count,
+        {{ report_date('opened_at') }} as opened_on,
+        {{ report_date("case when last_event_type in ('task_completed', 'task_abandoned') then last_event_at end") }}
+            as closed_on,
+        opened_at,
+        scheduled_at,
+        started_at,
+        case when last_event_type = 'task_completed' then last_event_at end as completed_at,
+        case when last_event_type = 'task_abandoned' then last_event_at end as abandoned_at,
+        times_scheduled,
+        times_started,
+        times_completed,
+        times_abandoned,
+        case
+            when started_at >= scheduled_at
+                then round(extract(epoch from started_at - scheduled_at), 3)
+        end as wait_seconds,
+        case
+            when last_event_type = 'task_completed' and last_event_at >= started_at
+                then round(extract(epoch from last_event_at - started_at), 3)
+        end as cycle_seconds
+
+    from tasks
+
+)
+
+select * from final

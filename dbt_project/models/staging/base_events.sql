@@ -1,0 +1,47 @@
+{{ config(materialized='ephemeral') }}
+
+with
+
+source as (
+
+    select * from {{ source('raw', 'events') }}
+
+),
+
+final as (
+
+    select
+        ---------- ids
+        event_row_id,
+        event_id,
+        {{ surrogate_key(['source', 'event_id']) }} as event_key,
+        {{ json_user_id("payload -> 'userId'") }} as user_id,
+        {{ json_user_id("payload -> 'anonymousId'") }} as anonymous_id,
+        case
+            when payload ->> 'eventType' = 'event_voided'
+                then {{ surrogate_key(['source', "payload -> 'activity' ->> 'eventId'"]) }}
+        end as voids_event_key,
+
+        ---------- strings
+        source,
+        {{ json_text("payload -> 'eventType'") }} as event_type,
+
+        ---------- json
+        case when jsonb_typeof(payload -> 'activity') = 'object' then payload -> 'activity' end as activity,
+
+        ---------- booleans
+        coalesce(jsonb_typeof(payload -> 'userId'), 'null') <> 'null' as has_user_id,
+        coalesce(jsonb_typeof(payload -> 'occurredAt'), 'null') <> 'null' as has_occurred_at,
+
+        ---------- timestamps
+        received_at,
+        {{ json_timestamptz("payload -> 'occurredAt'") }} as sent_occurred_at,
+
+        ---------- watermark
+        loaded_xid
+
+    from source
+
+)
+
+select * from final

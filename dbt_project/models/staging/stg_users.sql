@@ -1,0 +1,90 @@
+{{
+    config(
+        unique_key='user_row_id',
+        full_refresh=var('reload_raw', false),
+        indexes=[
+            {'columns': ['user_row_id'], 'unique': true},
+            {'columns': ['user_id']},
+            {'columns': ['build_id']},
+        ],
+        pre_hook="{{ refuse_incomplete_reload(source('raw', 'users'), 'user_row_id') }}"
+    )
+}}
+
+with
+
+source as (
+
+    select * from {{ source('raw', 'users') }}
+    where {{ unread('user_row_id', 'array[user_row_id]') }}
+
+),
+
+email_hash_key as (
+
+    select * from {{ source('secret', 'email_hash_key') }}
+
+),
+
+typed as (
+
+    select
+        ---------- ids
+        source.user_row_id,
+        source.user_id,
+
+        ---------- strings
+        source.source,
+        case
+            when jsonb_typeof(source.payload -> 'email') = 'string'
+                then {{ email_hash("source.payload ->> 'email'", 'email_hash_key') }}
+        end as email_hash,
+
+        ---------- numerics
+        {{ json_numeric("source.payload -> 'ficoScore'") }} as sent_score,
+
+        ---------- booleans
+        coalesce(jsonb_typeof(source.payload -> 'ficoScore'), 'null') <> 'null' as has_score,
+
+        ---------- timestamps
+        source.received_at,
+        least(
+            greatest(source.occurred_at, source.received_at - interval '175200 hours'),
+            source.received_at + interval '24 hours'
+        ) as occurred_at
+
+    from source
+
+    cross join email_hash_key
+
+),
+
+scored as (
+
+    select
+        *,
+        -- FICO's published range.
+        case when sent_score between 300 and 850 then round(sent_score)::integer end as score
+
+    from typed
+
+),
+
+final as (
+
+    select
+        user_row_id,
+        user_id,
+        source,
+        email_hash,
+        score,
+        has_score and score is null as is_score_invalid,
+        occurred_at,
+        received_at,
+        {{ build_id() }} as build_id
+
+    from scored
+
+)
+
+select * from final

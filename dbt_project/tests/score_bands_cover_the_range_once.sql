@@ -1,0 +1,11 @@
+-- Every score from 300 to 850 is in exactly one band.
+select scores.score
+
+from generate_series(300, 850) as scores (score)
+
+left join {{ ref('score_bands') }} as score_bands
+    on scores.score between score_bands.min_score and score_bands.max_score
+
+group by scores.score
+
+having count(score_bands.band) <> 1
