@@ -1,0 +1,79 @@
+"""Problem details (RFC 9457): the one shape of every error that the collector answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+import psycopg
+from psycopg_pool import TooManyRequests
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+
+@dataclass(eq=False)
+class Problem(Exception):  # noqa: N818  the RFC's own word
+    """Why a request, or one event of it, is refused.
+
+    `code` is stable and machine-readable, `message` is for a person and names the `field` at fault,
+    never its value. `members` are added to the answer, as the RFC allows.
+    """
+
+    status: int
+    code: str
+    message: str
+    field: str | None = None
+    headers: Mapping[str, str] | None = None
+    members: Mapping[str, object] | None = None
+
+    def summary(self) -> dict[str, object]:
+        """The members that say what is wrong; Segment's SDKs need `code` and `message`."""
+        fault = {"field": self.field} if self.field else {}
+        return {"code": self.code, "message": self.message, **fault}
+
+    def response(self) -> Response:
+        """The answer to the request."""
+        title = HTTPStatus(self.status).phrase
+        body = {"type": "about:blank", "title": title, "status": self.status}
+        body |= {"detail": self.message, **self.summary(), **(self.members or {})}
+        content = msgspec.json.encode(body)
+        return Response(content, self.status, self.headers, "application/problem+json")
+
+
+def try_again(status: int, code: str, reason: str) -> Problem:
+    """A problem that passes by itself: 429 for too much at once, 503 for no database."""
+    message = f"{reason}; send the request again."
+    return Problem(status, code, message, headers={"Retry-After": "1"})
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that an exception amounts to; what no client can cause is a 500."""
+    match error:
+        case Problem():
+            problem = error
+        case HTTPException(status_code=status, detail=detail):
+            code = HTTPStatus(status).name.lower()
+            problem = Problem(status, code, f"{detail}.", headers=error.headers)
+        case ClientDisconnect():  # nobody is left to read it
+            problem = Problem(400, "disconnected", "The client went away.")
+        case TooManyRequests():
+            problem = try_again(429, "overloaded", "Too many requests wait for the database")
+        case psycopg.DataError():  # the text may end in a value, after a colon
+            reason = (error.diag.message_primary or "invalid data").partition(":")[0]
+            problem = Problem(422, "not_storable", f"PostgreSQL cannot store this: {reason}.")
+        case psycopg.Error():
+            problem = try_again(503, "storage_unavailable", "The database is unavailable")
+        case _:
+            problem = Problem(500, "internal_error", "The collector failed; its log says why.")
+    return problem
+
+
+async def answer(_request: Request, error: Exception) -> Response:
+    """Starlette's handler of every exception; it logs those that are a 500."""
+    return problem_of(error).response()
+
+
+HANDLED = (Problem, HTTPException, ClientDisconnect, psycopg.Error, Exception)

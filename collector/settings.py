@@ -1,0 +1,86 @@
+"""Every setting, read from environment variables in this one place.
+
+The README's table of settings is checked against `Settings` by a test.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Name, default (that of another one, or as text) and meaning of each variable.
+SETTINGS = (
+    ("DATABASE_URL", "", "One PostgreSQL for everything; without it, the embedded one"),
+    ("SOURCE_DATABASE_URL", "DATABASE_URL", "Where raw events and users land"),
+    ("DESTINATION_DATABASE_URL", "DATABASE_URL", "Where dbt builds the marts"),
+    ("MIGRATION_DATABASE_URL", "SOURCE_DATABASE_URL", "The raw schema's owner"),
+    ("HEADWATER_DATA", ".headwater", "Folder of the embedded PostgreSQL and other state"),
+    ("HOST", "127.0.0.1", "Address the collector listens on"),
+    ("PORT", "8000", "Port the collector listens on"),
+    ("DBT_TARGET", "prod", "dbt's target: prod, or dev for schemas of one's own"),
+    ("MAX_BODY_BYTES", "4194304", "Largest body of a request"),
+    ("MAX_EVENT_BYTES", "1048576", "Largest event or user"),
+    ("MAX_EVENTS", "5000", "Most events in a request"),
+    ("MAX_WAITING_BYTES", "33554432", "Most bytes waiting to be stored; more answers 429"),
+    ("BODY_TIMEOUT_SECONDS", "30", "Longest time to send a body in"),
+)
+_GIBIBYTE = 2**30
+_DEFAULTS = {name: default for name, default, _ in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of one process, all with safe defaults.
+
+    `source_database_url` and `destination_database_url` are None where the embedded PostgreSQL is
+    to be used. Sizes are bytes, times seconds.
+    """
+
+    source_database_url: str | None
+    destination_database_url: str | None
+    migration_database_url: str | None
+    data_directory: Path
+    host: str
+    port: int
+    dbt_target: str
+    max_body_bytes: int
+    max_event_bytes: int
+    max_events: int
+    max_waiting_bytes: int
+    body_timeout_seconds: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Reads the settings; raises ValueError with the variable's name where one is malformed.
+
+        An empty variable counts as unset.
+        """
+
+        def text(name: str) -> str:
+            return environment.get(name) or _DEFAULTS[name]
+
+        def number(name: str, low: int, high: int) -> int:
+            value = text(name)
+            if not (value.isascii() and value.isdecimal() and low <= int(value[:20]) <= high):
+                raise ValueError(f"{name} must be a number from {low} to {high}, not {value!r}")
+            return int(value)
+
+        database_url = environment.get("DATABASE_URL") or None
+        source = environment.get("SOURCE_DATABASE_URL") or database_url
+        return cls(
+            source_database_url=source,
+            destination_database_url=environment.get("DESTINATION_DATABASE_URL") or database_url,
+            migration_database_url=environment.get("MIGRATION_DATABASE_URL") or source,
+            data_directory=(ROOT / text("HEADWATER_DATA")).resolve(),
+            host=text("HOST"),
+            port=number("PORT", 0, 65535),
+            dbt_target=text("DBT_TARGET"),
+            max_body_bytes=number("MAX_BODY_BYTES", 1, _GIBIBYTE),
+            max_event_bytes=number("MAX_EVENT_BYTES", 1, _GIBIBYTE),
+            max_events=number("MAX_EVENTS", 1, 1_000_000),
+            max_waiting_bytes=number("MAX_WAITING_BYTES", 1, _GIBIBYTE),
+            body_timeout_seconds=number("BODY_TIMEOUT_SECONDS", 1, 3600),
+        )

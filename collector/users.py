@@ -1,0 +1,111 @@
+"""Users: one id per email, whatever is concurrent, and one row per create or update."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from msgspec import Raw
+from psycopg import AsyncConnection, sql
+from psycopg.rows import scalar_row
+
+from collector.problems import Problem
+from collector.validation import UserFields, parse_time
+from collector.writer import SOURCE
+
+_QUERIES = Path(__file__).parent / "queries"
+_CREATE_ID = (_QUERIES / "create_user_id.sql").read_bytes()
+_STATES = sql.SQL((_QUERIES / "user_states.sql").read_text())
+_ONE_STATE = _STATES.format(condition=sql.SQL("user_ids.user_id = %(user_id)s"))
+_STATES_AFTER = _STATES.format(condition=sql.SQL("user_ids.user_number > %(after)s"))
+_FIND_ID = """
+    select user_id from raw.user_ids
+    where user_id = %(user_id)s or email = %(email)s
+    order by user_number for update
+"""
+_SET_EMAIL = """
+    update raw.user_ids set email = %(email)s
+    where user_id = %(user_id)s and email is distinct from %(email)s
+"""
+_ADD_ROW = """
+    insert into raw.users (received_at, occurred_at, source, user_id, payload)
+    values (%(received_at)s, %(occurred_at)s, %(source)s, %(user_id)s, %(payload)s::jsonb)
+"""
+_NUMBER = "select user_number from raw.user_ids where user_id = %s"
+
+UserState = tuple[str, Raw]  # canonical id, and newest state as JSON text
+
+
+def canonical_user_id(user_id: float | str) -> str:
+    """The one text of a user id: whole numbers as plain digits (1.0 is 1), texts as they are."""
+    return user_id if isinstance(user_id, str) else str(int(user_id))
+
+
+async def save_user(
+    connection: AsyncConnection, user: UserFields, payload: str
+) -> tuple[UserState, bool]:
+    """Creates or updates a user in one transaction; returns its state and whether it is new.
+
+    Raises `Problem` where email and userId belong to two users, psycopg.DataError where JSONB
+    cannot hold the payload.
+    """
+    received_at = datetime.now(UTC)
+    values: dict[str, Any] = {
+        "email": user.email and user.email.lower(),
+        "user_id": None if user.user_id is None else canonical_user_id(user.user_id),
+        "received_at": received_at,
+        "occurred_at": parse_time(user.occurred_at) if user.occurred_at else received_at,
+        "source": SOURCE,
+        "payload": payload,
+    }
+    async with connection.transaction(), connection.cursor(row_factory=scalar_row) as cursor:
+        created = False
+        while not (user_ids := await (await cursor.execute(_FIND_ID, values)).fetchall()):
+            created = await (await cursor.execute(_CREATE_ID, values)).fetchone() is not None
+        if values["user_id"] not in (None, user_ids[0]) or len(user_ids) > 1:
+            raise _two_users()
+        values["user_id"] = user_ids[0]
+        if values["email"]:
+            try:
+                await cursor.execute(_SET_EMAIL, values)
+            except psycopg.errors.UniqueViolation:
+                raise _two_users() from None
+        await cursor.execute(_ADD_ROW, values)
+        [state] = await _fetch(connection, _ONE_STATE, user_id=user_ids[0], limit=1)
+    return state, created
+
+
+async def find_user(connection: AsyncConnection, user_id: str) -> UserState:
+    """The newest state of one user, by canonical id; raises `Problem` where there is none."""
+    states = await _fetch(connection, _ONE_STATE, user_id=user_id, limit=1)
+    if not states:
+        raise Problem(404, "not_found", "There is no user with this userId.")
+    return states[0]
+
+
+async def list_users(connection: AsyncConnection, after: str | None, limit: int) -> list[UserState]:
+    """Up to `limit` users in order of creation, from the one after the user `after` on.
+
+    Raises `Problem` where there is no user `after`.
+    """
+    number = 0
+    if after is not None:
+        row = await (await connection.execute(_NUMBER, [after])).fetchone()
+        if row is None:
+            raise Problem(422, "invalid_parameter", "after must be the id of a user.", "after")
+        [number] = row
+    return await _fetch(connection, _STATES_AFTER, after=number, limit=limit)
+
+
+async def _fetch(
+    connection: AsyncConnection, query: sql.Composed, **values: object
+) -> list[UserState]:
+    rows = await (await connection.execute(query, values)).fetchall()
+    return [(user_id, Raw(json)) for user_id, json in rows]
+
+
+def _two_users() -> Problem:
+    message = "email and userId belong to two different users; send one of them."
+    return Problem(422, "conflicting_user", message, "email")

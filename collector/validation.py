@@ -1,0 +1,217 @@
+"""From the bytes of a request to what may be stored, and why the rest may not. No I/O.
+
+The contract is the README's. msgspec checks the JSON and the types in one pass; what JSON may have
+and JSONB may not (`\\u0000`, numbers beyond `numeric`) is left to PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from decimal import Decimal
+from itertools import accumulate
+from typing import Annotated, NamedTuple, TypeVar
+from uuid import uuid4
+
+from msgspec import DecodeError, Meta, Raw, Struct, ValidationError
+from msgspec.json import Decoder
+
+from collector.problems import Problem
+from collector.registry import SEED
+from collector.settings import Settings
+
+MAX_DEPTH = 64
+MAX_INTEGER = 2**53 - 1  # as far as all readers of JSON are exact (RFC 8259, section 6)
+# RFC 3339, section 5.6, with offsets as far as PostgreSQL takes them.
+_TIME = (
+    r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)"
+    r"(\.[0-9]{1,9})?([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])\Z"
+)
+_RANGE = Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)
+
+Text = Annotated[str, Meta(min_length=1, max_length=128)]
+Timestamp = Annotated[str, Meta(pattern=_TIME)]
+UserId = Annotated[int, _RANGE] | Annotated[float, _RANGE] | Text  # a float like 1.0, that is 1
+
+
+class AnyObject(Struct, gc=False):
+    """A JSON object, whatever is in it."""
+
+
+class EventFields(Struct, gc=False, rename="camel"):
+    """The contract's part of an event; further properties are kept and not looked at."""
+
+    event_type: str
+    activity: AnyObject
+    user_id: UserId | None = None
+    anonymous_id: Text | None = None
+    event_id: Annotated[Text, Meta(pattern=r"\A[^\0]*\Z")] | None = None
+    occurred_at: Timestamp | None = None
+    sent_at: Timestamp | None = None
+
+
+class UserFields(Struct, gc=False, rename="camel"):
+    """The contract's part of a user; further properties are kept and not looked at."""
+
+    email: Annotated[str, Meta(max_length=320, pattern="@")] | None = None
+    user_id: UserId | None = None
+    name: Annotated[str, Meta(max_length=1024)] | None = None
+    fico_score: Annotated[int, Meta(ge=300, le=850)] | None = None  # FICO's published range
+    occurred_at: Timestamp | None = None
+
+
+class Event(NamedTuple):
+    """An event that may be stored: `payload` is the client's own JSON text."""
+
+    position: int
+    event_id: str
+    payload: str
+
+
+class Rejection(NamedTuple):
+    """An event that is refused; `position` counts the events of the request from 0."""
+
+    position: int
+    problem: Problem
+    payload: bytes
+
+
+class Received(NamedTuple):
+    """The events of one request: those accepted and those refused."""
+
+    events: list[Event]
+    rejections: list[Rejection]
+    single: bool  # one event by itself, not one of an array or of lines
+
+
+_a_time = "an RFC 3339 time with an offset below 16:00, like 2026-01-31T12:00:00Z"
+_RULES = {
+    "eventType": "a string",
+    "activity": "a JSON object",
+    "userId": f"an integer within ±{MAX_INTEGER} or a string of 1 to 128 characters",
+    "anonymousId": "a string of 1 to 128 characters",
+    "eventId": "a string of 1 to 128 characters without NUL",
+    "occurredAt": _a_time,
+    "sentAt": _a_time,
+    "email": "a string of at most 320 characters with an @ in it",
+    "name": "a string of at most 1024 characters",
+    "ficoScore": "an integer from 300 to 850",
+}
+_FIELD_AT_FAULT = re.compile(r"(missing required field|at) `(?:\$\.)?(\w+)`$")
+_NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^][{}"]+', re.DOTALL)
+_NOT_JSON = (DecodeError, UnicodeDecodeError, RecursionError)
+_Fields = TypeVar("_Fields", EventFields, UserFields)
+_event_fields, _user_fields = Decoder(EventFields), Decoder(UserFields)
+_elements, _properties, _anything = Decoder(list[Raw]), Decoder(dict[str, Raw]), Decoder(Raw)
+
+
+def read_events(
+    body: bytes, supported: frozenset[str], settings: Settings, *, lines: bool
+) -> Received:
+    """Reads one event, an array of them or, with `lines`, one a line (NDJSON).
+
+    A bad event is refused alone. Raises `Problem` where that cannot be: an array that is not JSON,
+    nothing at all, or more than `settings.max_events`.
+    """
+    texts: list[bytes] | list[Raw] = [body] if body.strip() else []
+    single = not lines and body.lstrip()[:1] != b"["
+    if lines:
+        texts = [line for line in body.split(b"\n") if line.strip()]
+    elif not single:
+        try:
+            texts = _elements.decode(body.decode())
+        except _NOT_JSON as error:
+            raise _problem_of(error, body) from None
+    if not texts:
+        raise Problem(400, "no_events", "The body has no events: send one, an array or NDJSON.")
+    if len(texts) > settings.max_events:
+        message = f"A request may have {settings.max_events} events at most; send several."
+        raise Problem(413, "too_many_events", message)
+    received = Received([], [], single)
+    for position, text in enumerate(map(bytes, texts)):
+        try:
+            received.events.append(_read_event(position, text, supported, settings))
+        except Problem as problem:
+            received.rejections.append(Rejection(position, problem, text))
+    return received
+
+
+def read_user(body: bytes, settings: Settings) -> tuple[UserFields, str]:
+    """Reads a user and the client's own JSON text of it; raises `Problem` naming what is wrong."""
+    user, payload = _decode(_user_fields, body, settings)
+    if user.email is None and user.user_id is None:
+        raise Problem(422, "missing_field", "A user needs an email or a userId.", "email")
+    return user, payload
+
+
+def parse_time(text: str) -> datetime:
+    """The time in an RFC 3339 text; a leap second counts as the second before it.
+
+    Raises ValueError for a day that is in no calendar.
+    """
+    return datetime.fromisoformat(text.upper().replace(":60", ":59"))
+
+
+def _read_event(position: int, text: bytes, supported: frozenset[str], settings: Settings) -> Event:
+    event, payload = _decode(_event_fields, text, settings)
+    if event.event_type not in supported:
+        message = f"eventType {event.event_type[:64]!r} is not supported; {SEED} lists what is."
+        raise Problem(422, "unsupported_event_type", message, "eventType")
+    if event.user_id is None and event.anonymous_id is None:
+        raise Problem(422, "missing_field", "An event needs a userId or an anonymousId.", "userId")
+    _check_time("sentAt", event.sent_at)
+    return Event(position, event.event_id or str(uuid4()), payload)
+
+
+def _decode(decoder: Decoder[_Fields], text: bytes, settings: Settings) -> tuple[_Fields, str]:
+    if len(text) > settings.max_event_bytes:
+        message = f"One event or user may have {settings.max_event_bytes} bytes at most."
+        raise Problem(413, "too_large", message)
+    try:
+        payload = text.decode()
+        fields = decoder.decode(text)
+    except _NOT_JSON as error:
+        raise _problem_of(error, text) from None
+    if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise _problem_of(RecursionError(), text)
+    if isinstance(fields.user_id, float):  # rounded, maybe to a whole number
+        exact = Decimal(bytes(_properties.decode(text)["userId"]).decode())
+        if exact != exact.to_integral_value():
+            raise _invalid("userId")
+    _check_time("occurredAt", fields.occurred_at)
+    return fields, payload
+
+
+def _check_time(name: str, text: str | None) -> None:
+    try:
+        _ = text and parse_time(text)
+    except ValueError:
+        raise _invalid(name) from None
+
+
+def _depth(text: bytes) -> int:
+    brackets = _NOT_BRACKETS.sub(b"", text)
+    return max(accumulate(1 if bracket in b"{[" else -1 for bracket in brackets))
+
+
+def _invalid(name: str) -> Problem:
+    return Problem(422, "invalid_field", f"{name} must be {_RULES[name]}.", name)
+
+
+def _problem_of(error: Exception, text: bytes) -> Problem:
+    if isinstance(error, ValidationError):
+        try:
+            _anything.decode(text)  # msgspec stops at a broken rule, maybe before broken JSON
+        except _NOT_JSON as worse:
+            return _problem_of(worse, text)
+        fault = _FIELD_AT_FAULT.search(str(error))
+        if not fault:
+            return Problem(422, "not_an_object", "An event or a user must be a JSON object.")
+        kind, name = fault.groups()
+        if kind == "at":
+            return _invalid(name)
+        return Problem(422, "missing_field", f"{name} is missing.", name)
+    if isinstance(error, RecursionError):
+        return Problem(400, "too_deep", f"JSON may be nested {MAX_DEPTH} levels deep at most.")
+    reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    return Problem(400, "malformed_json", f"The text is not JSON: {reason}.")

