@@ -1,0 +1,195 @@
+"""Every committed row of raw reaches every mart exactly once, however the builds fall."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import psycopg
+
+from scripts.lib.generator import generate
+from tests.warehouse import MARTS, Warehouse, land
+
+
+def page_view(event_id: str, user_id: object = 1, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {
+        "eventId": event_id,
+        "eventType": "page_viewed",
+        "userId": user_id,
+        "activity": {"path": "/"},
+        **more,
+    }
+
+
+def event_ids(warehouse: Warehouse) -> list[str]:
+    return [i for (i,) in warehouse.query("select event_id from marts.fct_events order by 1")]
+
+
+def test_transaction_that_commits_late_is_not_missed(warehouse: Warehouse) -> None:
+    with closing(psycopg.connect(warehouse.database_url)) as slow:
+        land(slow, [page_view("early-id-late-commit")])
+        warehouse.land(page_view("late-id-early-commit"))
+        warehouse.run()
+        # The open transaction holds the cut-off back: nothing after it is read before it ends.
+        assert event_ids(warehouse) == []
+        slow.commit()
+    warehouse.land(page_view("later"))
+    warehouse.run()
+
+    assert event_ids(warehouse) == ["early-id-late-commit", "late-id-early-commit", "later"]
+
+
+def test_resent_events_collapse_across_builds_whatever_their_order(warehouse: Warehouse) -> None:
+    first = {"received_at": "2026-10-01 12:00:00+00"}
+    second = {"received_at": "2026-10-01 12:00:01+00"}
+    warehouse.land(
+        page_view("a", activity={"path": "/late"}, **second),
+        page_view("b", **first),
+        page_view("b", **first),
+        page_view("c", **first),
+        page_view("a", **first, source="other"),
+    )
+    warehouse.run()
+    warehouse.land(
+        page_view("a", activity={"path": "/early"}, **first),
+        page_view("b", **second),
+    )
+    warehouse.run()
+
+    assert warehouse.query(
+        """
+        select source, event_id, activity ->> 'path', cardinality(duplicate_row_ids), has_conflict
+        from staging.stg_events
+        order by event_id, source
+        """
+    ) == [
+        ("default", "a", "/early", 1, True),
+        ("other", "a", "/", 0, False),
+        ("default", "b", "/", 2, False),
+        ("default", "c", "/", 0, False),
+    ]
+    assert event_ids(warehouse) == ["a", "a", "b", "c"]
+    warehouse.dbt("test", "--select", "test_type:singular")
+
+
+def test_void_takes_an_event_out_whichever_comes_first(warehouse: Warehouse) -> None:
+    def void(event_id: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+        return {
+            "eventId": f"void-{event_id}",
+            "eventType": "event_voided",
+            "userId": 9,
+            "activity": {"eventId": event_id},
+            **more,
+        }
+
+    warehouse.land(page_view("wrong", 1), page_view("right", 2), void("not-here-yet"))
+    warehouse.run()
+    assert event_ids(warehouse) == ["right", "wrong"]
+
+    warehouse.land(void("wrong"), void("right", source="other"), page_view("not-here-yet", 3))
+    warehouse.run()
+    assert event_ids(warehouse) == ["right"]
+    assert warehouse.query("select user_id from marts.dim_users") == [("2",)]
+    warehouse.dbt("test", "--select", "test_type:singular")
+
+
+def test_any_split_gives_the_marts_of_a_full_refresh(warehouse: Warehouse) -> None:
+    """Batches arrive shuffled and duplicated, between them the definitions change."""
+    stream = generate(users=60, seed=7).events
+    shares = [stream[start::3] for start in range(3)]
+    shares[2] += shares[0][:200] + shares[1][-200:]
+
+    warehouse.land(*shares[0], received_at="2026-11-01 10:00:00+00")
+    warehouse.dbt("build")
+    warehouse.set_seed(
+        "score_bands",
+        [
+            {"band": "low", "band_order": "1", "min_score": "300", "max_score": "649"},
+            {"band": "high", "band_order": "2", "min_score": "650", "max_score": "850"},
+        ],
+    )
+    warehouse.set_seed(
+        "funnels",
+        [
+            *warehouse.seed("funnels"),
+            {
+                "funnel": "quick",
+                "step_order": "1",
+                "step": "view",
+                "event_type": "page_viewed",
+                "window_days": "3",
+            },
+            {
+                "funnel": "quick",
+                "step_order": "2",
+                "step": "apply",
+                "event_type": "application_submitted",
+                "window_days": "3",
+            },
+        ],
+    )
+    warehouse.land(*shares[1], received_at="2026-11-01 09:00:00+00")
+    warehouse.dbt("build")
+    assert warehouse.query(
+        "select count(*) > 0 from marts.fct_funnel_progress where funnel = 'quick'"
+    ) == [(True,)]
+    assert warehouse.query("select distinct band from marts.fct_credit_scores order by 1") == [
+        ("high",),
+        ("low",),
+    ]
+
+    warehouse.land(
+        *(event | {"source": "ci"} for event in shares[2][:50]),
+        received_at="2026-11-01 09:00:00+00",
+    )
+    # Staging alone goes ahead, one mart alone catches up, then everything does.
+    warehouse.run("--select", "stg_events")
+    warehouse.land(*shares[2], received_at="2026-11-01 11:00:00+00")
+    warehouse.run("--select", "+fct_tasks")
+    warehouse.set_seed(
+        "sources",
+        [
+            *warehouse.seed("sources"),
+            {"source": "ci", "is_test": "true"},
+        ],
+    )
+    warehouse.dbt("build")
+    warehouse.keep_marts()
+
+    warehouse.dbt("build", "--full-refresh")
+    assert warehouse.differences() == dict.fromkeys(MARTS, 0)
+    warehouse.dbt("build", "--full-refresh", reload_raw=True)
+    assert warehouse.differences() == dict.fromkeys(MARTS, 0)
+    assert warehouse.query("select count(*) from marts.fct_events where source = 'ci'") == [(0,)]
+    assert warehouse.query("select count(*) from marts.fct_events") == [
+        (len({event["eventId"] for event in stream}),)
+    ]
+
+
+def test_marks_of_another_cluster_are_not_trusted(warehouse: Warehouse) -> None:
+    warehouse.land(page_view("a"), page_view("b"), page_view("b"))
+    warehouse.run()
+    # What a dump restored into a new cluster looks like: marks of elsewhere, far ahead.
+    warehouse.execute(
+        "update staging.watermarks set system_identifier = 1, read_below_xid = '900000000'"
+    )
+    warehouse.land(page_view("c"))
+    warehouse.run()
+    warehouse.land(page_view("d"))
+    warehouse.run()
+
+    assert event_ids(warehouse) == ["a", "b", "c", "d"]
+    warehouse.dbt("test", "--select", "test_type:singular")
+
+
+def test_reload_refuses_when_raw_has_lost_its_first_rows(warehouse: Warehouse) -> None:
+    warehouse.land(page_view("a"))
+    warehouse.run()
+    warehouse.land(page_view("b"))
+    warehouse.execute("delete from raw.events where event_id = 'a'")
+
+    refused = warehouse.try_dbt("build", "--full-refresh", reload_raw=True)
+    assert refused.returncode == 1
+    assert "no longer reaches back" in refused.stdout
+    warehouse.run("--full-refresh")
+    assert event_ids(warehouse) == ["a", "b"]

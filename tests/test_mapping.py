@@ -1,0 +1,202 @@
+"""Mapping files: what they make of a row, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from collector.registry import supported_event_types
+from collector.settings import ROOT
+from scripts.lib.mapping import MappingError, RowError, load_mapping, parse_mapping
+from scripts.lib.rows import BadRow, HistoryError, read_rows
+
+DATA = ROOT.parent / "shared" / "data"
+MAPPINGS = ROOT / "scripts" / "mappings"
+EVENT = "event: {eventType: kind, userId: user}\n"
+
+
+def mapped(text: str, row: dict[str, Any]) -> dict[str, Any] | None:
+    return parse_mapping(yaml.safe_load(text)).apply(row)
+
+
+def test_columns_become_fields_and_empty_cells_are_left_out() -> None:
+    text = "event: {eventType: kind, userId: user, activity: {path: path, referrer: from}}"
+    row = {"kind": "page_viewed", "user": "7", "path": "/", "from": ""}
+    assert mapped(text, row) == {
+        "eventType": "page_viewed",
+        "userId": "7",
+        "activity": {"path": "/"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "cell", "value"),
+    [
+        ("{from: c, type: number}", "173688", Decimal(173688)),
+        ("{from: c, type: number}", "0.10", Decimal("0.10")),
+        ("{from: c, type: boolean}", "Yes", True),
+        ("{from: c, type: boolean}", "0", False),
+        ("{from: c, type: text}", "007", "007"),
+        ("{from: c, values: {a*: first, '*': other}}", "abc", "first"),
+        ("{from: c, values: {a*: first, '*': other}}", "b", "other"),
+        ("'x-{c}-y'", "1", "x-1-y"),
+        ("{value: EUR}", "", "EUR"),
+    ],
+)
+def test_sources(source: str, cell: str, value: object) -> None:
+    text = f"event: {{eventType: kind, userId: user, activity: {{field: {source}}}}}"
+    event = mapped(text, {"kind": "page_viewed", "user": "1", "c": cell})
+    assert event is not None
+    assert event["activity"] == {"field": value}
+
+
+def test_only_restricts_a_field_to_event_types() -> None:
+    text = """
+        event:
+          eventType: kind
+          userId: user
+          activity: {taskType: {from: name, only: [task_*, other]}}
+    """
+    task = mapped(text, {"kind": "task_started", "user": "1", "name": "Call"})
+    page = mapped(text, {"kind": "page_viewed", "user": "1", "name": "Call"})
+    assert task is not None
+    assert page is not None
+    assert (task["activity"], page["activity"]) == ({"taskType": "Call"}, {})
+
+
+def test_nested_json() -> None:
+    text = "event: {eventType: event, userId: context.user.id, activity: properties}"
+    row = {"event": "page_viewed", "context": {"user": {"id": 5}}, "properties": {"path": "/"}}
+    assert mapped(text, row) == {
+        "eventType": "page_viewed",
+        "userId": 5,
+        "activity": {"path": "/"},
+    }
+
+
+def test_row_without_a_mapped_type_is_an_error_that_names_it() -> None:
+    text = "event: {eventType: {from: kind, values: {a: page_viewed}}, userId: user}\n"
+    with pytest.raises(RowError, match=r"event\.eventType\.values has no entry for 'b'"):
+        mapped(text, {"kind": "b", "user": "1"})
+    assert mapped(text + "unmapped: skip", {"kind": "b", "user": "1"}) is None
+
+
+def test_cell_of_another_type_is_named_without_its_value() -> None:
+    text = "user: {email: mail, ficoScore: {from: score, type: number}}"
+    with pytest.raises(RowError, match=r"^user\.ficoScore is not a number in this row$"):
+        mapped(text, {"mail": "ada@example.com", "score": "secret"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "the file: must be a mapping"),
+        ("{}", "the file: must be a mapping"),
+        ("unmapped: skip", "one of 'event' and 'user'"),
+        ("evnt: {}", "the file: unknown key 'evnt'; known are event, user, unmapped"),
+        ("event: {eventType: a}", "event: needs userId or anonymousId"),
+        ("event: {userId: a}", "event: needs eventType"),
+        ("user: {name: a}", "user: needs email or userId"),
+        ("event: {eventType: a, userId: b, event_id: c}", "event: unknown key 'event_id'"),
+        ("event: {eventType: a, userId: {column: b}}", "event.userId: unknown key 'column'"),
+        ("event: {eventType: a, userId: {type: number}}", "event.userId: needs one of 'from'"),
+        ("event: {eventType: a, userId: {from: b, type: int}}", "event.userId.type: must be text"),
+        ("event: {eventType: a, userId: {from: 3}}", "event.userId.from: must be"),
+        ("event: {eventType: a, userId: {from: b, only: x}}", "'only' is for fields of"),
+        ("event: {eventType: a, userId: b, activity: {x: {from: c, only: 1}}}", "x.only: must be"),
+        ("event: {eventType: {from: a, values: {1: b}}, userId: c}", "key 1 must be text"),
+        (EVENT + "unmapped: ignore", "unmapped: must be 'error' or 'skip'"),
+    ],
+)
+def test_wrong_mappings_name_the_key(text: str, message: str) -> None:
+    with pytest.raises(MappingError) as raised:
+        parse_mapping(yaml.safe_load(text))
+    assert message in str(raised.value)
+
+
+def test_unreadable_mapping_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yml"
+    path.write_text("event: [")
+    with pytest.raises(MappingError, match=r"broken\.yml: cannot be read"):
+        load_mapping(path)
+
+
+@pytest.mark.parametrize("name", ["bpi2012.yml", "uci_credit.yml"])
+def test_shipped_mappings_name_supported_event_types_only(name: str) -> None:
+    document = yaml.safe_load((MAPPINGS / name).read_text())
+    types = set(document["event"]["eventType"]["values"].values())
+    assert types <= set(supported_event_types())
+
+
+def history(name: str, mapping: str) -> Counter[tuple[str, str | None]]:
+    """How many rows of a real history become which event type of which task type."""
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"{path} is absent: the real histories are not part of the project")
+    rules = load_mapping(MAPPINGS / mapping)
+    counts: Counter[tuple[str, str | None]] = Counter()
+    with path.open("rb") as raw:
+        for row in read_rows(path, raw):
+            assert not isinstance(row, BadRow)
+            event = rules.apply(row)
+            assert event is not None
+            counts[event["eventType"], event["activity"].get("taskType")] += 1
+    return counts
+
+
+def test_bpi2012_maps_completely() -> None:
+    counts = history("bpi2012_events.csv.gz", "bpi2012.yml")
+    assert counts.total() == 262_200
+    assert {kind: n for (kind, task), n in counts.items() if task is None} == {
+        "application_submitted": 13_087,
+        "application_partly_submitted": 13_087,
+        "application_preaccepted": 7_367,
+        "application_accepted": 5_113,
+        "application_finalized": 5_015,
+        "application_registered": 2_246,
+        "application_approved": 2_246,
+        "application_activated": 2_246,
+        "application_declined": 7_635,
+        "application_cancelled": 2_807,
+        "offer_selected": 7_030,
+        "offer_created": 7_030,
+        "offer_sent": 7_030,
+        "offer_sent_back": 3_454,
+        "offer_accepted": 2_243,
+        "offer_declined": 802,
+        "offer_cancelled": 3_655,
+    }
+    tasks = {
+        "W_Afhandelen leads": (4_771, 5_897, 5_898),
+        "W_Beoordelen fraude": (124, 270, 270),
+        "W_Completeren aanvraag": (7_371, 23_512, 23_967),
+        "W_Nabellen incomplete dossiers": (2_383, 11_400, 11_407),
+        "W_Nabellen offertes": (6_634, 22_406, 22_976),
+        "W_Valideren aanvraag": (5_023, 7_891, 7_895),
+        "W_Wijzigen contractgegevens": (12, 0, 0),
+    }
+    kinds = ("task_scheduled", "task_started", "task_completed")
+    for task, expected in tasks.items():
+        assert tuple(counts[kind, task] for kind in kinds) == expected
+
+
+def test_uci_credit_maps_completely() -> None:
+    counts = history("uci_credit_events.csv.gz", "uci_credit.yml")
+    assert counts == {
+        ("payment_made", None): 130_559,
+        ("payment_missed", None): 25_026,
+        ("payment_not_due", None): 24_415,
+    }
+
+
+def test_damaged_gzip_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 50_000)[:-20])
+    with path.open("rb") as raw, pytest.raises(HistoryError, match=r"history\.csv\.gz"):
+        list(read_rows(path, raw))
