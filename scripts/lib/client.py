@@ -1,0 +1,159 @@
+"""Sends events and users to the collector over HTTP."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import urllib3
+
+from scripts.lib.cli import UserError
+
+CONCURRENCY = 16
+_ROW_FAULTS = {400, 413, 422}
+# A batch that got no answer is sent again: with eventIds that is harmless. About 50 s in all, so
+# that a restart of the collector or of its database is waited out.
+_RETRY = urllib3.Retry(
+    total=15,
+    allowed_methods=None,
+    status_forcelist={429, 502, 503, 504},
+    backoff_factor=0.1,
+    backoff_max=5,
+    raise_on_status=False,
+)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+encode = _encoder.encode
+
+
+class CollectorError(UserError):
+    """The collector could not be reached or refused a request as a whole; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why the collector refused the element at `index` of what was sent."""
+
+    index: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The collector's answer: how many elements are committed, and the refused ones."""
+
+    accepted: int
+    rejected: list[Rejection]
+
+
+class Client:
+    """Talks to one collector; safe to share between threads.
+
+    429, 503, lost connections and time-outs are retried, honouring Retry-After. Raises
+    CollectorError where `url` is none.
+    """
+
+    def __init__(self, url: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise CollectorError(f"{url} is not a URL: it must begin with http:// or https://")
+        self.url = url.rstrip("/")
+        timeout = urllib3.Timeout(connect=5, read=60)
+        self._pool = urllib3.PoolManager(maxsize=CONCURRENCY, timeout=timeout)
+
+    def close(self) -> None:
+        """Closes the pooled connections."""
+        self._pool.clear()
+
+    def check(self) -> None:
+        """Raises CollectorError at once, without retries, where no collector answers."""
+        status, answer = self._request("GET", "/healthz", retries=False)
+        if status != 200:
+            raise self._refusal(status, answer)
+
+    def send_events(self, events: Sequence[bytes]) -> Receipt:
+        """Sends events, each already JSON on one line, as one NDJSON body.
+
+        Returns once they are committed. Raises CollectorError when the request as a whole failed.
+        """
+        body = b"\n".join(events)
+        status, answer = self._request("POST", "/events", body, "application/x-ndjson")
+        if isinstance(answer, dict) and isinstance(answer.get("rejected"), list):
+            rejected = [Rejection(r["index"], r["code"], r["message"]) for r in answer["rejected"]]
+            return Receipt(int(answer.get("accepted", 0)), rejected)
+        if status == 200:
+            return Receipt(int(answer["accepted"]), [])
+        if status in _ROW_FAULTS and len(events) == 1:
+            return Receipt(0, [_rejection(0, answer)])
+        raise self._refusal(status, answer)
+
+    def send_users(self, users: Sequence[Mapping[str, Any]]) -> Receipt:
+        """Creates or updates users: different users concurrently, each user's updates in order.
+
+        Returns once all are committed. Raises CollectorError when any request failed for another
+        reason than its content.
+        """
+        by_user: dict[str, list[int]] = defaultdict(list)
+        for index, user in enumerate(users):
+            by_user[str(user.get("userId") or user.get("email")).lower()].append(index)
+
+        def send(indexes: Iterable[int]) -> list[Rejection]:
+            rejections = []
+            for index in indexes:
+                status, answer = self._request("POST", "/users", encode(users[index]))
+                if status in _ROW_FAULTS:
+                    rejections.append(_rejection(index, answer))
+                elif status not in (200, 201):
+                    raise self._refusal(status, answer)
+            return rejections
+
+        with ThreadPoolExecutor(CONCURRENCY) as pool:
+            rejected = [r for rejections in pool.map(send, by_user.values()) for r in rejections]
+        return Receipt(len(users) - len(rejected), sorted(rejected, key=lambda r: r.index))
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        *,
+        retries: bool = True,
+    ) -> tuple[int, Any]:
+        try:
+            response = self._pool.request(
+                method,
+                self.url + path,
+                body=body,
+                headers={"Content-Type": content_type} if body else {},
+                retries=_RETRY if retries else False,
+            )
+            return response.status, msgspec.json.decode(response.data)
+        except urllib3.exceptions.HTTPError as error:
+            raise CollectorError(
+                f"No answer from the collector at {self.url} ({_reason(error)}). "
+                "Is it running? Start it with scripts/serve, or name another with --url."
+            ) from error
+        except msgspec.DecodeError as error:
+            raise CollectorError(f"{self.url} does not answer like a collector.") from error
+
+    def _refusal(self, status: int, answer: object) -> CollectorError:
+        rejection = _rejection(0, answer)
+        return CollectorError(
+            f"The collector at {self.url} answered {status} {rejection.code}: {rejection.message}"
+        )
+
+
+def _rejection(index: int, problem: object) -> Rejection:
+    members = problem if isinstance(problem, dict) else {}
+    return Rejection(
+        index, str(members.get("code", "unknown")), str(members.get("message", "no reason given"))
+    )
+
+
+def _reason(error: BaseException) -> str:
+    reason = getattr(error, "reason", None) or error
+    return type(reason).__name__

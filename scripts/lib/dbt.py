@@ -1,0 +1,164 @@
+"""Runs dbt on the destination, one writing run at a time: `scripts/dbt`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import pq
+
+from collector.settings import ROOT, Settings
+from scripts.lib.cli import read_settings, run
+from scripts.lib.database import open_databases
+
+PROJECT = ROOT / "dbt_project"
+PROGRAM = Path(sys.executable).with_name("dbt")
+WRITING = {"build", "clone", "retry", "run", "run-operation", "seed", "snapshot", "test"}
+RUN_NAME = "headwater-dbt"
+READ_NAME = "headwater-dbt-read"
+LOCK_NAME = "headwater-dbt-lock"
+_LOCK_KEY = "hashtext('headwater'), hashtext('dbt')"
+_TRY_LOCK = f"select pg_try_advisory_lock({_LOCK_KEY})"
+_WAIT_FOR_LOCK = f"select pg_advisory_lock({_LOCK_KEY})"
+_HOLDER = """
+    select activity.pid, activity.backend_start::timestamptz(0)
+    from pg_locks as locks
+    inner join pg_stat_activity as activity using (pid)
+    where locks.locktype = 'advisory'
+        and locks.granted
+        and locks.classid = hashtext('headwater')::oid
+        and locks.objid = hashtext('dbt')::oid
+        and locks.objsubid = 2
+        and activity.datname = current_database()
+"""
+_END_ORPHANS = """
+    select pid, pg_terminate_backend(pid)
+    from pg_stat_activity
+    where application_name = %s and datname = current_database()
+"""
+USAGE = """usage: scripts/dbt ARGUMENTS OF DBT
+
+Run dbt on the destination database (DESTINATION_DATABASE_URL, DATABASE_URL or the embedded
+PostgreSQL) with the project's profile. Commands that write wait for each other.
+Examples: scripts/dbt build
+          scripts/dbt build --select +dim_users
+          scripts/dbt show --inline 'select count(*) from {{ ref("fct_events") }}'
+          scripts/dbt build --help   for dbt's own help"""
+
+
+def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
+    """The environment in which dbt, or a tool that loads dbt, finds project and database.
+
+    The profile reads libpq's variables, since its Jinja cannot take a URL apart.
+    """
+    profiles = settings.data_directory / "dbt"
+    if "DBT_PROFILES_DIR" not in os.environ:
+        profiles.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / "profiles.yml.example", profiles / "profiles.yml")
+    options = pq.Conninfo.parse(database_url.encode())
+    return {
+        **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        "DBT_PROFILES_DIR": os.environ.get("DBT_PROFILES_DIR", str(profiles)),
+        "DBT_PROJECT_DIR": str(PROJECT),
+        "DBT_TARGET": settings.dbt_target,
+        **{
+            option.envvar.decode(): option.val.decode()
+            for option in options
+            if option.envvar and option.val
+        },
+    }
+
+
+def run_dbt(
+    arguments: Sequence[str],
+    settings: Settings,
+    database_url: str,
+    *,
+    say: Callable[[str], None],
+    on_line: Callable[[str], None] | None = None,
+) -> int:
+    """Runs dbt with `arguments` on `database_url` and returns its exit status.
+
+    A command that writes first gets the lock, waiting where another holds it, and ends what a
+    killed run left behind. `say` gets what is to be known about that; `on_line` gets dbt's output
+    line by line, which otherwise goes where this process's does.
+    """
+    environment = dbt_environment(settings, database_url)
+    if not WRITING.intersection(arguments):
+        return _run(arguments, environment | {"PGAPPNAME": READ_NAME}, (), on_line)
+    with writing_lock(database_url, say) as descriptor:
+        return _run(arguments, environment | {"PGAPPNAME": RUN_NAME}, (descriptor,), on_line)
+
+
+@contextmanager
+def writing_lock(database_url: str, say: Callable[[str], None]) -> Iterator[int]:
+    """Holds the lock of the writing runs and yields the descriptor of the connection behind it.
+
+    A process that inherits the descriptor keeps the lock, even when this one is killed.
+    """
+    with psycopg.connect(database_url, autocommit=True, application_name=LOCK_NAME) as connection:
+        connection.execute("set idle_session_timeout = 0")
+        if connection.execute(_TRY_LOCK).fetchone() != (True,):
+            holder = connection.execute(_HOLDER).fetchone()
+            if holder:
+                say(f"Waiting for another dbt run (its backend {holder[0]}, since {holder[1]}) ...")
+            connection.execute(_WAIT_FOR_LOCK)
+        orphans = [str(pid) for pid, _ in connection.execute(_END_ORPHANS, [RUN_NAME])]
+        if orphans:
+            say(f"Ended what a killed dbt run left behind: backend {', '.join(orphans)}")
+        yield connection.fileno()
+
+
+def _run(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    descriptors: Sequence[int],
+    on_line: Callable[[str], None] | None,
+) -> int:
+    process = subprocess.Popen(
+        [PROGRAM, *arguments],
+        env=environment,
+        pass_fds=descriptors,
+        process_group=0,  # so that Ctrl-C reaches dbt once, from here
+        stdout=subprocess.PIPE if on_line else None,
+        stderr=subprocess.STDOUT if on_line else None,
+        text=True,
+    )
+    try:
+        if process.stdout and on_line:
+            for line in process.stdout:
+                on_line(line.rstrip("\n"))
+        return process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGINT)  # dbt cancels its queries and ends
+        process.wait()
+        raise
+
+
+def main() -> int:
+    """`scripts/dbt`: every argument but --help goes to dbt."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)  # noqa: T201
+        return 0 if arguments else 2
+    if {"-h", "--help", "--version"}.intersection(arguments):
+        return subprocess.call([PROGRAM, *arguments])
+    settings = read_settings()
+    with open_databases(settings) as databases:
+        return run_dbt(
+            arguments,
+            settings,
+            databases.destination,
+            say=lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201
+        )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,178 @@
+"""Shows the whole way once: `scripts/demo`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from collector.settings import ROOT, Settings
+from scripts.lib.cli import UserError, parser, read_settings, run
+from scripts.lib.client import Client, encode
+from scripts.lib.database import Databases, open_databases
+from scripts.lib.dbt import run_dbt
+from scripts.lib.generator import UNSUPPORTED_TYPE, generate
+from scripts.lib.migrate import migrate_all
+from scripts.lib.report import show
+
+BATCH = 2000
+NEXT = """
+[bold]Next[/bold]
+  scripts/psql       ask: select * from marts.conversion_funnel_daily
+  scripts/docs       every model and column, with lineage
+  scripts/serve      the collector, ready for your own events
+  scripts/dbt build  the marts brought up to date after new events"""
+_LANDED = "select distinct event_id from raw.events where event_id = any(%s)"
+_DBT_STEP = re.compile(r"(\d+) of (\d+) (?!START)")
+
+
+def demo(settings: Settings, users: int, seed: int, console: Console) -> None:
+    """Sends the generated stream, builds, prints. Raises UserError when a part fails."""
+    with open_databases(settings) as databases, _progress(console) as progress:
+        if databases.source != databases.destination:
+            raise UserError("the demo needs one database for both: set DATABASE_URL only")
+        if not databases.embedded:
+            migrate_all(databases)
+        _send(settings, databases, users, seed, progress)
+        _build(settings, databases, progress)
+        progress.stop()
+        show(databases.destination, console)
+
+
+def _send(
+    settings: Settings, databases: Databases, users: int, seed: int, progress: Progress
+) -> None:
+    stream = generate(users, seed)
+    events = _missing(databases.source, stream.events)
+    if not events:
+        progress.console.print(f"The stream of seed {seed} has landed before; nothing is sent.")
+        return
+    with _collector(settings, databases) as url, closing(Client(url)) as client:
+        task = progress.add_task("Sending users", total=len(stream.users))
+        for start in range(0, len(stream.users), 200):
+            receipt = client.send_users(stream.users[start : start + 200])
+            if receipt.rejected:
+                raise UserError(f"the collector refused a user: {receipt.rejected[0].message}")
+            progress.advance(task, receipt.accepted)
+        task = progress.add_task("Sending events", total=len(events))
+        accepted = rejected = 0
+        started = time.monotonic()
+        for start in range(0, len(events), BATCH):
+            batch = events[start : start + BATCH]
+            answer = client.send_events([encode(event) for event in batch])
+            accepted += answer.accepted
+            rejected += len(answer.rejected)
+            progress.advance(task, len(batch))
+    progress.console.print(
+        f"Sent {len(stream.users):,} users and {accepted + rejected:,} events over HTTP "
+        f"({accepted / (time.monotonic() - started):,.0f} events/s): {accepted:,} accepted "
+        f"(of them {stream.duplicates:,} duplicates), {rejected:,} of an unsupported type refused."
+    )
+
+
+def _missing(database_url: str, events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The events that have not landed yet, so that a repeated demo sends nothing twice."""
+    ids = list({event["eventId"] for event in events})
+    with psycopg.connect(database_url) as connection:
+        landed = {event_id for (event_id,) in connection.execute(_LANDED, [ids])}
+    missing = [event for event in events if event["eventId"] not in landed]
+    return missing if any(e["eventType"] != UNSUPPORTED_TYPE for e in missing) else []
+
+
+@contextmanager
+def _collector(settings: Settings, databases: Databases) -> Iterator[str]:
+    """Runs `scripts/serve` on a free port and yields its URL."""
+    own = {"PYTHONPATH": str(ROOT), "HOST": "127.0.0.1", "PORT": "0"}
+    log = settings.data_directory / "demo-collector.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "scripts.lib.serve"],
+            env={**os.environ, **own, "DATABASE_URL": databases.source},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            url = re.search(r"http://[^ ,]+", line)
+            if not url:
+                raise UserError(f"the collector did not start:\n{log.read_text().strip()}")
+            yield url[0]
+        finally:
+            process.terminate()
+
+
+def _build(settings: Settings, databases: Databases, progress: Progress) -> None:
+    task = progress.add_task("dbt build", total=None)
+    output: deque[str] = deque(maxlen=200)
+
+    def follow(line: str) -> None:
+        output.append(line)
+        if step := _DBT_STEP.search(line):
+            progress.update(task, total=int(step[2]), advance=1)
+
+    started = time.monotonic()
+    status = run_dbt(
+        ["--no-use-colors", "build"],
+        settings,
+        databases.destination,
+        say=progress.console.print,
+        on_line=follow,
+    )
+    if status:
+        tail = "\n".join(list(output)[-40:])
+        raise UserError(f"dbt build failed; scripts/dbt build shows it again:\n{tail}")
+    progress.console.print(
+        f"dbt build: {progress.tasks[task].completed:.0f} seeds, models and tests "
+        f"in {time.monotonic() - started:.1f} s."
+    )
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def main() -> int:
+    """`scripts/demo`."""
+    arguments = parser(
+        "demo",
+        "Start PostgreSQL and the collector, send a generated stream over HTTP, run dbt build and\n"
+        "print one screen of answers. Repeating it is safe and doubles nothing.",
+    )
+    arguments.add_argument("--users", type=int, default=2000, help="1 to 100000 (%(default)s)")
+    arguments.add_argument("--seed", type=int, default=1, help="another stream (%(default)s)")
+    options = arguments.parse_args()
+    if not 1 <= options.users <= 100_000:
+        arguments.error("--users must be from 1 to 100000")
+    if not 1 <= options.seed <= 1_000_000:
+        arguments.error("--seed must be from 1 to 1000000")
+    console = Console()
+    demo(replace(read_settings(), dbt_target="prod"), options.users, options.seed, console)
+    console.print(NEXT)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

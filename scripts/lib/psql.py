@@ -1,0 +1,36 @@
+"""Opens psql on the destination database: `scripts/psql`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+from scripts.lib.cli import read_settings, run
+from scripts.lib.database import open_databases, postgres_binary
+
+USAGE = """usage: scripts/psql [PSQL ARGUMENTS]
+
+Open psql on the destination database (DESTINATION_DATABASE_URL, DATABASE_URL or the embedded
+PostgreSQL). Example: scripts/psql -c 'select * from marts.dim_users limit 5'"""
+
+
+def main() -> int:
+    """`scripts/psql`: every argument but --help goes to psql."""
+    arguments = sys.argv[1:]
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(USAGE)  # noqa: T201
+        return 0
+    program = postgres_binary("psql")
+    with open_databases(read_settings()) as databases:
+        command = [program, databases.destination, *arguments]
+        if not databases.embedded:
+            os.execv(program, command)  # noqa: S606
+        process = subprocess.Popen(command)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the query, not for us
+        return process.wait()
+
+
+if __name__ == "__main__":
+    run(main)
