@@ -91,9 +91,10 @@ def test_columns_of_the_database_are_those_of_the_documentation(
 
 def test_only_staging_reads_raw() -> None:
     readers = {
-        path.stem
+        path.stem: path.parent.name
         for path in (PROJECT / "models").rglob("*.sql")
         if "source('raw'" in path.read_text()
     }
     # base_events is ephemeral: a part of stg_events with a name of its own.
-    assert readers == {"base_events", "stg_events", "stg_users"}
+    assert set(readers) == {"base_events", "stg_events", "stg_users", "stg_rejected_events"}
+    assert set(readers.values()) == {"staging"}

@@ -193,3 +193,60 @@ def test_reload_refuses_when_raw_has_lost_its_first_rows(warehouse: Warehouse) -
     assert "no longer reaches back" in refused.stdout
     warehouse.run("--full-refresh")
     assert event_ids(warehouse) == ["a", "b"]
+
+
+def test_anonymous_activity_joins_the_user_once_known(warehouse: Warehouse) -> None:
+    def visit(event_id: str, minute: int, **ids: object) -> dict[str, Any]:
+        at = f"2026-09-30T12:{minute:02}:00Z"
+        return {**page_view(event_id, None), "occurredAt": at, **ids}
+
+    def users() -> list[tuple[str, ...]]:
+        return warehouse.query("select event_id, user_id from marts.fct_events order by event_id")
+
+    warehouse.land(
+        visit("a", 1, anonymousId="phone"),
+        visit("b", 2, anonymousId="laptop"),
+        visit("c", 3, anonymousId="stranger"),
+    )
+    warehouse.run()
+    assert warehouse.query("select user_id, is_anonymous from marts.dim_users order by 1") == [
+        ("anonymous:laptop", True),
+        ("anonymous:phone", True),
+        ("anonymous:stranger", True),
+    ]
+
+    # Both devices turn out to be one user's, days later and in different builds.
+    warehouse.land(visit("d", 4, anonymousId="phone", userId=7))
+    warehouse.run()
+    warehouse.land(visit("e", 5, anonymousId="laptop", userId="7"), visit("f", 6, userId=7.0))
+    warehouse.run()
+    assert users() == [
+        ("a", "7"),
+        ("b", "7"),
+        ("c", "anonymous:stranger"),
+        ("d", "7"),
+        ("e", "7"),
+        ("f", "7"),
+    ]
+    assert warehouse.query("select user_id, event_count from marts.dim_users order by 1") == [
+        ("7", 5),
+        ("anonymous:stranger", 1),
+    ]
+
+    # A late event shows that the phone was somebody else's first, and is then taken back.
+    warehouse.land(visit("g", 0, anonymousId="phone", userId="eve"))
+    warehouse.run()
+    assert users()[0] == ("a", "eve")
+    assert warehouse.query("select user_id, event_count from marts.dim_users order by 1") == [
+        ("7", 4),
+        ("anonymous:stranger", 1),
+        ("eve", 2),
+    ]
+    void = {"eventType": "event_voided", "userId": "eve", "activity": {"eventId": "g"}}
+    warehouse.land({"eventId": "v", **void})
+    warehouse.run()
+    assert users()[0] == ("a", "7")
+
+    warehouse.keep_marts()
+    warehouse.run("--full-refresh")
+    assert warehouse.differences() == dict.fromkeys(MARTS, 0)

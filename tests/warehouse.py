@@ -21,9 +21,16 @@ from collector.settings import ROOT
 AS_OF = "2026-11-01 00:00:00+00"
 MARTS = (
     "fct_events",
+    "fct_event_attributes",
+    "tracking_plan_violations",
+    "rejection_rates_daily",
     "dim_users",
+    "fct_sessions",
+    "retention_weekly",
     "fct_funnel_progress",
     "conversion_funnel_daily",
+    "funnel_outcome_daily",
+    "attribution",
     "fct_tasks",
     "task_completion_daily",
     "fct_credit_scores",

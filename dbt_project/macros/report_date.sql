@@ -1,6 +1,10 @@
 {#- The day on which a moment falls in the reporting time zone (seed `project_settings`). -#}
 {% macro report_date(moment) -%}
-    ({{ moment }} at time zone (
-        select settings.value from {{ ref('project_settings') }} as settings where settings.setting = 'time_zone'
-    ))::date
+    ({{ moment }} at time zone {{ project_setting('time_zone') }})::date
+{%- endmacro %}
+
+
+{#- The Monday of the week in which a day falls. -#}
+{% macro report_week(day) -%}
+    date_trunc('week', {{ day }}::timestamp)::date
 {%- endmacro %}

@@ -120,7 +120,7 @@ def _title(events: int, users: int, first: datetime | None, last: datetime | Non
 
 def _funnel_tables(funnels: Rows, outcomes: Rows) -> Iterator[RenderableType]:
     for funnel, steps in groupby(funnels, key=lambda row: row[0]):
-        table = _table(f"Funnel {funnel}", "step", "users", "of previous", "of first", "")
+        table = _table(f"Funnel {funnel}", "step", "attempts", "of previous", "of first", "")
         first = previous = 0
         for _, step, reached, _ in steps:
             first, previous = first or reached, previous or reached

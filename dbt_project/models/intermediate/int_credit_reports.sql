@@ -26,9 +26,7 @@ event_scores as (
 
     from events
 
-    where
-        event_type = 'credit_score_updated'
-        and user_id is not null
+    where event_type = 'credit_score_updated'
 
 ),
 

@@ -35,6 +35,7 @@ final as (
         funnels.funnel,
         funnels.step_order,
         funnels.outcome,
+        events.event_key,
         events.source,
         events.occurred_at,
 

@@ -53,6 +53,7 @@ moves as (
     select
         entries.user_id,
         entries.funnel,
+        entries.event_key as entry_event_key,
         entries.source,
         1 as attempt,
         entries.step_order as reached_step_order,
@@ -71,6 +72,7 @@ moves as (
     select
         moves.user_id,
         moves.funnel,
+        case when next_event.is_entry then next_event.event_key else moves.entry_event_key end as entry_event_key,
         case when next_event.is_entry then next_event.source else moves.source end as source,
         moves.attempt + next_event.is_entry::integer as attempt,
         case
@@ -123,6 +125,7 @@ final as (
         user_id,
         funnel,
         attempt,
+        entry_event_key,
         source,
         move_step_order as step_order,
         reached_step_order,

@@ -26,9 +26,7 @@ final as (
 
     from events
 
-    where
-        event_type in ('task_scheduled', 'task_started', 'task_completed', 'task_abandoned')
-        and user_id is not null
+    where event_type in ('task_scheduled', 'task_started', 'task_completed', 'task_abandoned')
 
 )
 

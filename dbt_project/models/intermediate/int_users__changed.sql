@@ -21,10 +21,44 @@ user_updates as (
 
 ),
 
+identities as (
+
+    select * from {{ ref('int_identities') }}
+
+),
+
+changed_identities as (
+
+    select * from identities
+    where build_id > {{ low_mark() }}
+
+),
+
 changed as (
 
     select user_id from events
     where user_id is not null
+
+    union
+
+    select {{ anonymous_user_id('anonymous_id') }} as user_id from events
+    where user_id is null and anonymous_id is not null
+
+    union
+
+    select identities.user_id from events
+
+    inner join identities on events.anonymous_id = identities.anonymous_id
+
+    where events.user_id is null and identities.user_id is not null
+
+    union
+
+    select unnest(seen_user_ids) as user_id from changed_identities
+
+    union
+
+    select {{ anonymous_user_id('anonymous_id') }} as user_id from changed_identities
 
     union
 

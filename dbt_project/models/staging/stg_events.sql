@@ -6,6 +6,7 @@
             {'columns': ['event_key'], 'unique': true},
             {'columns': ['build_id']},
             {'columns': ['voids_event_key']},
+            {'columns': ['anonymous_id']},
         ],
         pre_hook="{{ refuse_incomplete_reload(source('raw', 'events'), 'event_row_id') }}"
     )

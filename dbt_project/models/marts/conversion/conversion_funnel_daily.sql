@@ -6,6 +6,12 @@ progress as (
 
 ),
 
+segments as (
+
+    select * from {{ ref('int_funnel_segments') }}
+
+),
+
 funnel_steps as (
 
     select * from {{ ref('funnels') }}
@@ -26,9 +32,7 @@ attempts as (
 
     from progress
 
-    cross join lateral (
-        values ('all', 'all'), ('source', progress.source)
-    ) as segments (segment, segment_value)
+    inner join segments on progress.progress_key = segments.progress_key
 
 ),
 

@@ -50,6 +50,7 @@ attempts as (
         funnel,
         attempt,
 
+        min(entry_event_key) as entry_event_key,
         min(source) as source,
         min(started_at) as started_at,
         array_agg(occurred_at order by step_order) filter (where step_order is not null) as reached_at,
@@ -70,6 +71,7 @@ final as (
         attempts.user_id,
         attempts.funnel,
         attempts.attempt,
+        attempts.entry_event_key,
         attempts.source,
         {{ report_date('attempts.started_at') }} as cohort_on,
         attempts.started_at,

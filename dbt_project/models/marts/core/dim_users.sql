@@ -46,6 +46,7 @@ activity as (
         count(*) as event_count,
         min(occurred_at) as first_event_at,
         max(occurred_at) as last_event_at,
+        bool_or(is_identified) as is_identified,
         (array_agg(source order by occurred_at, received_at, event_row_id))[1] as first_event_source
 
     from events
@@ -92,6 +93,7 @@ final as (
 
         ---------- booleans
         profiles.user_id is not null as is_known,
+        profiles.user_id is null and not activity.is_identified as is_anonymous,
 
         ---------- timestamps
         least(profiles.first_update_at, activity.first_event_at) as first_seen_at,

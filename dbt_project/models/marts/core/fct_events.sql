@@ -2,7 +2,7 @@
     config(
         materialized='incremental',
         unique_key='event_key',
-        meta={'changes': 'stg_events'},
+        meta={'changes': 'int_events__changed'},
         indexes=[
             {'columns': ['user_id', 'occurred_at']},
             {'columns': ['event_type', 'occurred_on']},
@@ -12,31 +12,29 @@
 
 with
 
-events as (
+changed_events as (
 
-    select * from {{ ref('stg_events') }}
+    select * from {{ ref('int_events__changed') }}
     where build_id > {{ low_mark() }}
 
 ),
 
-voids as (
+events as (
 
-    select * from {{ ref('stg_events') }}
-    where
-        voids_event_key is not null
-        and rejection_code is null
+    select * from {{ ref('int_events__usable') }}
+    where event_key in (select changed_events.event_key from changed_events)
+
+),
+
+identities as (
+
+    select * from {{ ref('int_identities') }}
 
 ),
 
 event_types as (
 
     select * from {{ ref('event_types') }}
-
-),
-
-sources as (
-
-    select * from {{ ref('sources') }}
 
 ),
 
@@ -47,7 +45,9 @@ final as (
         events.event_key,
         events.event_row_id,
         events.event_id,
-        events.user_id,
+        coalesce(
+            events.user_id, identities.user_id, {{ anonymous_user_id('events.anonymous_id') }}
+        ) as user_id,
         events.anonymous_id,
 
         ---------- strings
@@ -59,6 +59,10 @@ final as (
         ---------- json
         events.activity,
 
+        ---------- booleans
+        coalesce(event_types.is_interaction, false) as is_interaction,
+        coalesce(events.user_id, identities.user_id) is not null as is_identified,
+
         ---------- dates and timestamps
         {{ report_date('events.occurred_at') }} as occurred_on,
         events.occurred_at,
@@ -66,15 +70,9 @@ final as (
 
     from events
 
+    left join identities on events.anonymous_id = identities.anonymous_id
+
     left join event_types on events.event_type = event_types.event_type
-
-    left join sources on events.source = sources.source
-
-    where
-        events.rejection_code is null
-        and events.event_key not in (select voids.voids_event_key from voids)
-        and events.event_type <> 'event_voided'
-        and not coalesce(sources.is_test, false)
 
 )
 

@@ -19,6 +19,13 @@ progress as (
 
 ),
 
+payments as (
+
+    select * from {{ ref('fct_events') }}
+    where event_type in ('payment_made', 'payment_missed')
+
+),
+
 days as (
 
     select * from {{ ref('int_days') }}
@@ -84,6 +91,26 @@ converted as (
 
 ),
 
+paid as (
+
+    select
+        scores.band,
+        payments.occurred_on as day,
+        count(*) filter (where payments.event_type = 'payment_made') as payments_made,
+        count(*) filter (where payments.event_type = 'payment_missed') as payments_missed
+
+    from payments
+
+    inner join scores
+        on
+            payments.user_id = scores.user_id
+            and payments.occurred_at >= scores.valid_from
+            and (payments.occurred_at < scores.valid_to or scores.is_current)
+
+    group by 1, 2
+
+),
+
 daily as (
 
     select
@@ -92,7 +119,9 @@ daily as (
         days.day,
         coalesce(entered.users_entered, 0) as users_entered,
         coalesce(departed.users_left, 0) as users_left,
-        coalesce(converted.conversions, 0) as conversions
+        coalesce(converted.conversions, 0) as conversions,
+        coalesce(paid.payments_made, 0) as payments_made,
+        coalesce(paid.payments_missed, 0) as payments_missed
 
     from score_bands
 
@@ -106,6 +135,9 @@ daily as (
 
     left join converted
         on score_bands.band = converted.band and days.day = converted.day
+
+    left join paid
+        on score_bands.band = paid.band and days.day = paid.day
 
 ),
 
@@ -124,7 +156,10 @@ final as (
         )::bigint as users,
         users_entered,
         users_left,
-        conversions
+        conversions,
+        payments_made,
+        payments_missed,
+        round(payments_made::numeric / nullif(payments_made + payments_missed, 0), 6) as on_time_rate
 
     from daily
 

@@ -32,6 +32,8 @@ opened as (
 
         count(*) as tasks_opened,
         count(completed_at) as opened_then_completed,
+        count(*) filter (where greatest(times_started, times_completed) > 1) as opened_then_reworked,
+        count(*) filter (where assignee_count > 1) as opened_then_reassigned,
         percentile_cont(array[0.5, 0.9, 0.95]) within group (order by wait_seconds) as wait_seconds,
         percentile_cont(array[0.5, 0.9, 0.95]) within group (order by cycle_seconds) as cycle_seconds
 
@@ -67,6 +69,8 @@ daily as (
         coalesce(closed.tasks_completed, 0) as tasks_completed,
         coalesce(closed.tasks_abandoned, 0) as tasks_abandoned,
         coalesce(opened.opened_then_completed, 0) as opened_then_completed,
+        coalesce(opened.opened_then_reworked, 0) as opened_then_reworked,
+        coalesce(opened.opened_then_reassigned, 0) as opened_then_reassigned,
         opened.wait_seconds,
         opened.cycle_seconds
 
@@ -98,6 +102,8 @@ final as (
             )
         )::bigint as backlog,
         opened_then_completed,
+        opened_then_reworked,
+        opened_then_reassigned,
         round(opened_then_completed::numeric / nullif(tasks_opened, 0), 6) as completion_rate,
         round(wait_seconds[1]::numeric, 3) as wait_seconds_p50,
         round(wait_seconds[2]::numeric, 3) as wait_seconds_p90,

@@ -1,0 +1,76 @@
+{{
+    config(
+        unique_key='anonymous_id',
+        indexes=[{'columns': ['anonymous_id'], 'unique': true}, {'columns': ['build_id']}]
+    )
+}}
+
+with
+
+changed_events as (
+
+    select * from {{ ref('stg_events') }}
+    where
+        build_id > {{ low_mark() }}
+        and anonymous_id is not null
+
+),
+
+events as (
+
+    select * from {{ ref('stg_events') }}
+    where
+        anonymous_id in (select changed_events.anonymous_id from changed_events)
+        and user_id is not null
+
+),
+
+usable_events as (
+
+    select * from {{ ref('int_events__usable') }}
+    where
+        anonymous_id in (select changed_events.anonymous_id from changed_events)
+        and user_id is not null
+
+),
+
+-- Everybody whom an event ever named: whose history a change of the owner can touch.
+seen as (
+
+    select
+        anonymous_id,
+        array_agg(distinct user_id) as seen_user_ids
+
+    from events
+
+    group by 1
+
+),
+
+owners as (
+
+    select distinct on (anonymous_id)
+        anonymous_id,
+        user_id
+
+    from usable_events
+
+    order by anonymous_id, occurred_at, received_at, event_row_id
+
+),
+
+final as (
+
+    select
+        anonymous_id,
+        owners.user_id,
+        seen.seen_user_ids,
+        {{ build_id() }} as build_id
+
+    from seen
+
+    left join owners using (anonymous_id)
+
+)
+
+select * from final

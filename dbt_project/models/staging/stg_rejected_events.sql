@@ -1,0 +1,23 @@
+{{ config(materialized='view') }}
+
+with
+
+source as (
+
+    select * from {{ source('raw', 'rejected_events') }}
+
+),
+
+final as (
+
+    select
+        rejected_row_id,
+        source,
+        code as rejection_code,
+        received_at
+
+    from source
+
+)
+
+select * from final
