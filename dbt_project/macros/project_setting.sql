@@ -1,4 +1,4 @@
 {#- A value of seed `project_settings`, as text. -#}
 {% macro project_setting(setting) -%}
-    (select settings.value from {{ ref('project_settings') }} as settings where settings.setting = '{{ setting }}')
+    (select value from {{ ref('project_settings') }} where setting = '{{ setting }}')
 {%- endmacro %}

@@ -1,24 +1,46 @@
--- What staging holds and neither voids, rejections nor test sources explain stands in fct_events.
+-- fct_events holds the events that staging neither rejects, nor voids, nor has from a test source.
+-- Written from stg_events, not from the view that the model reads.
 with
+
+staged as (
+
+    select * from {{ ref('stg_events') }}
+
+),
+
+voids as (
+
+    select voids_event_key as event_key from {{ ref('stg_events') }}
+    where
+        voids_event_key is not null
+        and rejection_code is null
+
+),
+
+test_sources as (
+
+    select source from {{ ref('sources') }}
+    where is_test
+
+),
 
 expected as (
 
-    select staged.event_key
+    select event_key
 
-    from {{ ref('stg_events') }} as staged
-
-    left join {{ ref('sources') }} as sources on staged.source = sources.source
+    from staged
 
     where
-        staged.rejection_code is null
-        and not exists (
-            select 1 from {{ ref('stg_events') }} as voids
-            where
-                voids.voids_event_key = staged.event_key
-                and voids.rejection_code is null
-        )
-        and staged.event_type <> 'event_voided'
-        and not coalesce(sources.is_test, false)
+        rejection_code is null
+        and event_type <> 'event_voided'
+        and event_key not in (select voids.event_key from voids)
+        and source not in (select test_sources.source from test_sources)
+
+),
+
+events as (
+
+    select * from {{ ref('fct_events') }}
 
 )
 
@@ -26,7 +48,7 @@ select event_key
 
 from expected
 
-full join {{ ref('fct_events') }} as events using (event_key)
+full join events using (event_key)
 
 where
     expected.event_key is null

@@ -1,9 +1,17 @@
 -- Every score from 300 to 850 is in exactly one band.
+with
+
+score_bands as (
+
+    select * from {{ ref('score_bands') }}
+
+)
+
 select scores.score
 
 from generate_series(300, 850) as scores (score)
 
-left join {{ ref('score_bands') }} as score_bands
+left join score_bands
     on scores.score between score_bands.min_score and score_bands.max_score
 
 group by scores.score

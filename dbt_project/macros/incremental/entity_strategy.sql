@@ -15,10 +15,9 @@
     delete from {{ arg_dict['target_relation'] }}
     where {{ entity }} in (
         {%- if changes %}
-        select changes.{{ entity }} from {{ ref(changes) }} as changes
-        where changes.build_id > {{ low_mark() }}
+        select {{ entity }} from {{ ref(changes) }} where build_id > {{ low_mark() }}
         {%- else %}
-        select new_rows.{{ entity }} from {{ arg_dict['temp_relation'] }} as new_rows
+        select {{ entity }} from {{ arg_dict['temp_relation'] }}
         {%- endif %}
     );
 

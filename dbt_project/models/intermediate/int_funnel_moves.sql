@@ -22,6 +22,13 @@ events as (
 
 ),
 
+-- Named once only, so that the search below goes by index.
+next_events as (
+
+    select * from {{ ref('int_funnel_events') }}
+
+),
+
 funnels as (
 
     select
@@ -97,7 +104,7 @@ moves as (
             events.*,
             coalesce(events.step_order = 1, false) as is_entry
 
-        from {{ ref('int_funnel_events') }} as events
+        from next_events as events
 
         where
             events.user_id = moves.user_id
