@@ -18,6 +18,7 @@ final as (
 
     select
         event_key,
+        'event' as reason,
         build_id
 
     from events
@@ -27,6 +28,7 @@ final as (
     -- When a visitor becomes known, so do the events from before.
     select
         events.event_key,
+        'identity' as reason,
         identities.build_id
 
     from identities

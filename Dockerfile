@@ -1,0 +1,23 @@
+# The collector, dbt and the scripts in one image. Any script is a command of it:
+#   docker run IMAGE scripts/migrate
+FROM python:3.11-slim
+
+RUN useradd --system --create-home --home-dir /var/lib/headwater headwater
+
+WORKDIR /app
+COPY requirements.lock ./
+COPY scripts/install scripts/
+RUN PIP_NO_CACHE_DIR=1 scripts/install
+COPY . .
+
+# Everything that is written goes to the user's home; /app stays as it was built.
+ENV HOST=0.0.0.0 \
+    PORT=8000 \
+    HEADWATER_DATA=/var/lib/headwater \
+    DBT_TARGET_PATH=/var/lib/headwater/target \
+    DBT_LOG_PATH=/var/lib/headwater/logs
+USER headwater
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+    CMD ["python3", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=2)"]
+CMD ["scripts/serve"]

@@ -1,0 +1,130 @@
+"""README, CONTRIBUTING and the overview of the dbt docs say what the code does."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+from starlette.routing import Route
+
+from collector.app import create_app
+from collector.registry import supported_event_types
+from collector.settings import ROOT, SETTINGS, Settings
+from tests.conftest import Collector
+
+README = (ROOT / "README.md").read_text()
+DBT = ROOT / "dbt_project"
+OVERVIEW = (DBT / "models" / "overview.md").read_text()
+MARTS = sorted(path.stem for path in (DBT / "models" / "marts").rglob("*.sql"))
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+def table(text: str, first_column: str) -> list[list[str]]:
+    """The cells of the table whose first column is called so, below the header."""
+    lines = text[text.index(f"\n| {first_column} |") :].lstrip().splitlines()[2:]
+    rows = takewhile(bool, lines)
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of the README in a language."""
+    return re.findall(rf"^```{language}\n(.*?)\n```$", README, re.DOTALL | re.MULTILINE)
+
+
+def test_settings() -> None:
+    documented = [
+        (name.strip("`"), "" if default == "unset" else default.strip("`"), meaning)
+        for name, default, meaning in table(README, "setting")
+    ]
+    assert documented == list(SETTINGS)
+
+
+def test_routes() -> None:
+    documented = [route.strip("`") for route, *_ in table(README, "route")]
+    app = create_app(Settings.from_environment({"DATABASE_URL": "postgresql://"}))
+    routes = [
+        f"{method} {route.path.replace(':path}', '}')}"
+        for route in app.routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    ]
+    assert sorted(documented) == sorted(routes)
+
+
+def test_scripts() -> None:
+    documented = [script.strip("`") for script, _ in table(README, "script")]
+    scripts = [f"scripts/{path.name}" for path in (ROOT / "scripts").iterdir() if path.is_file()]
+    assert sorted(documented) == sorted(scripts)
+
+
+def test_marts() -> None:
+    assert sorted(name.strip("`") for name, *_ in table(README, "mart")) == MARTS
+
+
+def test_overview_has_the_same_marts() -> None:
+    assert [row[1:] for row in table(OVERVIEW, "mart")] == [
+        row[1:] for row in table(README, "mart")
+    ]
+    assert (
+        sorted(re.findall(r"\[(\w+)\]", name)[0] for name, *_ in table(OVERVIEW, "mart")) == MARTS
+    )
+
+
+def test_links_of_the_overview_lead_somewhere() -> None:
+    links = set(re.findall(r"\[(\w+)\]\(#!/(\w+)/\w+\.headwater\.([\w.]+)\)", OVERVIEW))
+    assert len(links) > len(MARTS)
+    assert len(re.findall(r"\]\(", OVERVIEW)) == len(re.findall(r"\]\(#!/", OVERVIEW))
+    models = {path.stem for path in (DBT / "models").rglob("*.sql")}
+    assert {name for _, kind, name in links if kind == "model"} <= models
+    seeds = {path.stem for path in (DBT / "seeds").glob("*.csv")}
+    assert {name for _, kind, name in links if kind == "seed"} == seeds
+    assert {name for _, kind, name in links if kind == "source"} == {"raw.events", "raw.users"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_are_scripts(page: Path) -> None:
+    named = set(re.findall(r"\bscripts/([a-z_]+)(?![\w/])", page.read_text())) - {"lib", "mappings"}
+    assert [name for name in sorted(named) if not (ROOT / "scripts" / name).is_file()] == []
+
+
+def test_funnel_of_the_example_fits_the_seed() -> None:
+    [example] = blocks("csv")
+    header, *rows = list(csv.reader(example.splitlines()))
+    assert header == next(csv.reader((DBT / "seeds" / "funnels.csv").read_text().splitlines()))
+    assert {len(row) for row in rows} == {len(header)}
+    assert {row[header.index("event_type")] for row in rows} <= supported_event_types()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_curl_commands(collector: Collector) -> None:
+    """The commands run as they stand, but for the address."""
+    commands = [block for block in blocks("sh") if block.startswith("curl ")]
+    assert [shlex.split(command)[:3] for command in commands] == [
+        ["curl", "-X", "POST"],
+        ["curl", "http://localhost:8000/users"],
+        ["curl", "-X", "POST"],
+    ]
+    answers = []
+    for command in commands:
+        here = command.replace("http://localhost:8000", collector.url)
+        shown = f"{here} --silent --show-error --write-out '\\n%{{http_code}}'"
+        output = subprocess.run(["/bin/sh", "-c", shown], check=True, stdout=subprocess.PIPE).stdout
+        body, status = output.rsplit(b"\n", 1)
+        answers.append((int(status), json.loads(body)))
+    ada = {"userId": 1, "email": "ada@example.com", "name": "Ada", "ficoScore": 720}
+    assert answers[:2] == [(201, ada), (200, [ada])]
+    assert answers[2] == (200, {"accepted": 1, "eventIds": ["7d1c4f0a"], "rejected": []})
