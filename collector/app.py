@@ -5,27 +5,37 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
-import psycopg
+import prometheus_client
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from collector.body import is_ndjson, read_body
-from collector.database import connect, open_pool
-from collector.problems import HANDLED, Problem, answer, try_again
+from collector.body import Admission, Share, drain, is_ndjson, read_body
+from collector.database import Database
+from collector.documentation import OPENAPI, PAGE
+from collector.metrics import Metrics, Observer
+from collector.problems import HANDLED, Problem, problem_of
 from collector.registry import supported_event_types
 from collector.settings import Settings
 from collector.users import find_user, list_users, save_user
 from collector.validation import read_events, read_user
 from collector.writer import Writer
 
-USER_CONNECTIONS = 4
 USERS_PER_PAGE = 100
 MAX_USERS_PER_PAGE = 1000
+EVENT_BYTES = 512  # what an event takes in memory besides its text
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST"],
+    "allow_headers": ["Authorization", "Content-Encoding", "Content-Type", "X-Retry-Count"],
+    "expose_headers": ["Link", "Location", "Retry-After"],
+}
 
 logger = logging.getLogger("collector")
 
@@ -35,17 +45,34 @@ def create_app(settings: Settings) -> Starlette:
     if not settings.source_database_url:
         raise ValueError("The collector needs SOURCE_DATABASE_URL or DATABASE_URL.")
     collector = Collector(settings)
-    routes = [
-        Route("/events", collector.post_events, methods=["POST"]),
-        Route("/users", collector.users, methods=["GET", "POST"]),
-        Route("/users/{user_id:path}", collector.get_user, methods=["GET"]),
-        Route("/healthz", collector.healthz, methods=["GET"]),
-        Route("/readyz", collector.readyz, methods=["GET"]),
-    ]
-    handlers = dict.fromkeys(HANDLED, answer)
-    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=collector.lifespan)
+    middleware = [Middleware(Observer, collector.metrics)]
+    if origins := settings.cors_origins:
+        middleware.append(Middleware(CORSMiddleware, allow_origins=origins, **CORS))
+    app = Starlette(
+        routes=[
+            Route("/events", collector.post_events, methods=["POST"]),
+            Route("/users", collector.users, methods=["GET", "POST"]),
+            Route("/users/{user_id:path}", collector.get_user, methods=["GET"]),
+            Route("/healthz", HEALTHY, methods=["GET"]),
+            Route("/readyz", collector.readyz, methods=["GET"]),
+            Route("/metrics", collector.get_metrics, methods=["GET"]),
+            Route("/openapi.json", OPENAPI, methods=["GET"]),
+            Route("/docs", PAGE, methods=["GET"]),
+        ],
+        middleware=middleware,
+        exception_handlers=dict.fromkeys(HANDLED, answer),
+        lifespan=collector.lifespan,
+    )
     app.router.redirect_slashes = False
     return app
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """Starlette's handler of every exception; it logs those that are a 500."""
+    response = problem_of(error).response()
+    if "connection" not in response.headers and not await drain(request):
+        response.headers["Connection"] = "close"
+    return response
 
 
 class Collector:
@@ -54,22 +81,36 @@ class Collector:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.supported = supported_event_types()
-        self.writer = Writer(settings)
-        self.pool = open_pool(settings, "users", USER_CONNECTIONS)
+        self.metrics = Metrics()
+        self.database = Database(settings)
+        self.keys = self.database.keys
+        self.admission = Admission(settings.max_waiting_bytes)
+        self.writer = Writer(self.database, self.metrics)
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Opens the connections without waiting for them; closes them after the last answer."""
-        async with self.pool, self.writer.running():
+        async with self.database.running(), self.writer.running():
             logger.info("Collecting %d event types", len(self.supported))
             yield
 
     async def post_events(self, request: Request) -> Response:
         """Stores one event, an array or NDJSON, and answers after the commit."""
+        key = self.keys.authorize(request, "write")
+        self.database.require()
         lines = is_ndjson(request)
-        body = await read_body(request, self.settings)
-        received = read_events(body, self.supported, self.settings, lines=lines)
-        await self.writer.write(received, len(body))
+        with Share(self.admission) as share:
+            received = read_events(
+                await read_body(request, self.settings, share),
+                self.supported,
+                self.settings,
+                lines=lines,
+            )
+            share.take(EVENT_BYTES * (len(received.events) + len(received.rejections)))
+            await self.writer.write(received, key, share.size)
+        self.metrics.accepted(key.name).inc(len(received.events))
+        for rejection in received.rejections:
+            self.metrics.rejected(rejection.problem.code).inc()
         rejections = sorted(received.rejections, key=lambda rejection: rejection.position)
         rejected = [{"index": each.position, **each.problem.summary()} for each in rejections]
         if received.events:
@@ -86,18 +127,24 @@ class Collector:
 
     async def post_user(self, request: Request) -> Response:
         """Stores a user and answers its newest state."""
-        is_ndjson(request)
-        user, payload = read_user(await read_body(request, self.settings), self.settings)
-        async with connect(self.pool) as connection:
-            (user_id, state), created = await save_user(connection, user, payload)
+        key = self.keys.authorize(request, "write")
+        self.database.require()
+        if is_ndjson(request):
+            raise Problem(415, "unsupported_media_type", "Send one user, as application/json.")
+        with Share(self.admission) as share:
+            body = await read_body(request, self.settings, share)
+            user, payload = read_user(body, self.settings)
+            async with self.database.connect(self.database.users) as connection:
+                (user_id, state), created = await save_user(connection, user, payload, key)
         headers = {"Location": "/users/" + quote(user_id, safe="")}
         return _json(state, 201, headers) if created else _json(state)
 
     async def get_users(self, request: Request) -> Response:
         """Answers a page of users, with a link (RFC 8288) to the next one where there is more."""
+        self.keys.authorize(request, "read")
         after = request.query_params.get("after")
         limit = _limit(request.query_params.get("limit", str(USERS_PER_PAGE)))
-        async with connect(self.pool) as connection:
+        async with self.database.connect(self.database.users) as connection:
             states = await list_users(connection, after, limit + 1)
         headers = {}
         if len(states) > limit:
@@ -107,23 +154,22 @@ class Collector:
 
     async def get_user(self, request: Request) -> Response:
         """Answers the newest state of one user."""
-        async with connect(self.pool) as connection:
+        self.keys.authorize(request, "read")
+        async with self.database.connect(self.database.users) as connection:
             _, state = await find_user(connection, request.path_params["user_id"])
         return _json(state)
 
-    async def healthz(self, _request: Request) -> Response:
-        """Answers whenever the process runs, whatever the database does."""
-        return _json({"status": "ok"})
-
     async def readyz(self, _request: Request) -> Response:
         """Answers 200 where events can be stored: the database is there and migrated."""
-        try:
-            async with connect(self.pool) as connection:
-                await connection.execute("select from raw.events limit 0")
-        except psycopg.errors.UndefinedTable:
-            reason = "The raw schema is missing: run scripts/migrate"
-            raise try_again(503, "not_migrated", reason) from None
+        await self.database.look()
         return _json({"status": "ready"})
+
+    async def get_metrics(self, _request: Request) -> Response:
+        """Answers what Prometheus scrapes."""
+        self.metrics.held_bytes.set(self.admission.used)
+        self.metrics.database_up.set(self.database.reachable)
+        content = prometheus_client.generate_latest(self.metrics.registry)
+        return Response(content, media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -135,3 +181,6 @@ def _limit(text: str) -> int:
         return int(text)
     message = f"limit must be a number from 1 to {MAX_USERS_PER_PAGE}."
     raise Problem(422, "invalid_parameter", message, "limit")
+
+
+HEALTHY = _json({"status": "ok"})  # whenever the process runs, whatever the database does

@@ -1,30 +1,68 @@
-"""The body of a request: whether its kind is supported, and its bytes within the limits."""
+"""The body of a request: its kind, and its bytes, inflated, within the limits."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from collector.problems import Problem
+from collector.problems import Problem, try_again
 from collector.settings import Settings
+
+if TYPE_CHECKING:
+    from zlib import _Decompress as Inflater
 
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 # Browsers send text/plain without a preflight request.
 JSON = frozenset({"", "application/json", "text/plain"})
-# How much of a body that is too large is read, so that its client gets to see the answer.
+GZIP = frozenset({"gzip", "x-gzip"})
+# How much of a body that is refused is still read, so that its client gets to see the answer.
 DRAIN_BYTES = 8 * 1024 * 1024
 DRAIN_SECONDS = 5
+INFLATE_BYTES = 256 * 1024  # at a time
+
+
+class Admission:
+    """Counts the bytes of all requests that are being read or wait to be stored: one bound."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+
+class Share:
+    """The bytes of one request, a context manager that gives them back."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.admission.used -= self.size
+
+    def take(self, size: int) -> None:
+        """Counts further bytes; raises `Problem` where all requests together hold too much.
+
+        One request is never too much by itself: the limits of a body are others.
+        """
+        others = self.admission.used - self.size
+        if others and self.admission.used + size > self.admission.limit:
+            raise try_again(429, "overloaded", "Too much is waiting to be stored")
+        self.admission.used += size
+        self.size += size
 
 
 def is_ndjson(request: Request) -> bool:
     """Whether the body is NDJSON rather than JSON; raises `Problem` where it is neither."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        headers = {"Accept-Encoding": "identity"}
-        message = "Send the body without Content-Encoding."
-        raise Problem(415, "unsupported_content_encoding", message, headers=headers)
+    media_type = header(request, b"content-type").partition(";")[0].strip().lower()
     is_json = media_type in JSON or re.fullmatch(r"application/.+\+json", media_type)
     if not is_json and media_type not in NDJSON:
         message = "Content-Type must be application/json or application/x-ndjson."
@@ -32,27 +70,78 @@ def is_ndjson(request: Request) -> bool:
     return media_type in NDJSON
 
 
-async def read_body(request: Request, settings: Settings) -> bytes:
-    """The whole body; raises `Problem` where it is too large or comes too slowly."""
-    limit = settings.max_body_bytes
-    seconds = settings.body_timeout_seconds
-    body = bytearray()
+async def read_body(request: Request, settings: Settings, share: Share) -> bytes:
+    """The whole body, inflated. Raises `Problem` where it is too large or comes too slowly."""
+    inflater = _inflater(request)
+    limit = settings.max_inflated_bytes if inflater else settings.max_body_bytes
     size = 0
+    body = bytearray()
     try:
-        async with asyncio.timeout(seconds) as deadline:
+        async with asyncio.timeout(settings.body_timeout_seconds):
             async for chunk in request.stream():
-                if size <= limit < size + len(chunk):
-                    deadline.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS)
                 size += len(chunk)
-                if size <= limit:
-                    body += chunk
-                elif size > limit + DRAIN_BYTES:
-                    break
+                for piece in _inflated(inflater, chunk) if inflater else (chunk,):
+                    if size > settings.max_body_bytes or len(body) + len(piece) > limit:
+                        message = f"A body may have {limit} bytes at most; send several requests."
+                        raise Problem(413, "body_too_large", message)
+                    share.take(len(piece))
+                    body += piece
+                    if inflater:
+                        await asyncio.sleep(0)  # other requests have their turn
     except TimeoutError:
-        if size <= limit:
-            message = f"The body must arrive within {seconds} seconds."
-            raise Problem(408, "too_slow", message, headers={"Connection": "close"}) from None
-    if size > limit:
-        message = f"A body may have {limit} bytes at most; send several requests."
-        raise Problem(413, "body_too_large", message, headers={"Connection": "close"})
+        message = f"The body must arrive within {settings.body_timeout_seconds} seconds."
+        raise Problem(408, "too_slow", message, headers={"Connection": "close"}) from None
+    if inflater and not inflater.eof:
+        raise _not_gzip()
     return bytes(body)
+
+
+def header(request: Request, name: bytes) -> str:
+    """The first header of a name, given in lower case, or an empty text."""
+    for each, value in request.scope["headers"]:  # much faster than request.headers
+        if each == name:
+            return bytes(value).decode("latin-1")
+    return ""
+
+
+async def drain(request: Request) -> bool:
+    """Reads and forgets the rest of a body; returns whether all of it came, in time."""
+    size = 0
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            try:
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > DRAIN_BYTES:
+                        return False
+            except RuntimeError:  # it has been read to its end
+                pass
+            return True
+    return False
+
+
+def _inflater(request: Request) -> Inflater | None:
+    coding = header(request, b"content-encoding").strip().lower()
+    if coding in ("", "identity"):
+        return None
+    if coding not in GZIP:
+        headers = {"Accept-Encoding": "gzip, identity"}
+        message = "Content-Encoding must be gzip or identity."
+        raise Problem(415, "unsupported_content_encoding", message, headers=headers)
+    return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+
+def _inflated(inflater: Inflater, chunk: bytes) -> Iterator[bytes]:
+    """Raises `Problem` for what is not one gzip member (RFC 1952), whole and alone."""
+    try:
+        while piece := inflater.decompress(chunk, INFLATE_BYTES):
+            yield piece
+            chunk = inflater.unconsumed_tail
+    except zlib.error:
+        raise _not_gzip() from None
+    if inflater.unused_data or (inflater.eof and chunk):
+        raise _not_gzip()
+
+
+def _not_gzip() -> Problem:
+    return Problem(400, "malformed_gzip", "The body is not one whole gzip member.")

@@ -6,9 +6,11 @@ with the row that records it.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import psycopg
+from psycopg.errors import Diagnostic
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 PARTITION_MONTHS_AHEAD = 12
@@ -21,6 +23,9 @@ _RECORDS = """
 """
 
 
+logger = logging.getLogger("collector")
+
+
 def migrate(database_url: str) -> list[str]:
     """Brings the raw schema of a database up to date and returns the names of what was applied.
 
@@ -28,6 +33,7 @@ def migrate(database_url: str) -> list[str]:
     """
     applied: list[str] = []
     with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.add_notice_handler(_warn)
         connection.execute(_LOCK)
         connection.execute(_RECORDS)
         done = {
@@ -42,5 +48,11 @@ def migrate(database_url: str) -> list[str]:
                     "insert into public.headwater_migrations (name) values (%s)", [path.stem]
                 )
             applied.append(path.stem)
+        connection.execute("select raw.apply_roles()")
         connection.execute("select raw.ensure_event_partitions(%s)", [PARTITION_MONTHS_AHEAD])
     return applied
+
+
+def _warn(notice: Diagnostic) -> None:
+    if notice.severity_nonlocalized == "WARNING":
+        logger.warning(notice.message_primary)

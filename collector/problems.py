@@ -10,8 +10,10 @@ import msgspec
 import psycopg
 from psycopg_pool import TooManyRequests
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
 
 
 @dataclass(eq=False)
@@ -34,19 +36,28 @@ class Problem(Exception):  # noqa: N818  the RFC's own word
         fault = {"field": self.field} if self.field else {}
         return {"code": self.code, "message": self.message, **fault}
 
-    def response(self) -> Response:
-        """The answer to the request."""
+    def body(self) -> dict[str, object]:
+        """All members of the answer."""
         title = HTTPStatus(self.status).phrase
         body = {"type": "about:blank", "title": title, "status": self.status}
-        body |= {"detail": self.message, **self.summary(), **(self.members or {})}
-        content = msgspec.json.encode(body)
-        return Response(content, self.status, self.headers, "application/problem+json")
+        return body | {"detail": self.message, **self.summary(), **(self.members or {})}
+
+    def response(self) -> Response:
+        """The answer to the request."""
+        content = msgspec.json.encode(self.body())
+        return Response(content, self.status, self.headers, MEDIA_TYPE)
 
 
 def try_again(status: int, code: str, reason: str) -> Problem:
     """A problem that passes by itself: 429 for too much at once, 503 for no database."""
     message = f"{reason}; send the request again."
     return Problem(status, code, message, headers={"Retry-After": "1"})
+
+
+def not_storable(reason: str | None) -> Problem:
+    """What PostgreSQL says of a payload that JSONB cannot hold, up to where it repeats a value."""
+    reason = (reason or "invalid data").partition(":")[0]
+    return Problem(422, "not_storable", f"PostgreSQL cannot store this: {reason}.")
 
 
 def problem_of(error: Exception) -> Problem:
@@ -61,19 +72,13 @@ def problem_of(error: Exception) -> Problem:
             problem = Problem(400, "disconnected", "The client went away.")
         case TooManyRequests():
             problem = try_again(429, "overloaded", "Too many requests wait for the database")
-        case psycopg.DataError():  # the text may end in a value, after a colon
-            reason = (error.diag.message_primary or "invalid data").partition(":")[0]
-            problem = Problem(422, "not_storable", f"PostgreSQL cannot store this: {reason}.")
+        case psycopg.DataError():
+            problem = not_storable(error.diag.message_primary)
         case psycopg.Error():
             problem = try_again(503, "storage_unavailable", "The database is unavailable")
         case _:
             problem = Problem(500, "internal_error", "The collector failed; its log says why.")
     return problem
-
-
-async def answer(_request: Request, error: Exception) -> Response:
-    """Starlette's handler of every exception; it logs those that are a 500."""
-    return problem_of(error).response()
 
 
 HANDLED = (Problem, HTTPException, ClientDisconnect, psycopg.Error, Exception)

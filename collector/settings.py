@@ -21,11 +21,21 @@ SETTINGS = (
     ("HOST", "127.0.0.1", "Address the collector listens on"),
     ("PORT", "8000", "Port the collector listens on"),
     ("DBT_TARGET", "prod", "dbt's target: prod, or dev for schemas of one's own"),
+    ("MAX_HEADER_BYTES", "32768", "Largest request line and headers"),
+    ("HEADER_TIMEOUT_SECONDS", "10", "Longest time to send the headers in"),
     ("MAX_BODY_BYTES", "4194304", "Largest body of a request"),
+    ("MAX_INFLATED_BYTES", "16777216", "Largest body once inflated"),
     ("MAX_EVENT_BYTES", "1048576", "Largest event or user"),
     ("MAX_EVENTS", "5000", "Most events in a request"),
-    ("MAX_WAITING_BYTES", "33554432", "Most bytes waiting to be stored; more answers 429"),
+    (
+        "MAX_WAITING_BYTES",
+        "33554432",
+        "Most bytes being read or waiting to be stored; more answers 429",
+    ),
     ("BODY_TIMEOUT_SECONDS", "30", "Longest time to send a body in"),
+    ("CORS_ORIGINS", "", "Origins whose pages may call the API, comma-separated, or *"),
+    ("FORWARDED_ALLOW_IPS", "", "Proxies whose X-Forwarded-* headers are believed, or *"),
+    ("API_KEY", "", "Key that scripts/replay and scripts/demo send"),
 )
 _GIBIBYTE = 2**30
 _DEFAULTS = {name: default for name, default, _ in SETTINGS}
@@ -46,11 +56,17 @@ class Settings:
     host: str
     port: int
     dbt_target: str
+    max_header_bytes: int
+    header_timeout_seconds: int
     max_body_bytes: int
+    max_inflated_bytes: int
     max_event_bytes: int
     max_events: int
     max_waiting_bytes: int
     body_timeout_seconds: int
+    cors_origins: tuple[str, ...]
+    forwarded_allow_ips: str
+    api_key: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -78,9 +94,15 @@ class Settings:
             host=text("HOST"),
             port=number("PORT", 0, 65535),
             dbt_target=text("DBT_TARGET"),
+            max_header_bytes=number("MAX_HEADER_BYTES", 1, _GIBIBYTE),
+            header_timeout_seconds=number("HEADER_TIMEOUT_SECONDS", 1, 3600),
             max_body_bytes=number("MAX_BODY_BYTES", 1, _GIBIBYTE),
+            max_inflated_bytes=number("MAX_INFLATED_BYTES", 1, _GIBIBYTE),
             max_event_bytes=number("MAX_EVENT_BYTES", 1, _GIBIBYTE),
-            max_events=number("MAX_EVENTS", 1, 1_000_000),
+            max_events=number("MAX_EVENTS", 1, 50_000),
             max_waiting_bytes=number("MAX_WAITING_BYTES", 1, _GIBIBYTE),
             body_timeout_seconds=number("BODY_TIMEOUT_SECONDS", 1, 3600),
+            cors_origins=tuple(filter(None, map(str.strip, text("CORS_ORIGINS").split(",")))),
+            forwarded_allow_ips=text("FORWARDED_ALLOW_IPS"),
+            api_key=text("API_KEY"),
         )

@@ -11,9 +11,9 @@ from msgspec import Raw
 from psycopg import AsyncConnection, sql
 from psycopg.rows import scalar_row
 
+from collector.keys import Key
 from collector.problems import Problem
 from collector.validation import UserFields, parse_time
-from collector.writer import SOURCE
 
 _QUERIES = Path(__file__).parent / "queries"
 _CREATE_ID = (_QUERIES / "create_user_id.sql").read_bytes()
@@ -30,8 +30,10 @@ _SET_EMAIL = """
     where user_id = %(user_id)s and email is distinct from %(email)s
 """
 _ADD_ROW = """
-    insert into raw.users (received_at, occurred_at, source, user_id, payload)
-    values (%(received_at)s, %(occurred_at)s, %(source)s, %(user_id)s, %(payload)s::jsonb)
+    insert into raw.users (received_at, occurred_at, source, key_id, user_id, payload)
+    values (
+        %(received_at)s, %(occurred_at)s, %(source)s, %(key_id)s, %(user_id)s, %(payload)s::jsonb
+    )
 """
 _NUMBER = "select user_number from raw.user_ids where user_id = %s"
 
@@ -44,7 +46,7 @@ def canonical_user_id(user_id: float | str) -> str:
 
 
 async def save_user(
-    connection: AsyncConnection, user: UserFields, payload: str
+    connection: AsyncConnection, user: UserFields, payload: str, key: Key
 ) -> tuple[UserState, bool]:
     """Creates or updates a user in one transaction; returns its state and whether it is new.
 
@@ -57,7 +59,8 @@ async def save_user(
         "user_id": None if user.user_id is None else canonical_user_id(user.user_id),
         "received_at": received_at,
         "occurred_at": parse_time(user.occurred_at) if user.occurred_at else received_at,
-        "source": SOURCE,
+        "source": key.name,
+        "key_id": key.key_id,
         "payload": payload,
     }
     async with connection.transaction(), connection.cursor(row_factory=scalar_row) as cursor:

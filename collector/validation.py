@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from decimal import Decimal
-from itertools import accumulate
-from typing import Annotated, NamedTuple, TypeVar
+from functools import cache
+from itertools import accumulate, islice
+from typing import Annotated, Any, NamedTuple, TypeVar
 from uuid import uuid4
 
-from msgspec import DecodeError, Meta, Raw, Struct, ValidationError
+from msgspec import DecodeError, Meta, Raw, Struct, ValidationError, defstruct
 from msgspec.json import Decoder
+from msgspec.structs import astuple
 
 from collector.problems import Problem
 from collector.registry import SEED
@@ -50,6 +52,12 @@ class EventFields(Struct, gc=False, rename="camel"):
     sent_at: Timestamp | None = None
 
 
+class UserIdText(Struct, gc=False, rename="camel"):
+    """A user id as it was written."""
+
+    user_id: Raw
+
+
 class UserFields(Struct, gc=False, rename="camel"):
     """The contract's part of a user; further properties are kept and not looked at."""
 
@@ -65,7 +73,7 @@ class Event(NamedTuple):
 
     position: int
     event_id: str
-    payload: str
+    payload: bytes
 
 
 class Rejection(NamedTuple):
@@ -102,7 +110,8 @@ _NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^][{}"]+', re.DOTALL)
 _NOT_JSON = (DecodeError, UnicodeDecodeError, RecursionError)
 _Fields = TypeVar("_Fields", EventFields, UserFields)
 _event_fields, _user_fields = Decoder(EventFields), Decoder(UserFields)
-_elements, _properties, _anything = Decoder(list[Raw]), Decoder(dict[str, Raw]), Decoder(Raw)
+_user_id_text, _anything = Decoder(UserIdText), Decoder(Raw)
+_LINES = re.compile(rb"\S[^\n]*")
 
 
 def read_events(
@@ -113,35 +122,34 @@ def read_events(
     A bad event is refused alone. Raises `Problem` where that cannot be: an array that is not JSON,
     nothing at all, or more than `settings.max_events`.
     """
-    texts: list[bytes] | list[Raw] = [body] if body.strip() else []
     single = not lines and body.lstrip()[:1] != b"["
     if lines:
-        texts = [line for line in body.split(b"\n") if line.strip()]
-    elif not single:
-        try:
-            texts = _elements.decode(body.decode())
-        except _NOT_JSON as error:
-            raise _problem_of(error, body) from None
+        texts = [line[0] for line in islice(_LINES.finditer(body), settings.max_events + 1)]
+    elif single:
+        texts = [body] if body.strip() else []
+    else:
+        texts = _elements_of(body, settings.max_events)
     if not texts:
         raise Problem(400, "no_events", "The body has no events: send one, an array or NDJSON.")
     if len(texts) > settings.max_events:
         message = f"A request may have {settings.max_events} events at most; send several."
         raise Problem(413, "too_many_events", message)
     received = Received([], [], single)
-    for position, text in enumerate(map(bytes, texts)):
+    for position, text in enumerate(texts):
         try:
             received.events.append(_read_event(position, text, supported, settings))
         except Problem as problem:
+            problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
             received.rejections.append(Rejection(position, problem, text))
     return received
 
 
 def read_user(body: bytes, settings: Settings) -> tuple[UserFields, str]:
     """Reads a user and the client's own JSON text of it; raises `Problem` naming what is wrong."""
-    user, payload = _decode(_user_fields, body, settings)
+    user = _decode(_user_fields, body, settings)
     if user.email is None and user.user_id is None:
         raise Problem(422, "missing_field", "A user needs an email or a userId.", "email")
-    return user, payload
+    return user, body.decode()
 
 
 def parse_time(text: str) -> datetime:
@@ -152,34 +160,56 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text.upper().replace(":60", ":59"))
 
 
+@cache
+def _array_decoder(count: int) -> Decoder[Any]:
+    """Decodes the first `count` elements of an array and checks the others without keeping them.
+
+    Four megabytes are two million elements at worst: as a list they would take 200 MB.
+    """
+    fields = [(f"element_{position}", Raw, None) for position in range(count)]
+    return Decoder(defstruct("Elements", fields, array_like=True, gc=False))
+
+
+def _elements_of(body: bytes, max_events: int) -> list[bytes]:
+    """The elements of an array, at most one more than allowed; raises `Problem` if not JSON."""
+    try:
+        elements = astuple(_array_decoder(max_events + 1).decode(body))
+        texts = [bytes(element) for element in elements if element is not None]
+        for text in texts:
+            text.decode()
+    except _NOT_JSON as error:
+        raise _problem_of(error, body) from None
+    return texts
+
+
 def _read_event(position: int, text: bytes, supported: frozenset[str], settings: Settings) -> Event:
-    event, payload = _decode(_event_fields, text, settings)
+    event = _decode(_event_fields, text, settings)
     if event.event_type not in supported:
         message = f"eventType {event.event_type[:64]!r} is not supported; {SEED} lists what is."
         raise Problem(422, "unsupported_event_type", message, "eventType")
     if event.user_id is None and event.anonymous_id is None:
         raise Problem(422, "missing_field", "An event needs a userId or an anonymousId.", "userId")
     _check_time("sentAt", event.sent_at)
-    return Event(position, event.event_id or str(uuid4()), payload)
+    return Event(position, event.event_id or str(uuid4()), text)
 
 
-def _decode(decoder: Decoder[_Fields], text: bytes, settings: Settings) -> tuple[_Fields, str]:
+def _decode(decoder: Decoder[_Fields], text: bytes, settings: Settings) -> _Fields:
     if len(text) > settings.max_event_bytes:
         message = f"One event or user may have {settings.max_event_bytes} bytes at most."
         raise Problem(413, "too_large", message)
     try:
-        payload = text.decode()
+        text.decode()  # msgspec looks at the texts that it keeps, not at the others
         fields = decoder.decode(text)
     except _NOT_JSON as error:
         raise _problem_of(error, text) from None
     if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise _problem_of(RecursionError(), text)
     if isinstance(fields.user_id, float):  # rounded, maybe to a whole number
-        exact = Decimal(bytes(_properties.decode(text)["userId"]).decode())
+        exact = Decimal(bytes(_user_id_text.decode(text).user_id).decode())
         if exact != exact.to_integral_value():
             raise _invalid("userId")
     _check_time("occurredAt", fields.occurred_at)
-    return fields, payload
+    return fields
 
 
 def _check_time(name: str, text: str | None) -> None:

@@ -10,23 +10,28 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.rows import scalar_row
 
-from collector.database import connect, open_pool
-from collector.problems import problem_of, try_again
-from collector.settings import Settings
+from collector.database import WRITERS, Database
+from collector.keys import Key
+from collector.metrics import Metrics
+from collector.problems import not_storable, problem_of, try_again
 from collector.validation import Event, Received, Rejection
 
-SOURCE = "default"
-CONNECTIONS = 2  # one collects the next batch while the other waits for the disk
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 MAX_QUARANTINED_BYTES = 64 * 1024
+ROWS_AT_A_TIME = 100  # of a COPY, so that a batch is not in memory once more
 
-_COPY_EVENTS = "copy raw.events (received_at, source, event_id, payload) from stdin"
-_COPY_REJECTED = "copy raw.rejected_events (received_at, source, code, message, payload) from stdin"
+_COPY_EVENTS = "copy raw.events (received_at, source, key_id, event_id, payload) from stdin"
+_COPY_REJECTED = """
+    copy raw.rejected_events (received_at, source, key_id, code, message, payload) from stdin
+"""
+_FAULTS = "select raw.jsonb_fault(payload) from unnest(%s::text[]) as payload"
 
 logger = logging.getLogger("collector")
 
@@ -36,6 +41,8 @@ class Submission(NamedTuple):
 
     received: Received
     received_at: str
+    key: Key
+    prefix: bytes  # received_at, source and key_id as COPY reads them
     size: int
     done: asyncio.Future[None]
 
@@ -46,38 +53,34 @@ Row = tuple[Submission, Event]
 class Writer:
     """Stores events; `write` returns after the commit."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._pool = open_pool(settings, "writer", CONNECTIONS)
+    def __init__(self, database: Database, metrics: Metrics) -> None:
+        self._database = database
         self._queue: asyncio.Queue[Submission] = asyncio.Queue()
-        self._max_waiting_bytes = settings.max_waiting_bytes
-        self._waiting_bytes = 0
+        self._metrics = metrics
         self._available = True
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keeps the connections and the tasks that store batches."""
-        async with self._pool, asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._store_batches()) for _ in range(CONNECTIONS)]
+        """Keeps the tasks that store batches."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._store_batches()) for _ in range(WRITERS)]
             yield
             for task in tasks:
                 task.cancel()
 
-    async def write(self, received: Received, size: int) -> None:
+    async def write(self, received: Received, key: Key, size: int) -> None:
         """Commits the events of one request of `size` bytes and keeps its rejections.
 
-        Moves events that PostgreSQL refuses to the rejections. Raises `Problem` where too much is
-        waiting, and where it is not known that all is committed.
+        Moves events that PostgreSQL refuses to the rejections. Raises `Problem` where it is not
+        known that all is committed.
         """
-        if self._waiting_bytes and self._waiting_bytes + size > self._max_waiting_bytes:
-            raise try_again(429, "overloaded", "Too much is waiting to be stored")
+        self._database.require()
         done = asyncio.get_running_loop().create_future()
-        self._waiting_bytes += size
-        try:
-            now = datetime.now(UTC).isoformat()
-            self._queue.put_nowait(Submission(received, now, size, done))
-            await done
-        finally:
-            self._waiting_bytes -= size
+        now = datetime.now(UTC).isoformat()
+        key_id = b"\\N" if key.key_id is None else b"%d" % key.key_id
+        prefix = b"%b\t%b\t%b" % (now.encode(), _escape(key.name.encode()), key_id)
+        self._queue.put_nowait(Submission(received, now, key, prefix, size, done))
+        await done
 
     async def _store_batches(self) -> None:
         while True:
@@ -87,17 +90,23 @@ class Writer:
                 batch.append(self._queue.get_nowait())
                 size += batch[-1].size
             failure: Exception | None = None
+            started = perf_counter()
             try:
-                async with connect(self._pool) as connection:
+                async with self._database.connect(self._database.writers) as connection:
                     await _store(connection, batch)
             except Exception as error:  # whatever happens to a batch, the next one is stored
                 failure = error
+            else:
+                self._metrics.commit_seconds.observe(perf_counter() - started)
+                self._metrics.commit_events.observe(
+                    sum(len(each.received.events) for each in batch)
+                )
             self._note(failure)
             for submission in batch:
                 if submission.done.done():  # its client is gone
                     continue
                 if failure:
-                    submission.done.set_exception(problem_of(failure))
+                    submission.done.set_exception(_problem_of_batch(failure))
                 else:
                     submission.done.set_result(None)
 
@@ -109,6 +118,13 @@ class Writer:
         self._available = failure is None
 
 
+def _problem_of_batch(failure: Exception) -> Exception:
+    """A batch as a whole is no client's fault."""
+    if isinstance(failure, psycopg.Error):
+        return try_again(503, "storage_unavailable", "The database is unavailable")
+    return problem_of(failure)
+
+
 async def _store(connection: AsyncConnection, batch: Sequence[Submission]) -> None:
     """Commits a batch. Without rejections the COPY of its events is a transaction by itself."""
     rows = [(submission, event) for submission in batch for event in submission.received.events]
@@ -118,33 +134,46 @@ async def _store(connection: AsyncConnection, batch: Sequence[Submission]) -> No
             await _quarantine(connection, batch)
             await _copy_events(connection, rows)
     except psycopg.DataError:
+        rows = await _without_refused(connection, rows)
         async with connection.transaction():
-            await _store_but_refused(connection, rows)
             await _quarantine(connection, batch)
-
-
-async def _store_but_refused(connection: AsyncConnection, rows: Sequence[Row]) -> None:
-    """Stores all but the rows that PostgreSQL refuses: it finds them by bisection."""
-    try:
-        async with connection.transaction():
             await _copy_events(connection, rows)
-    except psycopg.DataError as error:
-        if len(rows) == 1:
-            [(submission, event)] = rows
-            rejection = Rejection(event.position, problem_of(error), event.payload.encode())
-            submission.received.events.remove(event)
-            submission.received.rejections.append(rejection)
+
+
+async def _without_refused(connection: AsyncConnection, rows: Sequence[Row]) -> list[Row]:
+    """Moves the events that JSONB cannot hold to the rejections; returns the other rows."""
+    cursor = connection.cursor(row_factory=scalar_row)
+    await cursor.execute(_FAULTS, [[event.payload.decode() for _, event in rows]])
+    storable = []
+    for (submission, event), fault in zip(rows, await cursor.fetchall(), strict=True):
+        if fault is None:
+            storable.append((submission, event))
         else:
-            middle = len(rows) // 2
-            await _store_but_refused(connection, rows[:middle])
-            await _store_but_refused(connection, rows[middle:])
+            rejection = Rejection(event.position, not_storable(fault), event.payload)
+            submission.received.rejections.append(rejection)
+    for received in {id(submission): submission.received for submission, _ in rows}.values():
+        refused = {rejection.position for rejection in received.rejections}
+        received.events[:] = [each for each in received.events if each.position not in refused]
+    return storable
+
+
+def _line(row: Row) -> bytes:
+    """A row in the text format of COPY."""
+    submission, (_, event_id, payload) = row
+    return b"%b\t%b\t%b\n" % (submission.prefix, _escape(event_id.encode()), _escape(payload))
+
+
+def _escape(text: bytes) -> bytes:
+    """A value in the text format of COPY."""
+    text = text.replace(b"\\", rb"\\").replace(b"\n", rb"\n")
+    return text.replace(b"\r", rb"\r").replace(b"\t", rb"\t")
 
 
 async def _copy_events(connection: AsyncConnection, rows: Sequence[Row]) -> None:
     if rows:
         async with connection.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
-            for submission, (_, event_id, payload) in rows:
-                await copy.write_row((submission.received_at, SOURCE, event_id, payload))
+            for start in range(0, len(rows), ROWS_AT_A_TIME):
+                await copy.write(b"".join(map(_line, rows[start : start + ROWS_AT_A_TIME])))
 
 
 async def _quarantine(connection: AsyncConnection, batch: Sequence[Submission]) -> None:
@@ -153,8 +182,9 @@ async def _quarantine(connection: AsyncConnection, batch: Sequence[Submission]) 
     for submission in batch:
         for _, problem, payload in submission.received.rejections:
             text = payload[:MAX_QUARANTINED_BYTES].decode(errors="replace")
-            row = (submission.received_at, SOURCE, problem.code, problem.message, text)
-            rows.append([value.replace("\0", "\ufffd") for value in row])
+            texts = [value.replace("\0", "\ufffd") for value in (problem.message, text)]
+            key = submission.key
+            rows.append((submission.received_at, key.name, key.key_id, problem.code, *texts))
     if not rows:
         return
     try:

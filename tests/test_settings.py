@@ -17,11 +17,17 @@ def test_defaults() -> None:
         host="127.0.0.1",
         port=8000,
         dbt_target="prod",
+        max_header_bytes=32 * 1024,
+        header_timeout_seconds=10,
         max_body_bytes=4 * 1024 * 1024,
+        max_inflated_bytes=16 * 1024 * 1024,
         max_event_bytes=1024 * 1024,
         max_events=5000,
         max_waiting_bytes=32 * 1024 * 1024,
         body_timeout_seconds=30,
+        cors_origins=(),
+        forwarded_allow_ips="",
+        api_key="",
     )
 
 
@@ -57,7 +63,10 @@ def test_malformed_port(value: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
+        "MAX_HEADER_BYTES",
+        "HEADER_TIMEOUT_SECONDS",
         "MAX_BODY_BYTES",
+        "MAX_INFLATED_BYTES",
         "MAX_EVENT_BYTES",
         "MAX_EVENTS",
         "MAX_WAITING_BYTES",
@@ -67,3 +76,9 @@ def test_malformed_port(value: str) -> None:
 def test_malformed_limit(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a number from 1 to "):
         Settings.from_environment({name: "0"})
+
+
+def test_list_of_origins() -> None:
+    environment = {"CORS_ORIGINS": "https://a.example, https://b.example,"}
+    settings = Settings.from_environment(environment)
+    assert settings.cors_origins == ("https://a.example", "https://b.example")

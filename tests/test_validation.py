@@ -56,7 +56,7 @@ def test_any_json_is_accepted_or_refused_with_a_reason(sent: list[Any]) -> None:
     positions += [rejection.position for rejection in received.rejections]
     assert sorted(positions) == list(range(len(sent)))
     for event in received.events:
-        assert event.payload.encode() == texts[event.position]
+        assert event.payload == texts[event.position]
         assert 1 <= len(event.event_id) <= 128
         assert "\0" not in event.event_id
         fields = sent[event.position]

@@ -51,18 +51,19 @@ class Receipt:
 
 
 class Client:
-    """Talks to one collector; safe to share between threads.
+    """Talks to one collector, with `key` where it wants one; safe to share between threads.
 
     429, 503, lost connections and time-outs are retried, honouring Retry-After. Raises
     CollectorError where `url` is none.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         if not url.startswith(("http://", "https://")):
             raise CollectorError(f"{url} is not a URL: it must begin with http:// or https://")
         self.url = url.rstrip("/")
         timeout = urllib3.Timeout(connect=5, read=60)
-        self._pool = urllib3.PoolManager(maxsize=CONCURRENCY, timeout=timeout)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._pool = urllib3.PoolManager(maxsize=CONCURRENCY, timeout=timeout, headers=headers)
 
     def close(self) -> None:
         """Closes the pooled connections."""
@@ -128,7 +129,7 @@ class Client:
                 method,
                 self.url + path,
                 body=body,
-                headers={"Content-Type": content_type} if body else {},
+                headers={**self._pool.headers, **({"Content-Type": content_type} if body else {})},
                 retries=_RETRY if retries else False,
             )
             return response.status, msgspec.json.decode(response.data)

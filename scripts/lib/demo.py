@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from collector.settings import ROOT, Settings
@@ -25,10 +26,13 @@ from scripts.lib.dbt import run_dbt
 from scripts.lib.generator import UNSUPPORTED_TYPE, generate
 from scripts.lib.migrate import migrate_all
 from scripts.lib.report import show
+from scripts.lib.site.build import build_site
 
 BATCH = 2000
 NEXT = """
 [bold]Next[/bold]
+  open {site}
+                     the same and more as charts; scripts/site builds it again
   scripts/psql       ask: select * from marts.conversion_funnel_daily
   scripts/docs       every model and column, with lineage
   scripts/serve      the collector, ready for your own events
@@ -46,8 +50,11 @@ def demo(settings: Settings, users: int, seed: int, console: Console) -> None:
             migrate_all(databases)
         _send(settings, databases, users, seed, progress)
         _build(settings, databases, progress)
+        progress.add_task("Building the site", total=None)
+        site = build_site(settings, databases.destination, settings.data_directory / "site")
         progress.stop()
         show(databases.destination, console)
+    console.print(NEXT.format(site=escape(str(site.index))), soft_wrap=True)
 
 
 def _send(
@@ -58,7 +65,7 @@ def _send(
     if not events:
         progress.console.print(f"The stream of seed {seed} has landed before; nothing is sent.")
         return
-    with _collector(settings, databases) as url, closing(Client(url)) as client:
+    with _collector(settings, databases) as url, closing(Client(url, settings.api_key)) as client:
         task = progress.add_task("Sending users", total=len(stream.users))
         for start in range(0, len(stream.users), 200):
             receipt = client.send_users(stream.users[start : start + 200])
@@ -158,8 +165,9 @@ def main() -> int:
     """`scripts/demo`."""
     arguments = parser(
         "demo",
-        "Start PostgreSQL and the collector, send a generated stream over HTTP, run dbt build and\n"
-        "print one screen of answers. Repeating it is safe and doubles nothing.",
+        "Start PostgreSQL and the collector, send a generated stream over HTTP, run dbt build,\n"
+        "build the insights site and print one screen of answers. Repeating it is safe and\n"
+        "doubles nothing.",
     )
     arguments.add_argument("--users", type=int, default=2000, help="1 to 100000 (%(default)s)")
     arguments.add_argument("--seed", type=int, default=1, help="another stream (%(default)s)")
@@ -170,7 +178,6 @@ def main() -> int:
         arguments.error("--seed must be from 1 to 1000000")
     console = Console()
     demo(replace(read_settings(), dbt_target="prod"), options.users, options.seed, console)
-    console.print(NEXT)
     return 0
 
 

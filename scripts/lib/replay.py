@@ -30,6 +30,7 @@ def replay(  # noqa: PLR0913  the options of the command
     *,
     url: str,
     data_directory: Path,
+    key: str = "",
     users: bool = False,
     restart: bool = False,
     batch_rows: int = BATCH_ROWS,
@@ -54,7 +55,7 @@ def replay(  # noqa: PLR0913  the options of the command
     outcome = Outcome() if restart else load(state)
     if outcome.finished:
         return outcome
-    with file.open("rb") as raw, closing(Client(url)) as client:
+    with file.open("rb") as raw, closing(Client(url, key)) as client:
         client.check()
         numbered = enumerate(read_rows(file, raw), start=1)
         rows = islice(numbered, outcome.rows, None)
@@ -180,6 +181,7 @@ def main() -> int:
             options.mapping,
             url=options.url,
             data_directory=settings.data_directory,
+            key=settings.api_key,
             users=options.users,
             restart=options.restart,
             batch_rows=options.batch,

@@ -8,6 +8,7 @@ import psycopg
 import uvicorn
 
 from collector.app import create_app
+from collector.protocol import limited_protocol
 from collector.settings import Settings
 from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.database import described, open_databases, with_databases
@@ -38,7 +39,12 @@ def serve(settings: Settings) -> None:
             app,
             settings.host,
             settings.port,
+            http=limited_protocol(settings),
+            ws="none",
+            proxy_headers=bool(settings.forwarded_allow_ips),
+            forwarded_allow_ips=settings.forwarded_allow_ips,
             access_log=False,
+            server_header=False,
             log_config=None,
             log_level="warning",
             timeout_graceful_shutdown=10,

@@ -1,0 +1,103 @@
+"""Makes, lists and revokes the keys of the HTTP API: `scripts/keys`."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+from hashlib import sha256
+
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+from collector.keys import Scope
+from scripts.lib.cli import UserError, parser, read_settings, run
+from scripts.lib.database import described, open_databases
+
+_ADD = "insert into raw.api_keys (name, scope, key_hash) values (%s, %s, %s)"
+_REVOKE = """
+    update raw.api_keys set revoked_at = now()
+    where name = %(name)s and revoked_at is null and key_id not in (
+        select max(key_id) from raw.api_keys
+        where name = %(name)s and revoked_at is null and %(keep_newest)s
+        group by scope
+    )
+"""
+_LIST = "select name, scope, key_id, created_at, revoked_at from raw.api_keys order by key_id"
+
+
+def read_arguments() -> argparse.Namespace:
+    """The arguments of the command."""
+    arguments = parser(
+        "keys",
+        "Make, list and revoke the keys of the HTTP API. A running collector knows of a change\n"
+        "within seconds. Once a key was made, requests without one are refused.\n\n"
+        "To replace a key: create NAME again, deploy the new key, revoke NAME --keep-newest.",
+    )
+    verbs = arguments.add_subparsers(dest="verb", required=True)
+    create = verbs.add_parser("create", help="make a key and print it, this once")
+    create.add_argument("name", metavar="NAME", help="who uses it: the source of what it sends")
+    create.add_argument("--scope", required=True, choices=["write", "read"], help="what it may do")
+    verbs.add_parser("list", help="show all keys, without the keys themselves")
+    revoke = verbs.add_parser("revoke", help="make the keys of a name worthless")
+    revoke.add_argument("name", metavar="NAME")
+    revoke.add_argument(
+        "--keep-newest", action="store_true", help="all but the newest of each scope"
+    )
+    return arguments.parse_args()
+
+
+def create_key(connection: psycopg.Connection, name: str, scope: Scope) -> str:
+    """Makes a key and returns it; only its hash is kept. Raises CheckViolation for a bad name."""
+    key = f"hw_{secrets.token_urlsafe(32)}"
+    connection.execute(_ADD, [name, scope, sha256(key.encode()).digest()])
+    return key
+
+
+def revoke_keys(connection: psycopg.Connection, name: str, *, keep_newest: bool = False) -> int:
+    """Revokes the keys of a name, with `keep_newest` all but the last of each scope; how many."""
+    return connection.execute(_REVOKE, {"name": name, "keep_newest": keep_newest}).rowcount
+
+
+def show_keys(connection: psycopg.Connection) -> None:
+    """Prints a table of all keys."""
+    table = Table("name", "scope", "id", "created", "revoked", box=None)
+    for name, scope, key_id, created_at, revoked_at in connection.execute(_LIST):
+        created, revoked = (
+            f"{at:%Y-%m-%d %H:%M %Z}" if at else "" for at in (created_at, revoked_at)
+        )
+        table.add_row(name, scope, str(key_id), created, revoked)
+    Console().print(table)
+
+
+def main() -> int:
+    """`scripts/keys`."""
+    arguments = read_arguments()
+    with (
+        open_databases(read_settings()) as databases,
+        psycopg.connect(databases.migration, autocommit=True) as connection,
+    ):
+        try:
+            if arguments.verb == "create":
+                key = create_key(connection, arguments.name, arguments.scope)
+                print("Keep this key, it is not shown again:", file=sys.stderr)  # noqa: T201
+                print(key)  # noqa: T201
+            elif arguments.verb == "list":
+                show_keys(connection)
+            else:
+                revoked = revoke_keys(connection, arguments.name, keep_newest=arguments.keep_newest)
+                if not revoked:
+                    raise UserError(f"no key to revoke is called {arguments.name}; see keys list")
+                print(f"Revoked: {revoked}")  # noqa: T201
+        except psycopg.errors.CheckViolation:
+            raise UserError("NAME must be 1 to 128 printable characters") from None
+        except psycopg.errors.UndefinedTable:
+            raise UserError(
+                f"{described(databases.migration)} has no raw schema yet; run scripts/migrate"
+            ) from None
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""What the fault tests are made of: a client and its ledger, servers to kill, planted defects."""

@@ -1,0 +1,91 @@
+"""/metrics, CORS and what the log holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import Collector, running_collector
+from tests.test_bad_requests import SECRET
+from tests.test_events import event
+
+ORIGIN = "https://shop.example"
+
+
+def samples(client: httpx.Client) -> dict[str, float]:
+    """The samples by name and labels, as they stand in the text."""
+    response = client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return {
+        sample.name + "".join(f" {key}={value}" for key, value in sorted(sample.labels.items())): (
+            sample.value
+        )
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_count_what_happened(client: httpx.Client) -> None:
+    before = samples(client)
+    client.post("/events", json=[event(), event(), event(eventType=SECRET), {}])
+    client.post("/users", json={"email": SECRET})
+    client.get(f"/users/{SECRET}")
+    client.get(f"/{SECRET}")
+    client.request("PURGE", "/events")
+    after = samples(client)
+
+    def grown(name: str) -> float:
+        return after[name] - before.get(name, 0)
+
+    assert grown("headwater_events_accepted_total source=default") == 2
+    assert grown("headwater_events_rejected_total code=unsupported_event_type") == 1
+    assert grown("headwater_events_rejected_total code=missing_field") == 1
+    requests = "headwater_requests_total method="
+    assert grown(f"{requests}POST route=/events status=200") == 1
+    assert grown(f"{requests}POST route=/users status=201") == 1
+    assert grown(f"{requests}GET route=/users/{{user_id}} status=404") == 1
+    assert grown(f"{requests}GET route=other status=404") == 1
+    assert grown(f"{requests}PURGE route=/events status=405") == 1
+    assert grown("headwater_commit_events_sum") == 2
+    assert grown("headwater_commit_seconds_count") == 1
+    assert after["headwater_database_up"] == 1
+    assert after["headwater_held_bytes"] == 0
+    assert after["process_resident_memory_bytes"] > 0
+    assert SECRET not in str(after)
+
+
+def test_no_cors_unless_told(client: httpx.Client) -> None:
+    response = client.post("/events", json=event(), headers={"Origin": ORIGIN})
+    assert response.status_code == 200
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_cors_for_listed_origins_only(
+    create_database: Callable[..., AbstractContextManager[str]],
+) -> None:
+    with create_database() as url, running_collector(url, CORS_ORIGINS=ORIGIN) as collector:
+        preflight = {
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization, content-type, x-retry-count",
+        }
+        for origin, allowed in ((ORIGIN, ORIGIN), ("https://evil.example", None)):
+            headers = {"Origin": origin}
+            asked = httpx.options(f"{collector.url}/events", headers=headers | preflight)
+            assert (asked.status_code == 200) == (allowed is not None)
+            assert asked.headers.get("access-control-allow-origin") == allowed
+            sent = httpx.post(f"{collector.url}/events", json=event(), headers=headers)
+            assert sent.headers.get("access-control-allow-origin") == allowed
+            refused = httpx.post(f"{collector.url}/events", json={}, headers=headers)
+            assert refused.status_code == 422
+            assert refused.headers.get("access-control-allow-origin") == allowed
+
+
+def test_log_has_no_line_a_request(client: httpx.Client, collector: Collector) -> None:
+    before = collector.log.read_text()
+    client.post("/events", json=event(userId=SECRET))
+    client.post("/events", json={"email": SECRET})
+    client.get(f"/users/{SECRET}")
+    assert collector.log.read_text() == before

@@ -1,0 +1,145 @@
+"""Heads of requests, over raw sockets: too large, too slow, and not HTTP at all."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.conftest import Collector, running_collector
+from tests.test_events import event
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.fixture(scope="module")
+def hurried(create_database: Callable[..., AbstractContextManager[str]]) -> Iterator[Collector]:
+    """A collector that gives headers one second."""
+    with create_database() as url, running_collector(url, HEADER_TIMEOUT_SECONDS="1") as collector:
+        yield collector
+
+
+@contextmanager
+def connected(collector: Collector) -> Iterator[socket.socket]:
+    host, port = urlsplit(collector.url).netloc.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        yield connection
+
+
+def answer(connection: socket.socket) -> tuple[int, str]:
+    """Reads until the other side closes: the status and code of the last answer, or 0."""
+    received = b""
+    try:
+        while data := connection.recv(65536):
+            received += data
+    except ConnectionResetError:
+        pass
+    if not received:
+        return 0, ""
+    head, _, body = received.rpartition(b"\r\n\r\n")
+    status = int(head.rpartition(b"HTTP/1.1 ")[2].split()[0])
+    return status, str(json.loads(body).get("code", ""))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        GET + b"X: " + b"x" * 33_000 + b"\r\n\r\n",
+        GET + b"X: y\r\n" * 8000 + b"\r\n",
+        b"GET /" + b"x" * 33_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        GET + b"X: " + b"x" * 500_000,
+        b"GET /" + b"x" * 500_000,
+    ],
+)
+def test_head_that_is_too_large(hurried: Collector, head: bytes) -> None:
+    with connected(hurried) as connection:
+        connection.sendall(head)
+        assert answer(connection) == (431, "headers_too_large")
+
+
+def test_large_body_in_one_piece_with_its_head(hurried: Collector) -> None:
+    body = json.dumps(event(activity={"a": "x" * 200_000})).encode()
+    head = b"POST /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: " + b"x" * 32_000
+    with connected(hurried) as connection:
+        connection.sendall(b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
+        assert answer(connection) == (200, "")
+
+
+@pytest.mark.parametrize("start", [b"G", GET, GET + b"X: "])
+def test_slow_head(hurried: Collector, start: bytes) -> None:
+    with connected(hurried) as connection:
+        connection.sendall(start)
+        assert answer(connection) == (408, "too_slow")
+
+
+def test_head_byte_by_byte(hurried: Collector) -> None:
+    """Each byte comes in time, the whole head does not."""
+    with connected(hurried) as connection:
+        connection.settimeout(0.05)
+        for byte in GET * 10:
+            try:
+                connection.send(bytes([byte]))
+                if not connection.recv(1):
+                    break
+                break
+            except TimeoutError:
+                continue
+        else:
+            pytest.fail("the collector still listens")
+
+
+@pytest.mark.parametrize("start", [b"", b"\r\n", b"\r\n\r\n"])
+def test_nothing_sent(hurried: Collector, start: bytes) -> None:
+    with connected(hurried) as connection:
+        connection.sendall(start)
+        assert answer(connection) in ((0, ""), (408, "too_slow"))
+
+
+def test_slow_second_head(hurried: Collector) -> None:
+    with connected(hurried) as connection:
+        connection.sendall(GET + b"\r\n" + GET)
+        assert answer(connection) == (408, "too_slow")
+
+
+def test_endless_body_of_a_request_that_is_answered(hurried: Collector) -> None:
+    with connected(hurried) as connection:
+        connection.sendall(GET + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        assert answer(connection) == (200, "")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", GET + b"bad header\r\n\r\n"],
+)
+def test_not_http(hurried: Collector, request_: bytes) -> None:
+    with connected(hurried) as connection:
+        connection.sendall(request_)
+        assert answer(connection) == (400, "malformed_request")
+
+
+def test_others_are_served_meanwhile(hurried: Collector) -> None:
+    with (
+        connected(hurried) as first,
+        connected(hurried) as second,
+        httpx.Client(base_url=hurried.url) as client,
+    ):
+        first.sendall(GET)
+        second.sendall(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        assert client.post("/events", json=event()).status_code == 200
+
+
+def test_requests_one_after_the_other_and_at_once(hurried: Collector) -> None:
+    with httpx.Client(base_url=hurried.url) as client:
+        for _ in range(3):
+            assert client.get("/healthz").status_code == 200
+    with connected(hurried) as connection:
+        connection.sendall((GET + b"\r\n") * 50 + GET + b"Connection: close\r\n\r\n")
+        received = b""
+        while data := connection.recv(65536):
+            received += data
+        assert received.count(b'{"status":"ok"}') == 51
