@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 
-import dbt.jsonschemas
 import pytest
-import yaml
-from jsonschema import Draft7Validator
 
-from collector.settings import ROOT
+from scripts.lib.dbt import PROJECT
+from scripts.lib.properties import unknown_keys
 from tests.warehouse import MARTS, Warehouse
 
-PROJECT = ROOT / "dbt_project"
-SCHEMAS = Path(dbt.jsonschemas.__file__).parent
-PROPERTY_FILES = sorted(
-    path for folder in ("models", "seeds", "tests") for path in (PROJECT / folder).rglob("*.yml")
-)
+IGNORED = shutil.ignore_patterns("target", "logs")
 
 
-@pytest.mark.parametrize("path", PROPERTY_FILES, ids=lambda path: str(path.relative_to(PROJECT)))
-def test_properties_have_no_key_that_dbt_does_not_know(path: Path) -> None:
+def test_yaml_has_no_key_that_dbt_does_not_know() -> None:
     # On Postgres dbt itself lets misspelt keys pass.
-    schema = json.loads((SCHEMAS / "resources" / "latest.json").read_text())
-    errors = Draft7Validator(schema).iter_errors(yaml.safe_load(path.read_text()))
-    assert [f"{error.json_path}: {error.message[:200]}" for error in errors] == []
+    assert list(unknown_keys(PROJECT)) == []
 
 
-def test_project_file_has_no_key_that_dbt_does_not_know() -> None:
-    # The newer schema that dbt ships knows no incremental strategy but dbt's own.
-    schema = json.loads((SCHEMAS / "project" / "0.0.85.json").read_text())
-    project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
-    errors = Draft7Validator(schema).iter_errors(project)
-    assert [f"{error.json_path}: {error.message[:200]}" for error in errors] == []
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        ("dbt_project.yml", "+persist_docs:", "+persist_doc:"),
+        ("models/marts/core/dim_users.yml", "data_tests:", "data_test:"),
+        ("models/marts/core/dim_users.yml", "config: {meta:", "config: {mete:"),
+        ("seeds/_seeds.yml", "description:", "describtion:"),
+        ("tests/_tests.yml", "description:", "config: {severety: warn}\n    description:"),
+        ("models/marts/_marts__groups.yml", "owner:", "owners:"),
+        ("models/marts/_marts__exposures.yml", "depends_on:", "depend_on:"),
+        ("models/marts/_marts__semantic_models.yml", "entities:", "entity:"),
+        ("models/marts/_marts__semantic_models.yml", "agg: count\n", "aggregate: count\n"),
+        ("models/marts/_marts__semantic_models.yml", "numerator:", "nominator:"),
+        ("models/marts/_marts__semantic_models.yml", "model: ref", "models: ref"),
+        ("models/intermediate/int_time_spine.yml", "time_spine:", "timespine:"),
+        ("models/intermediate/int_days.yml", "  - name: int_days", "  name: int_days"),
+    ],
+)
+def test_misspelt_keys_are_found(tmp_path: Path, file: str, right: str, wrong: str) -> None:
+    project = shutil.copytree(PROJECT, tmp_path / "dbt_project", ignore=IGNORED)
+    text = (project / file).read_text()
+    assert right in text
+    (project / file).write_text(text.replace(right, wrong, 1))
+
+    [fault, *_] = unknown_keys(project)
+    assert fault.startswith(f"{file}: ")
 
 
 def test_empty_database_builds_without_a_warning(warehouse: Warehouse) -> None:

@@ -56,14 +56,15 @@ Examples: scripts/dbt build
 def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
     """The environment in which dbt, or a tool that loads dbt, finds project and database.
 
-    The profile reads libpq's variables, since its Jinja cannot take a URL apart.
+    The profile reads libpq's variables, since its Jinja cannot take a URL apart. With DBT_ROLE set,
+    for instance to headwater_transformer, all of dbt's connections take that role.
     """
     profiles = settings.data_directory / "dbt"
     if "DBT_PROFILES_DIR" not in os.environ:
         profiles.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / "profiles.yml.example", profiles / "profiles.yml")
     options = pq.Conninfo.parse(database_url.encode())
-    return {
+    environment = {
         **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         "DBT_PROFILES_DIR": os.environ.get("DBT_PROFILES_DIR", str(profiles)),
         "DBT_PROJECT_DIR": str(PROJECT),
@@ -74,6 +75,10 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
             if option.envvar and option.val
         },
     }
+    if role := os.environ.get("DBT_ROLE"):
+        # Not `role` in the profile: dbt's SET ROLE is undone by its first rollback.
+        environment["PGOPTIONS"] = f"{environment.get('PGOPTIONS', '')} -c role={role}".strip()
+    return environment
 
 
 def run_dbt(

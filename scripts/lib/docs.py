@@ -2,40 +2,70 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 
+import psycopg
+
+from collector.settings import Settings
 from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.database import open_databases
 from scripts.lib.dbt import PROJECT, run_dbt
+from scripts.lib.static import say, serve_folder
+
+_COLUMNS = """
+    select current_database(), table_schema, table_name, column_name, data_type
+    from information_schema.columns
+    where table_schema not in ('pg_catalog', 'information_schema')
+    order by 2, 3, 4
+"""
 
 
-def generate(arguments: Sequence[str]) -> Path:
-    """Generates the site and returns the folder it is in. Raises UserError when dbt fails."""
-    settings = read_settings()
+def generate(settings: Settings, database_url: str) -> Path:
+    """Generates the docs, unless they are up to date, and returns their folder.
+
+    The folder is not dbt's usual target, where the results of the last build stay. Raises
+    UserError when dbt fails.
+    """
+    folder = settings.data_directory / "docs"
+    about = folder / "about"
+    fingerprint = _fingerprint(settings, database_url)
+    if about.exists() and about.read_text() == fingerprint:
+        return folder
+    about.unlink(missing_ok=True)
+    parsed = PROJECT / os.environ.get("DBT_TARGET_PATH", "target") / "partial_parse.msgpack"
+    if parsed.exists() and not (folder / parsed.name).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(parsed, folder / parsed.name)  # saves dbt seconds
     output: list[str] = []
-    with open_databases(settings) as databases:
-        status = run_dbt(
-            ["docs", "generate", *arguments],
-            settings,
-            databases.destination,
-            say=output.append,
-            on_line=output.append,
-        )
+    status = run_dbt(
+        ["docs", "generate", "--static", "--target-path", str(folder)],
+        settings,
+        database_url,
+        say=output.append,
+        on_line=output.append,
+    )
     if status:
         raise UserError("dbt docs generate failed:\n" + "\n".join(output[-20:]))
-    return PROJECT / os.environ.get("DBT_TARGET_PATH", "target")
+    about.write_text(fingerprint)
+    return folder
 
 
-def say(line: str) -> None:
-    """Prints a line at once."""
-    print(line, flush=True)  # noqa: T201
+def _fingerprint(settings: Settings, database_url: str) -> str:
+    """A hash of all that dbt's docs are made from: the project and the tables' columns."""
+    parts = hashlib.sha256(version("dbt-core").encode())
+    for path in sorted(PROJECT.rglob("*")):
+        if path.suffix in {".sql", ".yml", ".md", ".csv"} and "target" not in path.parts:
+            parts.update(f"{path}\n".encode() + path.read_bytes())
+    with psycopg.connect(database_url) as connection:
+        columns = connection.execute(_COLUMNS).fetchall()
+    schema = os.environ.get("DBT_SCHEMA") or os.environ.get("USER")
+    parts.update(repr((settings.dbt_target, schema, columns)).encode())
+    return parts.hexdigest()
 
 
 def main() -> int:
@@ -53,7 +83,8 @@ def main() -> int:
     )
     options = arguments.parse_args()
     say("Generating the dbt docs ...")
-    folder = generate(["--static"] if options.static else [])
+    with open_databases(settings) as databases:
+        folder = generate(settings, databases.destination)
     if not json.loads((folder / "catalog.json").read_bytes())["nodes"]:
         say("Nothing is built yet, so column types are missing: run scripts/dbt build.")
     if options.static:
@@ -61,25 +92,8 @@ def main() -> int:
         shutil.copyfile(folder / "static_index.html", options.static)
         say(f"Wrote {options.static}: open it in a browser.")
         return 0
-    handler = partial(_QuietHandler, directory=folder)
-    try:
-        server = ThreadingHTTPServer(("127.0.0.1", options.port), handler)
-    except OSError as error:
-        raise UserError(f"port {options.port}: {error.strerror}; choose one with --port") from error
-    with server:
-        say(f"Docs on http://127.0.0.1:{server.server_port}. Stop with Ctrl-C.")
-        server.serve_forever()
+    serve_folder(folder, options.port, "Docs")
     return 0
-
-
-class _QuietHandler(SimpleHTTPRequestHandler):
-    def handle(self) -> None:
-        """Answers; a browser that went away is no error."""
-        with suppress(ConnectionError):
-            super().handle()
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing of single requests."""
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def _funnel_tables(funnels: Rows, outcomes: Rows) -> Iterator[RenderableType]:
                 f"{reached:,}",
                 _percent(reached, previous),
                 _percent(reached, first),
-                Bar(max(first, 1), 0, reached, width=BAR_WIDTH),
+                Bar(max(first, 1), 0, reached, width=BAR_WIDTH, color="cyan"),
             )
             previous = reached
         ends = [row for row in outcomes if row[0] == funnel]
@@ -141,12 +141,13 @@ def _funnel_tables(funnels: Rows, outcomes: Rows) -> Iterator[RenderableType]:
 def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
     if tasks:
         table = _table(
-            "Tasks", "type", "tasks", "completed", "abandoned", "open", "wait h", "cycle h"
+            "Tasks", "type", "tasks", "completed", "", "abandoned", "open", "wait h", "cycle h"
         )
         for kind, count, completed, abandoned, still_open, wait, cycle in tasks:
             rate = _percent(completed, count)
+            done = Bar(count, 0, completed, width=BAR_WIDTH // 2, color="green")
             table.add_row(
-                escape(kind), f"{count:,}", rate, f"{abandoned:,}", f"{still_open:,}",
+                escape(kind), f"{count:,}", rate, done, f"{abandoned:,}", f"{still_open:,}",
                 _hours(wait), _hours(cycle),
             )  # fmt: skip
         yield _captioned(table, "medians: wait from schedule to start, cycle from start to end")
@@ -157,7 +158,7 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
             table.add_row(
                 escape(band), f"{users:,}", f"{conversions:,}", f"{payments:,}",
                 "" if on_time is None else f"{on_time:.1%}",
-                Bar(most, 0, users, width=BAR_WIDTH),
+                Bar(most, 0, users, width=BAR_WIDTH, color="cyan"),
             )  # fmt: skip
         yield table
 

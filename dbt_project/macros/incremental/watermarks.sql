@@ -4,15 +4,19 @@
     selected keeps its mark and catches up in the next build.
 -#}
 
-{#- Rows of a changed relation with a `build_id` above this one are new to the model. In a unit test there is no `this`. -#}
+{#-
+    Rows of a changed relation with a `build_id` above this one are new to the model. A literal, so
+    that the planner knows how few they are. In a unit test there is no `this`.
+-#}
 {% macro low_mark() -%}
-    {%- if this and is_incremental() -%}
-        coalesce((
-            select marks.build_id
+    {%- if this and execute and is_incremental() -%}
+        {%- set mark -%}
+            select coalesce(max(marks.build_id), 0)
             from {{ watermarks() }} as marks
             where marks.model_name = '{{ this.schema }}.{{ this.identifier }}'
                 and marks.definitions = {{ definitions() }}
-        ), 0)
+        {%- endset -%}
+        {{ run_query(mark).rows[0][0] | int }}
     {%- else -%}
         0
     {%- endif -%}
@@ -20,25 +24,51 @@
 
 
 {#-
-    Fingerprint of all seeds that the model is built from, however far upstream. When it differs
-    from the one kept with the mark, `low_mark` is 0 and the model is recomputed whole.
+    Fingerprint of all seeds that the model is built from, however far upstream, and of those that
+    the incremental models upstream were last built from, which may have been others. When it
+    differs from the one kept with the mark, `low_mark` is 0 and the model is recomputed whole.
 -#}
 {% macro definitions() -%}
     {%- set upstream = [] -%}
-    {%- do upstream_seeds(model.unique_id, upstream) -%}
+    {%- do collect_upstream(model.unique_id, upstream) -%}
     md5(concat_ws(
         '|', '' {%- for seed in upstream | sort if seed.startswith('seed.') %}
-        , (select string_agg(seed::text, '|' order by seed::text) from {{ graph.nodes[seed].relation_name }} as seed)
+        , (select string_agg(seed::text, '|' order by seed::text) from {{ seed_relation(graph.nodes[seed]) }} as seed)
         {%- endfor %}
+        , (
+            select string_agg(marks.definitions, '|' order by marks.model_name)
+            from {{ watermarks() }} as marks
+            where marks.model_name in ({{ incremental_models(upstream) }})
+        )
     ))
 {%- endmacro %}
 
 
-{% macro upstream_seeds(unique_id, visited) %}
+{#- Names, as in `watermarks`, of those of the nodes that are incremental models. -#}
+{% macro incremental_models(unique_ids) -%}
+    ''
+    {%- for unique_id in unique_ids | sort
+        if unique_id.startswith('model.') and graph.nodes[unique_id].config.materialized == 'incremental' -%}
+    , '{{ graph.nodes[unique_id].schema }}.{{ graph.nodes[unique_id].alias }}'
+    {%- endfor -%}
+{%- endmacro %}
+
+
+{#- Where a seed is: under `--defer`, one that this target does not have is the other's, as for `ref`. -#}
+{% macro seed_relation(seed) -%}
+    {%- if seed.defer_relation and not adapter.get_relation(seed.database, seed.schema, seed.alias) -%}
+        {{ seed.defer_relation.relation_name }}
+    {%- else -%}
+        {{ seed.relation_name }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{% macro collect_upstream(unique_id, visited) %}
     {%- for parent in graph.nodes[unique_id].depends_on.nodes if parent not in visited -%}
         {%- do visited.append(parent) -%}
         {%- if parent.startswith('model.') -%}
-            {%- do upstream_seeds(parent, visited) -%}
+            {%- do collect_upstream(parent, visited) -%}
         {%- endif -%}
     {%- endfor -%}
 {% endmacro %}
@@ -46,10 +76,17 @@
 
 {% macro advance_watermark() %}
     {%- if execute and model.config.materialized == 'incremental' %}
+    {%- set upstream = [] -%}
+    {%- do collect_upstream(model.unique_id, upstream) %}
     insert into {{ watermarks() }} (model_name, build_id, read_below_xid, system_identifier, definitions)
     select
         '{{ this.schema }}.{{ this.identifier }}',
-        builds.build_id,
+        -- No further than what the model was built from.
+        least(builds.build_id, (
+            select min(marks.build_id)
+            from {{ watermarks() }} as marks
+            where marks.model_name in ({{ incremental_models(upstream) }})
+        )),
         builds.as_of_xid,
         cluster.system_identifier,
         {{ definitions() }}

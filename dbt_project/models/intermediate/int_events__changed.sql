@@ -8,6 +8,13 @@ events as (
 
 ),
 
+anonymous_events as (
+
+    select * from {{ ref('stg_events') }}
+    where user_id is null
+
+),
+
 identities as (
 
     select * from {{ ref('int_identities') }}
@@ -27,15 +34,13 @@ final as (
 
     -- When a visitor becomes known, so do the events from before.
     select
-        events.event_key,
+        anonymous_events.event_key,
         'identity' as reason,
         identities.build_id
 
     from identities
 
-    inner join events on identities.anonymous_id = events.anonymous_id
-
-    where events.user_id is null
+    inner join anonymous_events on identities.anonymous_id = anonymous_events.anonymous_id
 
 )
 

@@ -9,10 +9,8 @@ with
 
 changed_events as (
 
-    select * from {{ ref('stg_events') }}
-    where
-        build_id > {{ low_mark() }}
-        and anonymous_id is not null
+    select distinct unnest(other_anonymous_ids || anonymous_id) as anonymous_id from {{ ref('stg_events') }}
+    where build_id > {{ low_mark() }}
 
 ),
 
@@ -64,12 +62,16 @@ final as (
     select
         anonymous_id,
         owners.user_id,
-        seen.seen_user_ids,
+        coalesce(seen.seen_user_ids, '{}') as seen_user_ids,
         {{ build_id() }} as build_id
 
-    from seen
+    from changed_events
+
+    left join seen using (anonymous_id)
 
     left join owners using (anonymous_id)
+
+    where anonymous_id is not null
 
 )
 

@@ -41,6 +41,15 @@ changed as (
 
     union
 
+    -- A copy that lost its place to another named somebody else.
+    select unnest(other_user_ids) as user_id from events
+
+    union
+
+    select {{ anonymous_user_id('unnest(other_anonymous_ids)') }} as user_id from events
+
+    union
+
     select {{ anonymous_user_id('anonymous_id') }} as user_id from events
     where user_id is null and anonymous_id is not null
 

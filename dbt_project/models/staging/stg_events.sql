@@ -28,20 +28,20 @@ unread as materialized (
 ),
 
 -- A client's clock can be wrong by any amount: what cannot be true is moved to the nearest time
--- that can be, and marked. 175,200 hours are 20 years of 365 days.
+-- that can be, and marked. 438,000 hours are 50 years of 365 days.
 timed as (
 
     select
         *,
 
         least(
-            greatest(coalesce(sent_occurred_at, received_at), received_at - interval '175200 hours'),
+            greatest(coalesce(sent_occurred_at, received_at), received_at - interval '438000 hours'),
             received_at + interval '24 hours'
         ) as occurred_at,
 
         case
             when sent_occurred_at is null then 'receipt'
-            when sent_occurred_at < received_at - interval '175200 hours' then 'clamped'
+            when sent_occurred_at < received_at - interval '438000 hours' then 'clamped'
             when sent_occurred_at > received_at + interval '24 hours' then 'clamped'
             else 'client'
         end as occurred_at_source,
@@ -63,6 +63,8 @@ copies as (
     select
         {{ columns }},
         '{}'::bigint[] as duplicate_row_ids,
+        '{}'::text[] as other_user_ids,
+        '{}'::text[] as other_anonymous_ids,
         false as has_conflict
 
     from timed
@@ -74,6 +76,8 @@ copies as (
     select
         {{ columns }},
         duplicate_row_ids,
+        other_user_ids,
+        other_anonymous_ids,
         has_conflict
 
     from {{ this }}
@@ -83,6 +87,9 @@ copies as (
             select unread.event_key from unread
             union all
             select unread.voids_event_key from unread
+            union all
+            select staged.voids_event_key from {{ this }} as staged
+            where staged.event_key in (select unread.event_key from unread)
         )
     {% endif %}
 
@@ -139,17 +146,44 @@ collapsed as (
 
 ),
 
+-- Every id that any copy names: whose history a change of survivor touches.
+named as (
+
+    select
+        event_key,
+        array_agg(distinct user_id) as user_ids,
+        array_agg(distinct anonymous_id) as anonymous_ids
+
+    from (
+        select
+            event_key,
+            unnest(other_user_ids || user_id) as user_id,
+            unnest(other_anonymous_ids || anonymous_id) as anonymous_id
+
+        from ranked
+
+        where copy_count > 1
+    ) as ids
+
+    group by 1
+
+),
+
 final as (
 
     select
         {{ columns }},
         coalesce(collapsed.duplicate_row_ids, survivors.duplicate_row_ids) as duplicate_row_ids,
+        coalesce(array_remove(named.user_ids, null), survivors.other_user_ids) as other_user_ids,
+        coalesce(array_remove(named.anonymous_ids, null), survivors.other_anonymous_ids) as other_anonymous_ids,
         coalesce(collapsed.has_conflict, survivors.has_conflict) as has_conflict,
         {{ build_id() }} as build_id
 
     from survivors
 
     left join collapsed using (event_key)
+
+    left join named using (event_key)
 
 )
 

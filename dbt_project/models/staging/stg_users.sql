@@ -49,7 +49,7 @@ typed as (
         ---------- timestamps
         source.received_at,
         least(
-            greatest(source.occurred_at, source.received_at - interval '175200 hours'),
+            greatest(source.occurred_at, source.received_at - interval '438000 hours'),
             source.received_at + interval '24 hours'
         ) as occurred_at
 

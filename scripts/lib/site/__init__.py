@@ -1,0 +1,1 @@
+"""The insights site: `scripts/site`."""

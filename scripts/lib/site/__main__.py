@@ -1,0 +1,72 @@
+"""`scripts/site`."""
+
+from __future__ import annotations
+
+import time
+import webbrowser
+from pathlib import Path
+
+from scripts.lib.cli import parser, read_settings, run
+from scripts.lib.database import open_databases
+from scripts.lib.site.build import build_site
+from scripts.lib.static import say, serve_folder
+
+
+def main() -> int:
+    """Builds the site, and opens or serves it where told to."""
+    settings = read_settings()
+    arguments = parser(
+        "site",
+        "Build the insights site from the marts: static pages that any web server, or a\n"
+        "double-click, shows. They ask for nothing outside their folder.",
+    )
+    arguments.add_argument(
+        "--output",
+        type=Path,
+        default=settings.data_directory / "site",
+        metavar="DIR",
+        help="folder to write to (default: %(default)s)",
+    )
+    arguments.add_argument("--schema", default="marts", help="default: %(default)s")
+    arguments.add_argument(
+        "--days", type=int, default=400, help="how many days to show (default: %(default)s)"
+    )
+    arguments.add_argument(
+        "--no-docs", action="store_true", help="leave out the dbt docs, which take longest"
+    )
+    arguments.add_argument("--open", action="store_true", help="open it in the browser")
+    arguments.add_argument("--serve", action="store_true", help="serve it on 127.0.0.1")
+    arguments.add_argument(
+        "--port", type=int, default=8080, help="of --serve (default: %(default)s)"
+    )
+    options = arguments.parse_args()
+    if not 1 <= options.days <= 8000:
+        arguments.error("--days must be from 1 to 8000")
+    started = time.monotonic()
+    with open_databases(settings) as databases:
+        site = build_site(
+            settings,
+            databases.destination,
+            options.output.resolve(),
+            schema=options.schema,
+            days=options.days,
+            with_docs=not options.no_docs,
+        )
+    say(f"Wrote {site.index} ({site.events:,} events) in {time.monotonic() - started:.1f} s.")
+    if not site.is_built:
+        say("Nothing is built yet: run scripts/dbt build, then scripts/site again.")
+    elif not site.events:
+        say("There are no events yet: send some, run scripts/dbt build, then scripts/site again.")
+    if site.heavy:
+        say(f"Heavier than 3 MB: {', '.join(site.heavy)}; --days {options.days // 2} is lighter.")
+    if options.serve:
+        serve_folder(site.index.parent, options.port, "Site", open_browser=options.open)
+    elif options.open:
+        webbrowser.open(site.index.as_uri())
+    else:
+        say("Open it in a browser, or serve it with scripts/site --serve.")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

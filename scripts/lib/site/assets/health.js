@@ -1,0 +1,35 @@
+"use strict";
+
+/** Stacked bars of a count by period and kind. */
+function stacked(all, state, kind, count, title) {
+  const rows = [...groups(all.filter(within(state)), (row) => `${period(state, row.day)} ${row[kind]}`).values()]
+    .map((group) => {
+      const start = period(state, group[0].day);
+      return { period: start, end: period(state, group[0].day, 1), when: humanDay(start), kind: group[0][kind], count: sum(group, count) };
+    })
+    .sort((a, b) => a.period.localeCompare(b.period) || a.kind.localeCompare(b.kind));
+  for (const bars of groups(rows, (row) => row.period).values()) {
+    bars.reduce((low, row) => Object.assign(row, { low, high: low + row.count }).high, 0);
+  }
+  const [domainMin, domainMax] = [period(state, state.from), period(state, state.to, 1)].map((day) => Date.parse(day));
+  return {
+    rows,
+    columns: [["period", `First day of the ${grain(state)}`, "date"], ["kind", title, "text"], ["count", "Events", "count"]],
+    finding: `${format.count(sum(rows, "count"))} in these days.`,
+    spec: {
+      height: 220,
+      mark: { type: "rect", tooltip: true, x2Offset: -1 },
+      encoding: {
+        x: { ...timeX(rows), scale: { type: "utc", domainMin, domainMax } }, x2: { field: "end" },
+        y: { field: "low", type: "quantitative", axis: countAxis }, y2: { field: "high" },
+        color: series("kind", levels(rows, "kind").sort()),
+        tooltip: tip(["when", grain(state)], ["kind", title], ["count", "events"]),
+      },
+    },
+  };
+}
+
+chart("events", (state) => stacked(dataset("events"), state, "event_subject", "events", "about"));
+chart("rejections", (state) => stacked(dataset("rejections"), state, "rejection_code", "events_rejected", "reason"));
+
+start();

@@ -1,0 +1,151 @@
+"""Writes the site: one page a subject, the assets they share and the dbt docs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import jinja2
+import vl_convert
+
+from collector.settings import Settings
+from scripts.lib.dbt import PROJECT
+from scripts.lib.docs import generate
+from scripts.lib.site.artifacts import LastRun, read_last_run
+from scripts.lib.site.warehouse import PAGES, NothingBuiltError, Warehouse, read
+
+HERE = Path(__file__).parent
+MAX_PAGE_BYTES = 3_000_000
+TITLES = {
+    "conversion": "Conversion",
+    "tasks": "Tasks",
+    "credit": "Credit",
+    "health": "Pipeline health",
+}
+FILES = {page: "index.html" if page == "conversion" else f"{page}.html" for page in PAGES}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What was written. `heavy` names pages that weigh more than MAX_PAGE_BYTES, with assets."""
+
+    index: Path
+    events: int
+    is_built: bool
+    heavy: list[str]
+
+
+def build_site(  # noqa: PLR0913
+    settings: Settings,
+    database_url: str,
+    folder: Path,
+    *,
+    schema: str = "marts",
+    days: int = 400,
+    with_docs: bool = True,
+) -> Site:
+    """Writes the site about the marts in `schema`, their last `days` days, to `folder`.
+
+    Files of other names in the folder stay. A schema without marts gives pages that say what to
+    do. Raises UserError when dbt cannot generate its docs.
+    """
+    built_at = datetime.now(UTC)
+    with ThreadPoolExecutor() as pool:  # dbt is a process of its own and takes longest
+        docs = pool.submit(generate, settings, database_url) if with_docs else None
+        library = pool.submit(_vega, settings.data_directory / "cache")
+        try:
+            warehouse = read(database_url, schema, days)
+        except NothingBuiltError:
+            warehouse = None
+        (folder / "assets").mkdir(parents=True, exist_ok=True)
+        for asset in (HERE / "assets").iterdir():
+            shutil.copyfile(asset, folder / "assets" / asset.name)
+        shutil.copyfile(library.result(), folder / "assets" / "vega.js")
+        if docs:
+            (folder / "docs").mkdir(exist_ok=True)
+            shutil.copyfile(docs.result() / "static_index.html", folder / "docs" / "index.html")
+    target = PROJECT / os.environ.get("DBT_TARGET_PATH", "target")
+    builds = {build.invocation_id for build in warehouse.builds} if warehouse else set()
+    render = _renderer(warehouse, read_last_run(target, builds), built_at, schema, with_docs)
+    for page, file in FILES.items():
+        (folder / file).write_text(render(page), encoding="utf-8")
+    return Site(
+        folder / FILES["conversion"],
+        warehouse.events if warehouse else 0,
+        warehouse is not None,
+        [page for page in PAGES if _weight(folder, page) > MAX_PAGE_BYTES],
+    )
+
+
+def _renderer(
+    warehouse: Warehouse | None,
+    last_run: LastRun | None,
+    built_at: datetime,
+    schema: str,
+    with_docs: bool,
+) -> Callable[[str], str]:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["ago"] = partial(_ago, built_at)
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+
+    def render(page: str) -> str:
+        has_events = warehouse is not None and warehouse.events > 0
+        template = environment.get_template(f"{page}.html" if has_events else "empty.html")
+        return template.render(
+            page=page,
+            titles=TITLES,
+            files=FILES,
+            warehouse=warehouse,
+            last_run=last_run,
+            built_at=built_at,
+            schema=schema,
+            with_docs=with_docs,
+        )
+
+    return render
+
+
+def _ago(now: datetime, then: datetime) -> str:
+    """How long before `now` something was, in words."""
+    age = now - then
+    for unit, length in (
+        ("day", timedelta(days=1)),
+        ("hour", timedelta(hours=1)),
+        ("minute", timedelta(minutes=1)),
+    ):
+        if age >= length:
+            count = age // length
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
+
+
+def _vega(cache: Path) -> Path:
+    """The chart library as one script. Putting it together takes seconds, so it is kept."""
+    script = cache / f"vega-{version('vl-convert-python')}.js"
+    if not script.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        part = script.with_suffix(f".{os.getpid()}")
+        part.write_text(
+            vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), encoding="utf-8"
+        )
+        part.replace(script)
+    return script
+
+
+def _weight(folder: Path, page: str) -> int:
+    assets = ("style.css", "app.js", "vega.js", f"{page}.js")
+    files = [folder / FILES[page], *(folder / "assets" / name for name in assets)]
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,14 @@
+-- Users in each score band at the end of each day, and payments on it.
+select
+    band,
+    band_order,
+    day - %(first)s::date as day,
+    users,
+    payments_made,
+    payments_missed
+
+from credit_band_daily
+
+where day between %(first)s and %(last)s
+
+order by band_order, day

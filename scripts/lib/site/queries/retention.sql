@@ -1,0 +1,12 @@
+-- Users by cohort week and weeks since.
+select
+    cohort_week - %(first)s::date as day,
+    weeks_since,
+    cohort_users,
+    users_active
+
+from retention_weekly
+
+where cohort_week between %(first)s::date - 6 and %(last)s
+
+order by 1, 2

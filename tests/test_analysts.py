@@ -1,0 +1,159 @@
+"""What docs/analysts.md promises: backfills of a new column, builds of what changed only."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from collector.settings import ROOT
+from scripts.lib.generator import generate
+from tests.warehouse import MARTS, Warehouse
+
+COLUMN = "weekday"
+
+
+def add_column(warehouse: Warehouse) -> None:
+    """Adds a column to the project's copy of two marts: one by user, one by event."""
+    for name, anchor, expression in (
+        ("core/fct_events", "        events.received_at\n", "events.occurred_at"),
+        ("tasks/fct_tasks", "        times_scheduled,\n", "opened_at"),
+    ):
+        sql = warehouse.project / f"models/marts/{name}.sql"
+        text = sql.read_text()
+        added = (
+            f"        extract(isodow from {expression} at time zone 'UTC')::integer as {COLUMN},\n"
+        )
+        assert text.count(anchor) == 1
+        sql.write_text(text.replace(anchor, added + anchor))
+        properties = sql.with_suffix(".yml")
+        column = f"      - {{name: {COLUMN}, data_type: integer, description: 1 is Monday.}}\n"
+        properties.write_text(properties.read_text().rstrip("\n") + "\n" + column)
+
+
+def filled(warehouse: Warehouse, mart: str, day: str) -> dict[str, set[bool]]:
+    """By day, or by user where so asked: whether the new column has values."""
+    rows = warehouse.query(
+        f"select {day}::text, {COLUMN} is not null from marts.{mart}"  # noqa: S608
+    )
+    groups: dict[str, set[bool]] = {}
+    for group, is_filled in rows:
+        groups.setdefault(group, set()).add(is_filled)
+    return groups
+
+
+def test_new_column_is_backfilled_by_days_and_by_users(warehouse: Warehouse) -> None:
+    warehouse.land(*generate(users=40, seed=3).events, received_at="2026-11-01 00:00:00+00")
+    warehouse.run()
+    add_column(warehouse)
+    warehouse.run()
+    by_day = filled(warehouse, "fct_events", "occurred_on")
+    assert len(by_day) > 20
+    assert all(values == {False} for values in by_day.values())
+
+    printed = warehouse.dbt(
+        *("run-operation", "backfill"),
+        *("--args", "{first_day: 2026-09-01, last_day: 2026-09-20}"),
+    )
+    assert re.search(r"[1-9]\d* events and 0 user updates count as changed", printed)
+    warehouse.run()
+    by_day = filled(warehouse, "fct_events", "occurred_on")
+    backfilled = {day for day, values in by_day.items() if values == {True}}
+    assert backfilled == {day for day in by_day if "2026-09-01" <= day <= "2026-09-20"}
+    assert backfilled
+    # Tables by user are recomputed for whole users: those with events on these days.
+    active = {
+        user
+        for (user,) in warehouse.query(
+            "select user_id from marts.fct_events where occurred_on between '2026-09-01' and"
+            " '2026-09-20'"
+        )
+    }
+    by_user = filled(warehouse, "fct_tasks", "user_id")
+    assert {user for user, values in by_user.items() if values == {True}} == active & set(by_user)
+    assert any(values == {False} for values in by_user.values())
+
+    ann, ben = sorted(set(by_user) - active)[:2]
+    warehouse.dbt("run-operation", "backfill", "--args", f"{{users: [{ann}, '{ben}', 'o''brien']}}")
+    warehouse.run()
+    by_user = filled(warehouse, "fct_tasks", "user_id")
+    complete = {user for user, values in by_user.items() if values == {True}}
+    assert complete == (active & set(by_user)) | {ann, ben}
+
+    warehouse.dbt(
+        *("run-operation", "backfill"),
+        *("--args", "{first_day: 2000-01-01, last_day: 2030-01-01}"),
+    )
+    warehouse.run()
+    warehouse.keep_marts()
+    warehouse.run("--full-refresh")
+    assert warehouse.differences() == dict.fromkeys(MARTS, 0)
+    for mart, group in (("fct_events", "occurred_on"), ("fct_tasks", "user_id")):
+        assert all(values == {True} for values in filled(warehouse, mart, group).values())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "{}",
+        "{first_day: 2026-01-01}",
+        "{users: []}",
+        "{first_day: 2026-01-02, last_day: 2026-01-01}",
+        "{first_day: 2026-01-01, last_day: 2026-01-02, users: [1]}",
+    ],
+)
+def test_backfill_of_nothing_in_particular(warehouse: Warehouse, arguments: str) -> None:
+    refused = warehouse.try_dbt("run-operation", "backfill", "--args", arguments)
+    assert refused.returncode != 0
+    assert "backfill takes first_day and last_day, or users, as in" in refused.stdout
+
+
+def test_backfill_before_the_first_build(warehouse: Warehouse) -> None:
+    refused = warehouse.try_dbt("run-operation", "backfill", "--args", "{users: [1]}")
+    assert refused.returncode != 0
+    assert "run dbt build" in refused.stdout
+
+
+def test_changed_model_and_what_follows_it_is_built_elsewhere(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.land(*generate(users=20, seed=3).events)
+    warehouse.run()
+    state = tmp_path / "state"
+    state.mkdir()
+    shutil.copy(warehouse.project / "target/manifest.json", state)
+    tasks = warehouse.project / "models/marts/tasks/fct_tasks.sql"
+    changed = tasks.read_text().replace(
+        "        times_abandoned,\n", "        0::bigint as times_abandoned,\n"
+    )
+    assert changed != tasks.read_text()
+    tasks.write_text(changed)
+
+    monkeypatch.setenv("DBT_TARGET", "dev")
+    monkeypatch.setenv("DBT_SCHEMA", "slim")
+    warehouse.run("--select", "state:modified+", "--defer", "--state", str(state))
+
+    assert warehouse.query(
+        """
+        select table_schema, table_name from information_schema.tables
+        where table_schema like 'slim%' and table_schema <> 'slim_staging'
+        order by 1, 2
+        """
+    ) == [("slim_marts", "fct_tasks"), ("slim_marts", "task_completion_daily")]
+    # Bookkeeping of its own, data of the other.
+    assert warehouse.query(
+        "select table_name from information_schema.tables where table_schema = 'slim_staging'"
+        " order by 1"
+    ) == [("builds",), ("watermarks",)]
+    counts = "select count(*) > 0, count(*) from {}.fct_tasks"
+    assert warehouse.query(counts.format("slim_marts")) == warehouse.query(counts.format("marts"))
+
+
+def test_commands_of_the_page_exist() -> None:
+    page = (ROOT / "docs/analysts.md").read_text()
+    for script in re.findall(r"scripts/([a-z]+)", page):
+        assert (ROOT / "scripts" / script).exists(), script
+    for name in re.findall(r"`(dbt_project/[\w./-]+)`", page):
+        assert (ROOT / name).exists(), name

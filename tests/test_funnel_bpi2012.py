@@ -1,0 +1,95 @@
+"""Funnels of a real log, BPI Challenge 2012, with steps in an order that it does not have."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from scripts.lib.client import encode
+from scripts.lib.mapping import load_mapping
+from scripts.lib.rows import read_rows
+from tests.histories import funnel, funnels_by_marts, funnels_by_oracle, landed, shortest_difference
+from tests.test_bpi2012 import LOG, MAPPING
+from tests.warehouse import Warehouse
+
+# An approved application is registered and activated at the same instant, in whatever order.
+THREE_AT_ONCE = ("application_activated", "application_registered", "application_approved")
+COPY = "copy raw.events (received_at, source, event_id, payload) from stdin"
+
+
+def land_log(warehouse: Warehouse) -> None:
+    """Puts the log into raw as a replay over HTTP would, in file order."""
+    rules = load_mapping(MAPPING)
+    with (
+        LOG.open("rb") as log,
+        closing(psycopg.connect(warehouse.database_url)) as connection,
+        connection,
+        connection.cursor().copy(COPY) as rows,
+    ):
+        for row in read_rows(LOG, log):
+            assert isinstance(row, dict)
+            event = rules.apply(row)
+            assert event
+            rows.write_row(
+                ("2026-10-01 00:00+00", "default", event["eventId"], encode(event).decode())
+            )
+
+
+@pytest.mark.skipif(not LOG.exists(), reason=f"the event log is not committed; put it at {LOG}")
+def test_funnels_in_another_order(warehouse: Warehouse) -> None:
+    """Every application is as the oracle has it; to count who has an event does not give that."""
+    seed = warehouse.seed("funnels")
+    steps = {row["step"]: row for row in seed if row["funnel"] == "loan_application"}
+    steps["offer_sent_back"]["step_order"] = "4"
+    steps["accepted"]["step_order"] = "6"
+    seed += funnel(
+        "second_offer",
+        "offer_created",
+        "offer_cancelled",
+        "offer_created",
+        "offer_accepted",
+        "application_declined -> declined",
+        "application_cancelled -> cancelled",
+    )
+    seed += funnel("three_at_once", *THREE_AT_ONCE)
+    warehouse.set_seed("funnels", seed)
+    land_log(warehouse)
+    warehouse.run("--select", "+fct_funnel_progress")
+
+    histories = landed(warehouse)
+    assert len(histories) == 13_087
+    expected = funnels_by_oracle(histories, seed)
+    assert shortest_difference(histories, expected, funnels_by_marts(warehouse)) is None
+
+    def reached(name: str) -> list[int]:
+        return [
+            count
+            for (count,) in warehouse.query(
+                """
+                select count(distinct user_id)
+                from generate_series(1, 7) as steps (step_order)
+                inner join marts.fct_funnel_progress on furthest_step_order >= step_order
+                where funnel = %s
+                group by step_order
+                order by step_order
+                """,
+                name,
+            )
+        ]
+
+    def having(name: str) -> list[int]:
+        rows = [row for row in seed if row["funnel"] == name and row["step_order"]]
+        return [
+            sum(row["event_type"] in types for types in event_types)
+            for row in sorted(rows, key=lambda row: row["step_order"])
+        ]
+
+    event_types = [{event.event_type for event in events} for events in histories.values()]
+    assert having("loan_application") == [13_087, 13_087, 7_367, 3_254, 5_015, 5_113, 2_246]
+    assert reached("loan_application") == [13_087, 13_087, 7_367, 3_254]
+    assert having("second_offer") == [5_015, 2_660, 5_015, 2_243]
+    assert reached("second_offer") == [5_015, 2_020, 1_438, 706]
+    assert having("three_at_once") == [2_246, 2_246, 2_246]
+    assert reached("three_at_once") == [2_246, 941, 154]

@@ -1,0 +1,255 @@
+"""Who owns, who may use and who may read what dbt builds, and where personal data goes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from scripts.lib.generator import generate
+from tests.warehouse import MARTS, Warehouse, land
+
+# Names that columns with personal data go by, wherever they are.
+TELLING = re.compile(
+    r"email|score(?!_source|_count|_key)|band$|^(inner|outer)_pad$|^payload$|activity"
+)
+
+
+@pytest.fixture(scope="module")
+def manifest(parsed_project: Path) -> dict[str, Any]:
+    """What dbt knows of the project."""
+    manifest: dict[str, Any] = json.loads((parsed_project / "target/manifest.json").read_text())
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        node["name"]: node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model"
+    }
+
+
+def test_marts_are_public_and_nothing_below_them(models: dict[str, dict[str, Any]]) -> None:
+    assert {name for name, model in models.items() if model["access"] == "public"} == set(MARTS)
+    assert {model["access"] for model in models.values()} == {"private", "protected", "public"}
+
+
+def test_every_model_has_a_group_and_its_owner(
+    manifest: dict[str, Any], models: dict[str, dict[str, Any]]
+) -> None:
+    owners = {group["name"]: group["owner"]["email"] for group in manifest["groups"].values()}
+    assert set(owners) == {"core", "conversion", "tasks", "credit"}
+    assert all(email.endswith("@example.com") for email in owners.values())
+    for name, model in models.items():
+        if name in MARTS:
+            assert model["fqn"][2] == model["group"], name
+            assert model["config"]["meta"]["owner"] == owners[model["group"]], name
+        assert model["config"]["meta"]["owner"] in owners.values(), name
+
+
+def test_every_mart_that_is_shown_is_in_an_exposure_and_nothing_else(
+    manifest: dict[str, Any], models: dict[str, dict[str, Any]]
+) -> None:
+    exposures = {node["name"]: node for node in manifest["exposures"].values()}
+    assert set(exposures) == {"product_dashboard", "credit_risk_report", "terminal_report"}
+    for exposure in exposures.values():
+        used = [unique_id.split(".")[-1] for unique_id in exposure["depends_on"]["nodes"]]
+        assert used
+        assert set(used) <= set(MARTS)
+    report = (Path(__file__).parent.parent / "scripts/lib/report.py").read_text()
+    queried = {mart for mart in MARTS if re.search(rf"\bfrom {mart}\b", report)}
+    shown = exposures["terminal_report"]["depends_on"]["nodes"]
+    assert {unique_id.split(".")[-1] for unique_id in shown} == queried
+
+
+def columns(manifest: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any], dict[str, str]]]:
+    """Layer, table, column and the column's declaration, for all tables but seeds."""
+    tables = [
+        *manifest["sources"].values(),
+        *(node for node in manifest["nodes"].values() if node["resource_type"] == "model"),
+    ]
+    for table in tables:
+        layer = "raw" if table["resource_type"] == "source" else table["fqn"][1]
+        for column in table["columns"].values():
+            yield layer, table["name"], column, column["config"].get("meta", {})
+
+
+def test_personal_data_is_declared_wherever_it_is(manifest: dict[str, Any]) -> None:
+    declared = {
+        (table, column["name"]): meta
+        for _, table, column, meta in columns(manifest)
+        if "pii_class" in meta
+    }
+    assert {meta["pii_class"] for meta in declared.values()} == {
+        "direct_identifier",
+        "financial",
+        "secret",
+    }
+    # A name that is personal in one table is so in all, and some names tell by themselves.
+    names = {name for _, name in declared} - {"segment_value", "on_time_rate"}
+    names -= {"payments_made", "payments_missed"}  # of a user; counts of a day are nobody's
+    missing = {
+        (table, column["name"])
+        for _, table, column, meta in columns(manifest)
+        if (column["name"] in names or TELLING.search(column["name"]))
+        and "pii_class" not in meta
+        and not table.endswith("_daily")
+    }
+    assert missing == {
+        ("stg_users", "is_score_invalid"),
+        ("int_users__updates", "is_score_invalid"),
+    }
+
+
+def test_nobody_can_be_identified_by_a_mart(manifest: dict[str, Any]) -> None:
+    in_marts = {
+        (table, column["name"]): meta
+        for layer, table, column, meta in columns(manifest)
+        if layer == "marts" and "pii_class" in meta
+    }
+    unmasked = {
+        place: meta["pii_class"] for place, meta in in_marts.items() if "masking" not in meta
+    }
+    assert set(unmasked.values()) == {"financial"}
+    assert {
+        place: meta["masking"]
+        for place, meta in in_marts.items()
+        if meta["pii_class"] == "direct_identifier"
+    } == {("dim_users", "email_hash"): "keyed_hash"}
+    assert {meta.get("masking") for meta in in_marts.values()} == {None, "keyed_hash", "score_band"}
+
+
+def test_activity_holds_what_the_plan_says_and_no_more(warehouse: Warehouse) -> None:
+    """`fct_events.activity` is declared financial: the plan has nothing that identifies."""
+    classes = {row["pii_class"] for row in warehouse.seed("event_properties")}
+    assert classes == {"none", "financial"}
+
+
+@contextmanager
+def analyst(warehouse: Warehouse) -> Iterator[psycopg.Connection[Any]]:
+    """A connection with the rights of an analyst."""
+    with closing(psycopg.connect(warehouse.database_url, autocommit=True)) as connection:
+        connection.execute("set session authorization headwater_analyst")
+        yield connection
+
+
+def test_transformer_builds_and_analyst_reads_the_marts_only(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_ROLE", "headwater_transformer")
+    warehouse.land(*generate(users=5, seed=1).events)
+    warehouse.dbt("build", "--exclude-resource-type", "unit_test")
+
+    owners = warehouse.query(
+        """
+        select distinct schemaname, tableowner from pg_tables
+        where schemaname not in ('public', 'raw', 'secret', 'pg_catalog', 'information_schema')
+        """
+    )
+    assert sorted(owners) == [
+        (schema, "headwater_transformer")
+        for schema in ("intermediate", "marts", "seeds", "staging")
+    ]
+    with analyst(warehouse) as connection:
+        for mart in MARTS:
+            connection.execute(f"select from marts.{mart} limit 1".encode())
+        for forbidden in (
+            "select from staging.stg_events",
+            "select from intermediate.int_users__updates",
+            "select from failing_rows.funnel_steps_never_grow",
+            "select from raw.users",
+            "delete from marts.fct_events",
+            "create table marts.x ()",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden.encode())
+
+    # Nobody but their maker reads the schemas of a developer.
+    monkeypatch.setenv("DBT_TARGET", "dev")
+    monkeypatch.setenv("DBT_SCHEMA", "mine")
+    warehouse.run("--select", "+int_days", "+retention_weekly")
+    with analyst(warehouse) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("select from mine_marts.retention_weekly")
+
+
+def test_builds_where_the_roles_are_missing(warehouse: Warehouse) -> None:
+    warehouse.execute("alter role headwater_analyst rename to headwater_absent")
+    try:
+        warehouse.run("--select", "+retention_weekly")
+    finally:
+        warehouse.execute("alter role headwater_absent rename to headwater_analyst")
+    with analyst(warehouse) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("select from marts.retention_weekly")
+
+
+def test_failing_rows_are_there_to_see(warehouse: Warehouse) -> None:
+    warehouse.land(*generate(users=5, seed=1).events)
+    warehouse.run("--select", "+fct_events")
+    [(lost,)] = warehouse.query(
+        "delete from marts.fct_events where event_key = (select min(event_key) from"
+        " marts.fct_events) returning event_key"
+    )
+    test = ("test", "--select", "every_usable_event_is_in_fct_events")
+    failed = warehouse.try_dbt(*test)
+
+    assert failed.returncode == 1
+    assert '"failing_rows"."every_usable_event_is_in_fct_events"' in failed.stdout
+    rows = "select event_key from failing_rows.every_usable_event_is_in_fct_events"
+    assert warehouse.query(rows) == [(lost,)]
+
+
+def test_lag_is_a_warning_that_names_its_holder(warehouse: Warehouse) -> None:
+    view = {"eventType": "page_viewed", "userId": 1, "activity": {"path": "/"}}
+    with closing(psycopg.connect(warehouse.database_url)) as slow:
+        land(slow, [view | {"eventId": "held"}])
+        warehouse.land(view | {"eventId": "behind"})
+        warehouse.run("--select", "+stg_events", "stg_users")
+        printed = warehouse.dbt("test", "--select", "raw_is_read_to_its_end")
+        assert "WARN=1 ERROR=0" in printed
+        assert warehouse.query(
+            """
+            select raw_table, unread_rows, holder_pid, holder_database, holder_open_for is not null
+            from failing_rows.raw_is_read_to_its_end
+            """
+        ) == [("raw.events", 1, slow.info.backend_pid, slow.info.dbname, True)]
+    warehouse.run("--select", "+stg_events", "stg_users")
+    assert "WARN=0 ERROR=0" in warehouse.dbt("test", "--select", "raw_is_read_to_its_end")
+
+
+def test_broken_tracking_plan_is_a_warning(warehouse: Warehouse) -> None:
+    warehouse.land({"eventId": "x", "eventType": "page_viewed", "userId": 1, "activity": {}})
+    warehouse.run("--select", "+tracking_plan_violations")
+    printed = warehouse.dbt(
+        "test", "--select", "events_keep_to_the_tracking_plan", as_of="2026-10-20 00:00:00+00"
+    )
+    assert "WARN=1 ERROR=0" in printed
+    printed = warehouse.dbt(
+        "test", "--select", "events_keep_to_the_tracking_plan", as_of="2026-12-20 00:00:00+00"
+    )
+    assert "WARN=0 ERROR=0" in printed
+
+
+def test_a_warning_of_dbt_itself_stays_an_error(warehouse: Warehouse) -> None:
+    models = warehouse.project / "models"
+    (models / "unknown.yml").write_text("models: [{name: no_such_model, description: None.}]")
+    failed = warehouse.try_dbt("parse")
+    assert failed.returncode != 0
+    assert "no_such_model" in failed.stdout
+
+
+def test_private_model_has_readers_in_its_group_only(warehouse: Warehouse) -> None:
+    (warehouse.project / "models/marts/core/spying.sql").write_text(
+        "select * from {{ ref('int_payments__by_user') }}"
+    )
+    failed = warehouse.try_dbt("parse", "--no-partial-parse")
+    assert failed.returncode != 0
+    assert "int_payments__by_user" in failed.stdout
+    assert "private" in failed.stdout

@@ -1,0 +1,157 @@
+"""Metrics answer what SQL on the marts answers: `scripts/mf`."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from collector.settings import ROOT
+from scripts.lib.generator import generate
+from tests.warehouse import Warehouse
+
+pytest.importorskip("dbt_metricflow", reason="the optional extra `semantic` is not installed")
+
+QUERIES = [
+    (
+        ("conversion_rate", "metric_time__week"),
+        """
+        select date_trunc('week', cohort_on::timestamp), avg(is_converted::integer)
+        from marts.fct_funnel_progress group by 1
+        """,
+    ),
+    (
+        ("conversion_rate", "attempt__funnel"),
+        """
+        select funnel, sum(reached)::numeric / sum(entered)
+        from marts.conversion_funnel_daily
+        where segment = 'all' and (funnel, step_order) in (
+            select funnel, max(step_order) from seeds.funnels group by 1
+        )
+        group by 1
+        """,
+    ),
+    (
+        ("conversion_rate", "user__score_band"),
+        """
+        select coalesce(score_band, ''), avg(is_converted::integer)
+        from marts.fct_funnel_progress left join marts.dim_users using (user_id) group by 1
+        """,
+    ),
+    (
+        ("time_to_convert", "attempt__funnel"),
+        """
+        select funnel, percentile_cont(0.5) within group (order by seconds_to_convert)
+        from marts.fct_funnel_progress group by 1
+        """,
+    ),
+    (
+        ("completion_rate", "task__task_type"),
+        """
+        select task_type, sum(opened_then_completed) / sum(tasks_opened)
+        from marts.task_completion_daily group by 1
+        """,
+    ),
+    (
+        ("cycle_time", "metric_time__day"),
+        """
+        select opened_on::timestamp, percentile_cont(0.5) within group (order by cycle_seconds)
+        from marts.fct_tasks group by 1
+        """,
+    ),
+    (
+        ("cycle_time_p90", "task__task_type"),
+        """
+        select task_type, percentile_cont(0.9) within group (order by cycle_seconds)
+        from marts.fct_tasks group by 1
+        """,
+    ),
+    (
+        ("active_users", "metric_time__week"),
+        """
+        select active_week::timestamp, sum(users_active) from marts.retention_weekly group by 1
+        """,
+    ),
+    (
+        ("on_time_rate", "user__score_band"),
+        """
+        select
+            coalesce(score_band, ''),
+            sum(payments_made) / nullif(sum(payments_made + payments_missed), 0)
+        from marts.dim_users left join marts.credit_profiles using (user_id) group by 1
+        """,
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def built(
+    create_warehouse: Callable[[], AbstractContextManager[Warehouse]],
+) -> Iterator[Warehouse]:
+    """A warehouse with marts of 120 users."""
+    with create_warehouse() as warehouse:
+        warehouse.land(*generate(users=120, seed=11).events)
+        warehouse.run()
+        yield warehouse
+
+
+def mf(warehouse: Warehouse, *arguments: str) -> str:
+    """Runs `scripts/mf`, which has to succeed, and returns what it printed."""
+    finished = subprocess.run(
+        [ROOT / "scripts" / "mf", *arguments],
+        env={
+            **os.environ,
+            "DATABASE_URL": warehouse.database_url,
+            "HEADWATER_DATA": str(warehouse.project.parent),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("question", "query"), QUERIES, ids=[" by ".join(question) for question, _ in QUERIES]
+)
+def test_metric_equals_sql_on_the_marts(
+    built: Warehouse, tmp_path: Path, question: tuple[str, str], query: str
+) -> None:
+    metric, dimension = question
+    output = tmp_path / "answer.csv"
+    mf(built, "query", "--metrics", metric, "--group-by", dimension, "--csv", str(output))
+    with output.open(newline="") as file:
+        answer = {
+            row[dimension]: float(row[metric]) if row[metric] else None
+            for row in csv.DictReader(file)
+        }
+    expected = {
+        str(group): None if value is None else pytest.approx(float(value))
+        for group, value in built.query(query)
+    }
+    assert len(expected) > 1
+    assert answer == expected
+
+
+def test_every_metric_is_listed_and_valid(built: Warehouse) -> None:
+    printed = mf(built, "list", "metrics")
+    for metric in ("conversion_rate", "completion_rate", "cycle_time", "active_users"):
+        assert f"• {metric}: " in printed
+    assert "ERRORS: 0" in mf(built, "validate-configs", "--skip-dw")
+
+
+def test_time_spine_has_whole_years(built: Warehouse) -> None:
+    assert built.query(
+        "select min(day)::text, max(day)::text, count(*) from intermediate.int_time_spine"
+    ) == [("2026-01-01", "2026-12-31", 365)]
+
+
+def test_help_needs_no_database() -> None:
+    printed = subprocess.check_output([ROOT / "scripts" / "mf", "--help"], text=True)
+    assert "--metrics conversion_rate --group-by metric_time__week" in printed
