@@ -38,8 +38,8 @@ FAULTS = {
     "events_keep_to_the_tracking_plan": [
         "update marts.fct_events set activity = '{}', occurred_on = '2026-10-31'"
         " where event_type = 'page_viewed'",
-        'update marts.fct_events set activity = activity || \'{"amount": "much"}\''
-        " where event_type = 'payment_made'",
+        "update marts.fct_events set activity = '{\"path\": 1}',"
+        " occurred_on = '2026-10-31' where event_type = 'page_viewed'",
     ],
     "funnel_definitions_are_complete": [
         "update seeds.funnels set step_order = step_order + 1",
