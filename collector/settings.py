@@ -21,6 +21,7 @@ SETTINGS = (
     ("HOST", "127.0.0.1", "Address the collector listens on"),
     ("PORT", "8000", "Port the collector listens on"),
     ("DBT_TARGET", "prod", "dbt's target: prod, or dev for schemas of one's own"),
+    ("DBT_ROLE", "", "Role that dbt takes, such as headwater_transformer"),
     ("MAX_HEADER_BYTES", "32768", "Largest request line and headers"),
     ("HEADER_TIMEOUT_SECONDS", "10", "Longest time to send the headers in"),
     ("MAX_BODY_BYTES", "4194304", "Largest body of a request"),
@@ -56,6 +57,7 @@ class Settings:
     host: str
     port: int
     dbt_target: str
+    dbt_role: str
     max_header_bytes: int
     header_timeout_seconds: int
     max_body_bytes: int
@@ -94,6 +96,7 @@ class Settings:
             host=text("HOST"),
             port=number("PORT", 0, 65535),
             dbt_target=text("DBT_TARGET"),
+            dbt_role=text("DBT_ROLE"),
             max_header_bytes=number("MAX_HEADER_BYTES", 1, _GIBIBYTE),
             header_timeout_seconds=number("HEADER_TIMEOUT_SECONDS", 1, 3600),
             max_body_bytes=number("MAX_BODY_BYTES", 1, _GIBIBYTE),

@@ -17,6 +17,7 @@ def test_defaults() -> None:
         host="127.0.0.1",
         port=8000,
         dbt_target="prod",
+        dbt_role="",
         max_header_bytes=32 * 1024,
         header_timeout_seconds=10,
         max_body_bytes=4 * 1024 * 1024,

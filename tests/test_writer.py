@@ -36,6 +36,8 @@ async def post(url: str, body: Any) -> tuple[int, Any]:  # noqa: ANN401
     writer.close()
     await writer.wait_closed()
     lines, _, text = answer.partition(b"\r\n\r\n")
+    if lines and not text.endswith(b"}"):
+        raise ConnectionResetError("the answer is cut off")
     return int(lines.split()[1]), json.loads(text)
 
 

@@ -75,8 +75,8 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
             if option.envvar and option.val
         },
     }
-    if role := os.environ.get("DBT_ROLE"):
-        # Not `role` in the profile: dbt's SET ROLE is undone by its first rollback.
+    if role := settings.dbt_role:
+        # Not `role` in the profile: a build with it was refused what the role may do.
         environment["PGOPTIONS"] = f"{environment.get('PGOPTIONS', '')} -c role={role}".strip()
     return environment
 
