@@ -44,6 +44,7 @@ def filled(warehouse: Warehouse, mart: str, day: str) -> dict[str, set[bool]]:
     return groups
 
 
+@pytest.mark.slow
 def test_new_column_is_backfilled_by_days_and_by_users(warehouse: Warehouse) -> None:
     warehouse.land(*generate(users=40, seed=3).events, received_at="2026-11-01 00:00:00+00")
     warehouse.run()
@@ -116,6 +117,7 @@ def test_backfill_before_the_first_build(warehouse: Warehouse) -> None:
     assert "run dbt build" in refused.stdout
 
 
+@pytest.mark.slow
 def test_changed_model_and_what_follows_it_is_built_elsewhere(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

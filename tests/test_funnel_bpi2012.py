@@ -37,6 +37,7 @@ def land_log(warehouse: Warehouse) -> None:
             )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LOG.exists(), reason=f"the event log is not committed; put it at {LOG}")
 def test_funnels_in_another_order(warehouse: Warehouse) -> None:
     """Every application is as the oracle has it; to count who has an event does not give that."""

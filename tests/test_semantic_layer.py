@@ -117,6 +117,7 @@ def mf(warehouse: Warehouse, *arguments: str) -> str:
     return finished.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("question", "query"), QUERIES, ids=[" by ".join(question) for question, _ in QUERIES]
 )
@@ -139,6 +140,7 @@ def test_metric_equals_sql_on_the_marts(
     assert answer == expected
 
 
+@pytest.mark.slow
 def test_every_metric_is_listed_and_valid(built: Warehouse) -> None:
     printed = mf(built, "list", "metrics")
     for metric in ("conversion_rate", "completion_rate", "cycle_time", "active_users"):

@@ -20,9 +20,10 @@ from tests.warehouse import Warehouse
 LOG = ROOT.parent / "shared" / "data" / "uci_credit_events.csv.gz"
 MAPPING = ROOT / "scripts" / "mappings" / "uci_credit.yml"
 
-pytestmark = pytest.mark.skipif(
-    not LOG.exists(), reason=f"the event log is not committed; put it at {LOG}"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not LOG.exists(), reason=f"the event log is not committed; put it at {LOG}"),
+]
 
 
 @pytest.fixture(scope="module")
