@@ -141,11 +141,11 @@ def _funnel_tables(funnels: Rows, outcomes: Rows) -> Iterator[RenderableType]:
 def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
     if tasks:
         table = _table(
-            "Tasks", "type", "tasks", "completed", "", "abandoned", "open", "wait h", "cycle h"
+            "Tasks", "type", "tasks", "done", "", "abandoned", "open", "wait h", "cycle h"
         )
         for kind, count, completed, abandoned, still_open, wait, cycle in tasks:
             rate = _percent(completed, count)
-            done = Bar(count, 0, completed, width=BAR_WIDTH // 2, color="green")
+            done = Bar(count, 0, completed, width=6, color="green")
             table.add_row(
                 escape(kind), f"{count:,}", rate, done, f"{abandoned:,}", f"{still_open:,}",
                 _hours(wait), _hours(cycle),
