@@ -55,6 +55,7 @@ def verdicts(printed: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_sound_change_passes_and_each_fault_is_found(checkout: Path, database: str) -> None:
     passed = check(checkout, database)
     assert passed.returncode == 0, passed.stdout + passed.stderr

@@ -100,7 +100,7 @@ def test_any_split_gives_the_marts_of_a_full_refresh(warehouse: Warehouse) -> No
     shares[2] += shares[0][:200] + shares[1][-200:]
 
     warehouse.land(*shares[0], received_at="2026-11-01 10:00:00+00")
-    warehouse.dbt("build")
+    warehouse.run()
     warehouse.set_seed(
         "score_bands",
         [
@@ -129,7 +129,7 @@ def test_any_split_gives_the_marts_of_a_full_refresh(warehouse: Warehouse) -> No
         ],
     )
     warehouse.land(*shares[1], received_at="2026-11-01 09:00:00+00")
-    warehouse.dbt("build")
+    warehouse.run()
     assert warehouse.query(
         "select count(*) > 0 from marts.fct_funnel_progress where funnel = 'quick'"
     ) == [(True,)]
@@ -156,9 +156,9 @@ def test_any_split_gives_the_marts_of_a_full_refresh(warehouse: Warehouse) -> No
     warehouse.dbt("build")
     warehouse.keep_marts()
 
-    warehouse.dbt("build", "--full-refresh")
+    warehouse.run("--full-refresh")
     assert warehouse.differences() == dict.fromkeys(MARTS, 0)
-    warehouse.dbt("build", "--full-refresh", reload_raw=True)
+    warehouse.run("--full-refresh", reload_raw=True)
     assert warehouse.differences() == dict.fromkeys(MARTS, 0)
     assert warehouse.query("select count(*) from marts.fct_events where source = 'ci'") == [(0,)]
     assert warehouse.query("select count(*) from marts.fct_events") == [
