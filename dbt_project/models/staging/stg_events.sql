@@ -27,22 +27,16 @@ unread as materialized (
 
 ),
 
--- A client's clock can be wrong by any amount: what cannot be true is moved to the nearest time
--- that can be, and marked. 438,000 hours are 50 years of 365 days.
 timed as (
 
     select
         *,
 
-        least(
-            greatest(coalesce(sent_occurred_at, received_at), received_at - interval '438000 hours'),
-            received_at + interval '24 hours'
-        ) as occurred_at,
+        {{ plausible_time('coalesce(sent_occurred_at, received_at)', 'received_at') }} as occurred_at,
 
         case
             when sent_occurred_at is null then 'receipt'
-            when sent_occurred_at < received_at - interval '438000 hours' then 'clamped'
-            when sent_occurred_at > received_at + interval '24 hours' then 'clamped'
+            when sent_occurred_at <> {{ plausible_time('sent_occurred_at', 'received_at') }} then 'clamped'
             else 'client'
         end as occurred_at_source,
 

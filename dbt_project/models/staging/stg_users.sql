@@ -48,10 +48,7 @@ typed as (
 
         ---------- timestamps
         source.received_at,
-        least(
-            greatest(source.occurred_at, source.received_at - interval '438000 hours'),
-            source.received_at + interval '24 hours'
-        ) as occurred_at
+        {{ plausible_time('source.occurred_at', 'source.received_at') }} as occurred_at
 
     from source
 
