@@ -127,10 +127,23 @@ def test_nobody_can_be_identified_by_a_mart(manifest: dict[str, Any]) -> None:
     assert {meta.get("masking") for meta in in_marts.values()} == {None, "keyed_hash", "score_band"}
 
 
-def test_activity_holds_what_the_plan_says_and_no_more(warehouse: Warehouse) -> None:
-    """`fct_events.activity` is declared financial: the plan has nothing that identifies."""
-    classes = {row["pii_class"] for row in warehouse.seed("event_properties")}
-    assert classes == {"none", "financial"}
+def test_what_the_plan_says_identifies_leaves_the_marts(warehouse: Warehouse) -> None:
+    """With the next ordinary build, also from events of before; other events keep the property."""
+    activity = {"email": "ada@example.com", "path": {"email": "kept"}}
+    for event_type in ("page_viewed", "screen_viewed"):
+        event = {"eventId": event_type, "eventType": event_type, "userId": 1, "activity": activity}
+        warehouse.land(event)
+    activities = "select event_type, activity from marts.fct_events order by 1"
+    warehouse.run("--select", "+fct_events")
+    assert warehouse.query(activities) == [("page_viewed", activity), ("screen_viewed", activity)]
+
+    identifying = {"data_type": "text", "is_required": "false", "pii_class": "direct_identifier"}
+    planned = {"event_type": "page_viewed", "property": "email", "description": "Address"}
+    plan = warehouse.seed("event_properties")
+    warehouse.set_seed("event_properties", [*plan, planned | identifying])
+    warehouse.run("--select", "+fct_events")
+    masked = {"path": activity["path"]}
+    assert warehouse.query(activities) == [("page_viewed", masked), ("screen_viewed", activity)]
 
 
 @contextmanager

@@ -38,6 +38,21 @@ event_types as (
 
 ),
 
+-- What identifies somebody stays below the marts.
+identifying as (
+
+    select
+        event_type,
+        array_agg(property) as properties
+
+    from {{ ref('event_properties') }}
+
+    where pii_class = 'direct_identifier'
+
+    group by 1
+
+),
+
 final as (
 
     select
@@ -57,7 +72,7 @@ final as (
         events.occurred_at_source,
 
         ---------- json
-        events.activity,
+        coalesce(events.activity - identifying.properties, events.activity) as activity,
 
         ---------- booleans
         coalesce(event_types.is_interaction, false) as is_interaction,
@@ -73,6 +88,8 @@ final as (
     left join identities on events.anonymous_id = identities.anonymous_id
 
     left join event_types on events.event_type = event_types.event_type
+
+    left join identifying on events.event_type = identifying.event_type
 
 )
 
