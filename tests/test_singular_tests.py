@@ -46,6 +46,7 @@ FAULTS = {
         "update seeds.funnels set step_order = 9 where step_order = 7",
         "update seeds.funnels set step_order = 3 where step_order = 4",
         "update seeds.funnels set window_days = 30 where step_order = 2",
+        "update seeds.funnels set window_days = 30 where step_order is null",
         "update seeds.funnels set outcome = null where step_order is null",
     ],
     "funnel_steps_never_grow": [

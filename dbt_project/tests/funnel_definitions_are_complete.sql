@@ -9,5 +9,5 @@ having
     min(step_order) is distinct from 1
     or max(step_order) <> count(step_order)
     or count(distinct step_order) <> count(step_order)
-    or count(distinct coalesce(window_days, 0)) filter (where step_order is not null) > 1
+    or count(distinct coalesce(window_days, 0)) > 1
     or count(*) filter (where step_order is null and outcome is null) > 0
