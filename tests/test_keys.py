@@ -12,7 +12,8 @@ import pytest
 
 from collector.migrate import migrate
 from scripts.lib.keys import create_key, revoke_keys
-from tests.conftest import Collector, own_server, running_collector, stopped, wait_until
+from tests.conftest import Collector, running_collector, wait_until
+from tests.postgres import own_server, stopped
 from tests.test_bad_requests import assert_problem
 from tests.test_events import event
 

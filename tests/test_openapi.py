@@ -19,7 +19,8 @@ from starlette.routing import Route
 from collector.app import create_app
 from collector.migrate import migrate
 from collector.settings import Settings
-from tests.conftest import Collector, own_server, running_collector, stopped
+from tests.conftest import Collector, running_collector
+from tests.postgres import own_server, stopped
 from tests.test_events import JSON, NDJSON, event
 from tests.test_keys import bearer, make_key
 from tests.test_protocol import connected

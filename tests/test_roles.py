@@ -15,7 +15,8 @@ from psycopg import AsyncConnection, sql
 
 from collector.database import configure
 from collector.migrate import migrate
-from tests.conftest import Collector, own_server, rows_of, running_collector
+from tests.conftest import Collector, rows_of, running_collector
+from tests.postgres import own_server
 from tests.test_events import event
 
 FORBIDDEN = [

@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 from collector.migrate import migrate
-from tests.conftest import Collector, own_server, rows_of, running_collector, stopped, wait_until
+from tests.conftest import Collector, rows_of, running_collector, wait_until
+from tests.postgres import own_server, stopped
 from tests.test_bad_requests import SECRET, assert_problem
 from tests.test_events import JSON, NDJSON, event
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from io import StringIO
 from statistics import median
 
-import pytest
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -59,7 +58,7 @@ def table_of(outcomes: list[Outcome], seed: str) -> str:
 
 
 class Summary:
-    """What the trials came to; printed at the end of pytest's output."""
+    """What the trials came to."""
 
     def __init__(self, seed: str) -> None:
         self.seed = seed
@@ -71,6 +70,6 @@ class Summary:
         self.outcomes.append(outcome)
         self.ledgers.append(ledger)
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """pytest calls this by its name, once the class is registered as a plugin."""
-        terminalreporter.write_line("\n" + table_of(self.outcomes, self.seed))
+    def table(self) -> str:
+        """The table of faults, as text."""
+        return table_of(self.outcomes, self.seed)

@@ -18,7 +18,8 @@ import psutil
 import psycopg
 
 from collector.migrate import migrate
-from tests.conftest import WAIT_SECONDS, WAREHOUSE, Collector, own_server, pg_ctl, running_collector
+from tests.conftest import WAREHOUSE, Collector, running_collector
+from tests.postgres import WAIT_SECONDS, own_server, pg_ctl, start
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Postgres:
 
     def start(self) -> None:
         """Starts it and waits until it takes connections."""
-        pg_ctl(self.data, "start", "-o", f"-h '' -k {self.data}", "-l", str(self.data / "log"))
+        start(self.data)
 
     def execute(self, *statements: str) -> None:
         """Runs statements, each in a transaction of its own."""
