@@ -30,10 +30,24 @@
         model_name text primary key,
         build_id bigint not null,
         read_below_xid xid8 not null,
-        system_identifier bigint not null,
+        xid_origin text not null,
         definitions text not null,
         advanced_at timestamptz not null default clock_timestamp()
     );
+
+    -- Of before there were replicas: all marks are to be compared once.
+    do $$
+    begin
+        if exists (
+            select from pg_attribute
+            where attrelid = '{{ watermarks() }}'::regclass and attname = 'system_identifier' and not attisdropped
+        ) then
+            alter table {{ watermarks() }}
+                drop column system_identifier,
+                add column xid_origin text not null default '';
+        end if;
+    end
+    $$;
 
     insert into {{ builds() }} (invocation_id, as_of, as_of_xid)
     values (

@@ -3,39 +3,119 @@
     at or above its own mark and below the cut-off of the build. A transaction that took its ids
     early and commits late is below no cut-off before it has ended, so it cannot be missed.
 
-    Transaction ids mean nothing in another cluster: after a restore the model compares its rows
-    with raw by `row_id` once, and its mark starts anew. `read_row_ids` is the array of all rows of
-    raw that one of its own rows stands for.
+    Where the mark says nothing about these rows, the model compares its own with raw once, and its
+    mark starts anew: see `mark_holds`. `read_row_ids` is the array of all rows of raw that one of
+    its own rows stands for; `row_key` tells whether it is the same row still, since a source that
+    lost its last rows in a failover gives their ids out again.
 -#}
-{% macro unread(row_id, read_row_ids) -%}
-    loaded_xid < (select builds.as_of_xid from {{ builds() }} as builds where builds.invocation_id = '{{ invocation_id }}')
+{% macro unread(row_id, row_key, read_row_ids) -%}
+    loaded_xid < {{ cut_off() }}
     {%- if is_incremental() %}
-        {%- if mark_is_of_this_cluster() %}
+        {%- if mark_holds() %}
     and loaded_xid >= (
         select marks.read_below_xid
         from {{ watermarks() }} as marks
         where marks.model_name = '{{ this.schema }}.{{ this.identifier }}'
     )
         {%- else %}
-    and {{ row_id }} not in (select unnest({{ read_row_ids }}) from {{ this }})
+    and not exists (
+        select 1 from {{ read_rows(row_key, read_row_ids) }} as known
+        where known.row_id = {{ row_id }} and known.row_key = {{ row_key }}
+    )
         {%- endif %}
     {%- endif %}
 {%- endmacro %}
 
 
-{% macro mark_is_of_this_cluster() %}
+{% macro cut_off() -%}
+    (select builds.as_of_xid from {{ builds() }} as builds where builds.invocation_id = '{{ invocation_id }}')
+{%- endmacro %}
+
+
+{% macro read_rows(row_key, read_row_ids) -%}
+    (select {{ row_key }} as row_key, unnest({{ read_row_ids }}) as row_id from {{ this }})
+{%- endmacro %}
+
+
+{#-
+    Who gave out the transaction ids that raw is stamped with: the cluster, its timeline (each
+    failover and each recovery to a point in time begins one), and the subscription that fills raw
+    where it is replicated (each one begins with a copy of all rows).
+-#}
+{% macro xid_origin() -%}
+    (
+        select
+            concat_ws(
+                ' ',
+                'cluster ' || system_identifier,
+                'timeline ' || left(pg_walfile_name(pg_current_wal_lsn()), 8),
+                'subscription ' || (
+                    select pg_subscription.oid
+                    from pg_subscription
+                    inner join pg_database on pg_subscription.subdbid = pg_database.oid
+                    where pg_database.datname = current_database() and pg_subscription.subname = 'headwater'
+                )
+            )
+        from pg_control_system()
+    )
+{%- endmacro %}
+
+
+{#- Whether the mark of the model is about the transaction ids that raw is stamped with. -#}
+{% macro mark_holds() %}
     {%- if not execute -%}
         {{ return(true) }}
     {%- endif -%}
     {%- set mark -%}
         select 1
         from {{ watermarks() }} as marks
-        inner join pg_control_system() as cluster
-            on marks.system_identifier = cluster.system_identifier
         where marks.model_name = '{{ this.schema }}.{{ this.identifier }}'
+            and marks.xid_origin = {{ xid_origin() }}
             and marks.read_below_xid <= pg_snapshot_xmax(pg_current_snapshot())
     {%- endset -%}
     {{ return(run_query(mark).rows | length == 1) }}
+{% endmacro %}
+
+
+{#-
+    Pre-hook of a model that reads raw. Refuses rows whose transaction id this cluster has yet to
+    give out, and says what a comparison of raw with the model finds where one is due; `raw_key` is
+    the model's `row_key` in terms of raw.
+-#}
+{% macro check_raw(raw_relation, row_id, row_key, raw_key, read_row_ids) %}
+    {%- if execute -%}
+        {%- set raw_name = raw_relation.schema ~ '.' ~ raw_relation.identifier -%}
+        {%- set of_elsewhere -%}
+            select 1 from {{ raw_relation }} where loaded_xid >= pg_snapshot_xmax(pg_current_snapshot()) limit 1
+        {%- endset -%}
+        {%- if run_query(of_elsewhere).rows | length > 0 -%}
+            {{ exceptions.raise_compiler_error(
+                raw_name ~ ' holds rows that were landed in another cluster, as after a restore:'
+                ~ ' run scripts/migrate first.'
+            ) }}
+        {%- endif -%}
+        {%- if is_incremental() and not mark_holds() -%}
+            {%- set comparison -%}
+                select
+                    count(landed.row_id),
+                    count(landed.row_id) filter (where known.row_id is not null),
+                    count(landed.row_id) filter (where known.row_id is null),
+                    count(*) filter (where landed.row_id is null)
+                from (
+                    select {{ row_id }} as row_id, {{ raw_key }} as row_key
+                    from {{ raw_relation }} where loaded_xid < {{ cut_off() }}
+                ) as landed
+                full join {{ read_rows(row_key, read_row_ids) }} as known
+                    on landed.row_id = known.row_id and landed.row_key = known.row_key
+            {%- endset -%}
+            {%- set counts = run_query(comparison).rows[0] -%}
+            {{ log(
+                raw_name ~ ' was restored, copied anew or failed over: of its ' ~ counts[0] ~ ' rows, ' ~ counts[1]
+                ~ ' are known and ' ~ counts[2] ~ ' are new; ' ~ counts[3] ~ ' known ones are no longer there.',
+                info=true
+            ) }}
+        {%- endif -%}
+    {%- endif -%}
 {% endmacro %}
 
 

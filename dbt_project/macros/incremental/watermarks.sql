@@ -78,7 +78,7 @@
     {%- if execute and model.config.materialized == 'incremental' %}
     {%- set upstream = [] -%}
     {%- do collect_upstream(model.unique_id, upstream) %}
-    insert into {{ watermarks() }} (model_name, build_id, read_below_xid, system_identifier, definitions)
+    insert into {{ watermarks() }} (model_name, build_id, read_below_xid, xid_origin, definitions)
     select
         '{{ this.schema }}.{{ this.identifier }}',
         -- No further than what the model was built from.
@@ -88,15 +88,14 @@
             where marks.model_name in ({{ incremental_models(upstream) }})
         )),
         builds.as_of_xid,
-        cluster.system_identifier,
+        {{ xid_origin() }},
         {{ definitions() }}
     from {{ builds() }} as builds
-    cross join pg_control_system() as cluster
     where builds.invocation_id = '{{ invocation_id }}'
     on conflict (model_name) do update set
         build_id = excluded.build_id,
         read_below_xid = excluded.read_below_xid,
-        system_identifier = excluded.system_identifier,
+        xid_origin = excluded.xid_origin,
         definitions = excluded.definitions,
         advanced_at = excluded.advanced_at
     {%- endif %}

@@ -8,7 +8,13 @@
             {'columns': ['voids_event_key']},
             {'columns': ['anonymous_id']},
         ],
-        pre_hook="{{ refuse_incomplete_reload(source('raw', 'events'), 'event_row_id') }}"
+        pre_hook=[
+            "{{ refuse_incomplete_reload(source('raw', 'events'), 'event_row_id') }}",
+            "{{ check_raw(
+                source('raw', 'events'), 'event_row_id', 'event_key', surrogate_key(['source', 'event_id']),
+                'event_row_id || duplicate_row_ids'
+            ) }}",
+        ]
     )
 }}
 
@@ -23,7 +29,7 @@ with
 unread as materialized (
 
     select * from {{ ref('base_events') }}
-    where {{ unread('event_row_id', 'event_row_id || duplicate_row_ids') }}
+    where {{ unread('event_row_id', 'event_key', 'event_row_id || duplicate_row_ids') }}
 
 ),
 

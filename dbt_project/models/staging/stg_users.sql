@@ -7,7 +7,12 @@
             {'columns': ['user_id']},
             {'columns': ['build_id']},
         ],
-        pre_hook="{{ refuse_incomplete_reload(source('raw', 'users'), 'user_row_id') }}"
+        pre_hook=[
+            "{{ refuse_incomplete_reload(source('raw', 'users'), 'user_row_id') }}",
+            "{{ check_raw(
+                source('raw', 'users'), 'user_row_id', 'received_at', 'received_at', 'array[user_row_id]'
+            ) }}",
+        ]
     )
 }}
 
@@ -16,7 +21,7 @@ with
 source as (
 
     select * from {{ source('raw', 'users') }}
-    where {{ unread('user_row_id', 'array[user_row_id]') }}
+    where {{ unread('user_row_id', 'received_at', 'array[user_row_id]') }}
 
 ),
 
