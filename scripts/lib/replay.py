@@ -62,9 +62,9 @@ def replay(  # noqa: PLR0913  the options of the command
         while batch := list(islice(rows, batch_rows)):
             items = list(_items(batch, rules, outcome))
             if to_users:
-                _send_users(client, items, outcome)
+                send_users(client, items, outcome)
             else:
-                _send_events(client, items, fingerprint, outcome)
+                send_events(client, items, fingerprint, outcome)
             outcome.rows = batch[-1][0]
             save(state, outcome)
             on_progress(raw.tell())
@@ -104,9 +104,10 @@ def _items(
             yield number, item
 
 
-def _send_events(
+def send_events(
     client: Client, items: Sequence[tuple[int, dict[str, Any]]], fingerprint: str, outcome: Outcome
 ) -> None:
+    """Sends numbered events, those without an eventId under one of `fingerprint` and number."""
     rows: list[int] = []
     events: list[bytes] = []
     size = 0
@@ -128,9 +129,10 @@ def _send_events(
     flush()
 
 
-def _send_users(
+def send_users(
     client: Client, items: Sequence[tuple[int, dict[str, Any]]], outcome: Outcome
 ) -> None:
+    """Sends numbered users."""
     receipt = client.send_users([item for _, item in items])
     _count(outcome, [number for number, _ in items], receipt.accepted, receipt.rejected)
 
@@ -147,9 +149,13 @@ def main() -> int:
     """`scripts/replay`."""
     settings = read_settings()
     arguments = parser(
-        "replay", "Send a CSV or NDJSON history to the collector over HTTP, resumably."
+        "replay",
+        "Send a history to the collector over HTTP, resumably: a CSV or NDJSON file, or the users\n"
+        "and events of the prototype's database.",
     )
-    arguments.add_argument("file", type=Path, help=".csv, .ndjson or .jsonl, optionally .gz")
+    arguments.add_argument(
+        "file", type=Path, nargs="?", help=".csv, .ndjson or .jsonl, optionally .gz"
+    )
     arguments.add_argument("--mapping", type=Path, help="how a row becomes an event or a user")
     arguments.add_argument(
         "--url",
@@ -165,9 +171,32 @@ def main() -> int:
     arguments.add_argument(
         "--batch", type=int, default=BATCH_ROWS, help="rows a request, 1 to 5000 (%(default)s)"
     )
+    arguments.add_argument(
+        "--from-prisma",
+        metavar="URL",
+        help="instead of a file: the prototype's source database, see docs/prototype.md",
+    )
+    arguments.add_argument(
+        "--prisma-destination",
+        metavar="URL",
+        help="the prototype's other database, to compare with the marts (default: the same)",
+    )
     options = arguments.parse_args()
     if not 1 <= options.batch <= 5000:
         arguments.error("--batch must be from 1 to 5000")
+    if (options.file is None) is (options.from_prisma is None):
+        arguments.error("name either a file or a database with --from-prisma")
+    if options.from_prisma:
+        from scripts.lib.prototype.send import move_in  # noqa: PLC0415  it imports this module
+
+        return move_in(
+            settings,
+            options.from_prisma,
+            options.prisma_destination,
+            options.url,
+            restart=options.restart,
+            batch_rows=options.batch,
+        )
     if not options.file.is_file():
         arguments.error(f"there is no file {options.file}")
     console = Console()
