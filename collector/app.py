@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from collector.body import Admission, Share, drain, is_ndjson, read_body
 from collector.database import Database
@@ -50,7 +51,7 @@ def create_app(settings: Settings) -> Starlette:
         middleware.append(Middleware(CORSMiddleware, allow_origins=origins, **CORS))
     app = Starlette(
         routes=[
-            Route("/events", collector.post_events, methods=["POST"]),
+            Route("/events", Endpoint(collector.post_events), methods=["POST"]),
             Route("/users", collector.users, methods=["GET", "POST"]),
             Route("/users/{user_id:path}", collector.get_user, methods=["GET"]),
             Route("/healthz", HEALTHY, methods=["GET"]),
@@ -60,7 +61,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/docs", PAGE, methods=["GET"]),
         ],
         middleware=middleware,
-        exception_handlers=dict.fromkeys(HANDLED, answer),
+        exception_handlers=dict.fromkeys((*HANDLED, Exception), answer),
         lifespan=collector.lifespan,
     )
     app.router.redirect_slashes = False
@@ -73,6 +74,21 @@ async def answer(request: Request, error: Exception) -> Response:
     if "connection" not in response.headers and not await drain(request):
         response.headers["Connection"] = "close"
     return response
+
+
+class Endpoint:
+    """An endpoint as an ASGI application of its own: without the wrappers of Starlette."""
+
+    def __init__(self, function: Callable[[Request], Awaitable[Response]]) -> None:
+        self.function = function
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self.function(request)
+        except HANDLED as error:
+            response = await answer(request, error)
+        await response(scope, receive, send)
 
 
 class Collector:

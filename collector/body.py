@@ -71,26 +71,21 @@ def is_ndjson(request: Request) -> bool:
 
 
 async def read_body(request: Request, settings: Settings, share: Share) -> bytes:
-    """The whole body, inflated. Raises `Problem` where it is too large or comes too slowly."""
+    """The whole body, inflated. Raises `Problem` where it is too large."""
     inflater = _inflater(request)
     limit = settings.max_inflated_bytes if inflater else settings.max_body_bytes
     size = 0
     body = bytearray()
-    try:
-        async with asyncio.timeout(settings.body_timeout_seconds):
-            async for chunk in request.stream():
-                size += len(chunk)
-                for piece in _inflated(inflater, chunk) if inflater else (chunk,):
-                    if size > settings.max_body_bytes or len(body) + len(piece) > limit:
-                        message = f"A body may have {limit} bytes at most; send several requests."
-                        raise Problem(413, "body_too_large", message)
-                    share.take(len(piece))
-                    body += piece
-                    if inflater:
-                        await asyncio.sleep(0)  # other requests have their turn
-    except TimeoutError:
-        message = f"The body must arrive within {settings.body_timeout_seconds} seconds."
-        raise Problem(408, "too_slow", message, headers={"Connection": "close"}) from None
+    async for chunk in request.stream():
+        size += len(chunk)
+        for piece in _inflated(inflater, chunk) if inflater else (chunk,):
+            if size > settings.max_body_bytes or len(body) + len(piece) > limit:
+                message = f"A body may have {limit} bytes at most; send several requests."
+                raise Problem(413, "body_too_large", message)
+            share.take(len(piece))
+            body += piece
+            if inflater:
+                await asyncio.sleep(0)  # other requests have their turn
     if inflater and not inflater.eof:
         raise _not_gzip()
     return bytes(body)

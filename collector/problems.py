@@ -69,7 +69,7 @@ def problem_of(error: Exception) -> Problem:
             code = HTTPStatus(status).name.lower()
             problem = Problem(status, code, f"{detail}.", headers=error.headers)
         case ClientDisconnect():  # nobody is left to read it
-            problem = Problem(400, "disconnected", "The client went away.")
+            problem = Problem(408, "disconnected", "The body did not arrive.")
         case TooManyRequests():
             problem = try_again(429, "overloaded", "Too many requests wait for the database")
         case psycopg.DataError():
@@ -81,4 +81,4 @@ def problem_of(error: Exception) -> Problem:
     return problem
 
 
-HANDLED = (Problem, HTTPException, ClientDisconnect, psycopg.Error, Exception)
+HANDLED = (Problem, HTTPException, ClientDisconnect, psycopg.Error)

@@ -1,8 +1,9 @@
-"""Limits on the head of a request and on connections, which uvicorn itself does not have."""
+"""Limits on the head of a request, on time and on connections, which uvicorn does not have."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -16,25 +17,60 @@ BETWEEN, HEAD, BODY = range(3)
 
 def limited_protocol(settings: Settings) -> type[HttpToolsProtocol]:
     """uvicorn's protocol with the limits of `settings`."""
-    limits = {"max_bytes": settings.max_header_bytes, "seconds": settings.header_timeout_seconds}
+    limits = {
+        "max_bytes": settings.max_header_bytes,
+        "head_seconds": settings.header_timeout_seconds,
+        "body_seconds": settings.body_timeout_seconds,
+    }
     return type("Limited", (LimitedProtocol,), limits)
 
 
+class Joined:
+    """A transport that sends in one piece what is written in one turn of the event loop.
+
+    uvicorn writes the head and the body of an answer apart, and uvloop sends each at once.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._pieces: list[bytes] = []
+        self._transport = transport
+        self._call_soon = loop.call_soon
+        self.is_closing = transport.is_closing
+        self.get_extra_info = transport.get_extra_info
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
+
+    def write(self, data: bytes) -> None:
+        if not self._pieces:
+            self._call_soon(self._send)
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._pieces and not self.is_closing():
+            self._transport.write(b"".join(self._pieces))
+        self._pieces.clear()
+
+
 class LimitedProtocol(HttpToolsProtocol):
-    """Answers 431 and 408 to heads that are too large or too slow, 503 to too many connections."""
+    """Answers 431 to a large head, 408 to a slow head or body, 503 to too many connections."""
 
     max_bytes: int
-    seconds: int
+    head_seconds: int
+    body_seconds: int
     _part = BETWEEN
     _received = 0  # bytes since the head began
     _refusal: Problem | None = None
-    _timer: asyncio.TimerHandle | None = None  # runs during a head; the body's time is the app's
+    _timer: asyncio.TimerHandle | None = None  # runs while some of a head or body is to come
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, Joined(transport, self.loop)))
         if len(self.connections) > MAX_CONNECTIONS:
             self._refuse(try_again(503, "overloaded", "There are too many connections"))
-        self._start_timer()
+        self._start_timer(self.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -46,9 +82,11 @@ class LimitedProtocol(HttpToolsProtocol):
             self._received += len(data)
         super().data_received(data)
         if self._part == HEAD:
-            self._start_timer()
+            self._start_timer(self.head_seconds)
             if self._received > self.max_bytes:
                 self._refuse(self._too_large())
+        elif self._part == BODY:
+            self._start_timer(self.body_seconds)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -67,11 +105,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._part, self._received = BETWEEN, 0
+        self._stop_timer()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self._part == BODY:  # answered without it: the rest has as long as a head
-            self._start_timer()
+            self._stop_timer()
+            self._start_timer(self.head_seconds)
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn calls this for whatever stops its parser."""
@@ -81,9 +121,9 @@ class LimitedProtocol(HttpToolsProtocol):
         message = f"The request line and headers may have {self.max_bytes} bytes at most."
         return Problem(431, "headers_too_large", message)
 
-    def _start_timer(self) -> None:
+    def _start_timer(self, seconds: int) -> None:
         if not self._timer:
-            self._timer = self.loop.call_later(self.seconds, self._too_late)
+            self._timer = self.loop.call_later(seconds, self._too_late)
 
     def _stop_timer(self) -> None:
         if self._timer:
@@ -92,7 +132,10 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         if self._part == HEAD:
-            message = f"The headers must arrive within {self.seconds} seconds."
+            message = f"The headers must arrive within {self.head_seconds} seconds."
+            self._refuse(Problem(408, "too_slow", message))
+        elif self._part == BODY and not self.cycle.response_complete:
+            message = f"The body must arrive within {self.body_seconds} seconds."
             self._refuse(Problem(408, "too_slow", message))
         self.transport.close()
 

@@ -6,13 +6,13 @@ and JSONB may not (`\\u0000`, numbers beyond `numeric`) is left to PostgreSQL.
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from itertools import accumulate, islice
 from typing import Annotated, Any, NamedTuple, TypeVar
-from uuid import uuid4
 
 from msgspec import DecodeError, Meta, Raw, Struct, ValidationError, defstruct
 from msgspec.json import Decoder
@@ -135,9 +135,11 @@ def read_events(
         message = f"A request may have {settings.max_events} events at most; send several."
         raise Problem(413, "too_many_events", message)
     received = Received([], [], single)
+    made = os.urandom(16).hex()  # starts the eventIds of the events that come without one
     for position, text in enumerate(texts):
         try:
-            received.events.append(_read_event(position, text, supported, settings))
+            event_id = _read_event(text, supported, settings) or f"{made}-{position}"
+            received.events.append(Event(position, event_id, text))
         except Problem as problem:
             problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
             received.rejections.append(Rejection(position, problem, text))
@@ -182,15 +184,17 @@ def _elements_of(body: bytes, max_events: int) -> list[bytes]:
     return texts
 
 
-def _read_event(position: int, text: bytes, supported: frozenset[str], settings: Settings) -> Event:
+def _read_event(text: bytes, supported: frozenset[str], settings: Settings) -> str | None:
+    """The eventId, if there is one; raises `Problem` naming what is wrong."""
     event = _decode(_event_fields, text, settings)
     if event.event_type not in supported:
         message = f"eventType {event.event_type[:64]!r} is not supported; {SEED} lists what is."
         raise Problem(422, "unsupported_event_type", message, "eventType")
     if event.user_id is None and event.anonymous_id is None:
         raise Problem(422, "missing_field", "An event needs a userId or an anonymousId.", "userId")
-    _check_time("sentAt", event.sent_at)
-    return Event(position, event.event_id or str(uuid4()), text)
+    if event.sent_at:
+        _check_time("sentAt", event.sent_at)
+    return event.event_id
 
 
 def _decode(decoder: Decoder[_Fields], text: bytes, settings: Settings) -> _Fields:
@@ -208,13 +212,14 @@ def _decode(decoder: Decoder[_Fields], text: bytes, settings: Settings) -> _Fiel
         exact = Decimal(bytes(_user_id_text.decode(text).user_id).decode())
         if exact != exact.to_integral_value():
             raise _invalid("userId")
-    _check_time("occurredAt", fields.occurred_at)
+    if fields.occurred_at:
+        _check_time("occurredAt", fields.occurred_at)
     return fields
 
 
-def _check_time(name: str, text: str | None) -> None:
+def _check_time(name: str, text: str) -> None:
     try:
-        _ = text and parse_time(text)
+        parse_time(text)
     except ValueError:
         raise _invalid(name) from None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
@@ -55,7 +56,8 @@ class Writer:
 
     def __init__(self, database: Database, metrics: Metrics) -> None:
         self._database = database
-        self._queue: asyncio.Queue[Submission] = asyncio.Queue()
+        self._waiting: deque[Submission] = deque()
+        self._arrived = asyncio.Event()
         self._metrics = metrics
         self._available = True
 
@@ -79,16 +81,13 @@ class Writer:
         now = datetime.now(UTC).isoformat()
         key_id = b"\\N" if key.key_id is None else b"%d" % key.key_id
         prefix = b"%b\t%b\t%b" % (now.encode(), _escape(key.name.encode()), key_id)
-        self._queue.put_nowait(Submission(received, now, key, prefix, size, done))
+        self._waiting.append(Submission(received, now, key, prefix, size, done))
+        self._arrived.set()
         await done
 
     async def _store_batches(self) -> None:
         while True:
-            batch = [await self._queue.get()]
-            size = batch[0].size
-            while size < MAX_BATCH_BYTES and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-                size += batch[-1].size
+            batch = await self._next_batch()
             failure: Exception | None = None
             started = perf_counter()
             try:
@@ -109,6 +108,17 @@ class Writer:
                     submission.done.set_exception(_problem_of_batch(failure))
                 else:
                     submission.done.set_result(None)
+
+    async def _next_batch(self) -> list[Submission]:
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        batch: list[Submission] = []
+        size = 0
+        while self._waiting and size < MAX_BATCH_BYTES:
+            batch.append(self._waiting.popleft())
+            size += batch[-1].size
+        return batch
 
     def _note(self, failure: Exception | None) -> None:
         if failure and self._available:  # by name: PostgreSQL's texts can repeat a row

@@ -32,11 +32,12 @@ def test_one_event(client: httpx.Client, collector: Collector) -> None:
 
 
 def test_without_event_id_the_server_makes_one(client: httpx.Client, collector: Collector) -> None:
-    [event_id] = client.post("/events", json=event(eventId=None)).json()["eventIds"]
-    assert len(event_id) == 36
-    assert collector.query("select event_id, payload from raw.events") == [
-        (event_id, event(eventId=None))
-    ]
+    sent = event(eventId=None)
+    answers = [client.post("/events", json=body).json() for body in ([sent, sent], sent)]
+    event_ids = [event_id for each in answers for event_id in each["eventIds"]]
+    assert len(set(event_ids)) == 3
+    rows = collector.query("select event_id, payload from raw.events order by event_row_id")
+    assert rows == [(event_id, sent) for event_id in event_ids]
 
 
 def test_array(client: httpx.Client, collector: Collector) -> None:
