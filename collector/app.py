@@ -180,8 +180,11 @@ class Collector:
         await self.database.look()
         return _json({"status": "ready"})
 
-    async def get_metrics(self, _request: Request) -> Response:
-        """Answers what Prometheus scrapes."""
+    async def get_metrics(self, request: Request) -> Response:
+        """Answers what Prometheus scrapes: this process's, so not at an address of several."""
+        if self.settings.workers > 1 and request.scope["server"][1] == self.settings.port:
+            message = "Each process has its own metrics, at the ports after this one (WORKERS)."
+            raise Problem(404, "metrics_by_process", message)
         self.metrics.held_bytes.set(self.admission.used)
         self.metrics.database_up.set(self.database.reachable)
         content = prometheus_client.generate_latest(self.metrics.registry)

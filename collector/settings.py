@@ -20,6 +20,7 @@ SETTINGS = (
     ("HEADWATER_DATA", ".headwater", "Folder of the embedded PostgreSQL and other state"),
     ("HOST", "127.0.0.1", "Address the collector listens on"),
     ("PORT", "8000", "Port the collector listens on"),
+    ("WORKERS", "1", "Processes that share PORT, each with its metrics on a port after it"),
     ("DBT_TARGET", "prod", "dbt's target: prod, or dev for schemas of one's own"),
     ("DBT_ROLE", "", "Role that dbt takes, such as headwater_transformer"),
     ("MAX_HEADER_BYTES", "32768", "Largest request line and headers"),
@@ -56,6 +57,7 @@ class Settings:
     data_directory: Path
     host: str
     port: int
+    workers: int
     dbt_target: str
     dbt_role: str
     max_header_bytes: int
@@ -95,6 +97,7 @@ class Settings:
             data_directory=(ROOT / text("HEADWATER_DATA")).resolve(),
             host=text("HOST"),
             port=number("PORT", 0, 65535),
+            workers=number("WORKERS", 1, 64),
             dbt_target=text("DBT_TARGET"),
             dbt_role=text("DBT_ROLE"),
             max_header_bytes=number("MAX_HEADER_BYTES", 1, _GIBIBYTE),

@@ -16,6 +16,7 @@ def test_defaults() -> None:
         data_directory=ROOT / ".headwater",
         host="127.0.0.1",
         port=8000,
+        workers=1,
         dbt_target="prod",
         dbt_role="",
         max_header_bytes=32 * 1024,

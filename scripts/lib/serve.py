@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
+from collections.abc import Sequence
+from dataclasses import replace
 
 import psycopg
 import uvicorn
@@ -12,6 +15,7 @@ from collector.protocol import limited_protocol
 from collector.settings import Settings
 from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.database import described, open_databases, with_databases
+from scripts.lib.workers import bound, run_workers
 
 
 def require_schema(database_url: str) -> None:
@@ -32,32 +36,15 @@ def serve(settings: Settings) -> None:
     """Runs the collector until it is told to stop. Raises UserError when it cannot start."""
     with open_databases(settings) as databases:
         require_schema(databases.source)
-        app = create_app(with_databases(settings, databases))
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.getLogger("collector").setLevel(logging.INFO)
-        config = uvicorn.Config(
-            app,
-            settings.host,
-            settings.port,
-            http=limited_protocol(settings),
-            ws="none",
-            proxy_headers=bool(settings.forwarded_allow_ips),
-            forwarded_allow_ips=settings.forwarded_allow_ips,
-            access_log=False,
-            server_header=False,
-            log_config=None,
-            log_level="warning",
-            timeout_graceful_shutdown=10,
-        )
-        try:
-            socket = config.bind_socket()
-        except SystemExit:  # uvicorn has logged the reason
-            raise UserError(
-                f"cannot listen on {settings.host}:{settings.port}; set HOST and PORT"
-            ) from None
-        host, port = socket.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        several = settings.workers > 1
+        shared = bound(settings.host, settings.port, shared=several)
+        host, port = shared.getsockname()[:2]
+        own_ports = [settings.port and port + 1 + number for number in range(settings.workers)]
+        settings = replace(with_databases(settings, databases), port=port)
         kind = "embedded PostgreSQL: " if databases.embedded else ""
+        url = _url(host, port)
         print(  # noqa: T201
             f"Collector on {url}, landing in {kind}{described(databases.source)}\n"
             f"Try:\n"
@@ -67,7 +54,44 @@ def serve(settings: Settings) -> None:
             f"Stop with Ctrl-C.",
             flush=True,
         )
-        uvicorn.Server(config).run(sockets=[socket])
+        if several:
+            _serve_together(settings, own_ports)
+        else:
+            _run(settings, [shared])
+
+
+def _serve_together(settings: Settings, own_ports: Sequence[int]) -> None:
+    """Runs WORKERS processes on the port, each also on a port of its own, for its metrics."""
+    own = [bound(settings.host, port) for port in own_ports]
+    ports = ", ".join(str(each.getsockname()[1]) for each in own)
+    print(f"{len(own)} processes; each has its metrics at its own port: {ports}.", flush=True)  # noqa: T201
+
+    def work(number: int) -> None:
+        shared = bound(settings.host, settings.port, shared=True)
+        _run(settings, [shared, own[number]])
+
+    run_workers(work, len(own))
+
+
+def _run(settings: Settings, sockets: list[socket.socket]) -> None:
+    """Runs one process of the collector on sockets until it is told to stop."""
+    config = uvicorn.Config(
+        create_app(settings),
+        http=limited_protocol(settings),
+        ws="none",
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        log_level="warning",
+        timeout_graceful_shutdown=10,
+    )
+    uvicorn.Server(config).run(sockets=sockets)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def main() -> int:
