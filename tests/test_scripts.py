@@ -81,9 +81,10 @@ def dbt(start: Start, tmp_path: Path) -> Start:
     (tmp_path / "dbt_project.yml").write_text(PROJECT)
     (tmp_path / "profiles.yml").write_text(PROFILE)
 
-    def dbt(sql: str) -> subprocess.Popen[str]:
+    def dbt(sql: str, *options: str) -> subprocess.Popen[str]:
         (tmp_path / "models" / "model.sql").write_text("{{ config(materialized='table') }}" + sql)
-        return start("dbt", "run", "--project-dir", str(tmp_path), DBT_PROFILES_DIR=str(tmp_path))
+        here = str(tmp_path)
+        return start("dbt", *options, "run", "--project-dir", here, DBT_PROFILES_DIR=here)
 
     return dbt
 
@@ -202,16 +203,34 @@ def test_lock_is_held_until_dbt_itself_is_gone(dbt: Start, database: str) -> Non
     assert said[-1].startswith("Ended what a killed dbt run left behind: backend ")
 
 
+@pytest.mark.parametrize("options", [(), ("--every", "0")])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_dbt_leaves_no_query_behind(
-    dbt: Start, database: str, number: signal.Signals
+    dbt: Start, database: str, number: signal.Signals, options: tuple[str, ...]
 ) -> None:
-    process = dbt("select 1 as one from pg_sleep(600)")
+    process = dbt("select 1 as one from pg_sleep(600)", *options)
     wait_until(lambda: sleeping(database) > 0)
     process.send_signal(number)
     process.communicate()
     assert process.returncode == 128 + number
     wait_until(lambda: sleeping(database) == 0)
+
+
+def test_repeated_dbt_goes_on_after_a_failure(dbt: Start, database: str) -> None:
+    process = dbt("select count(*) as earlier from public.absent", "--every", "0.1")
+    assert process.stdout is not None
+    outcomes = (line.split()[2] for line in process.stdout if line.startswith("Run "))
+    assert next(outcomes) == "failed"
+    with psycopg.connect(database) as connection:
+        connection.execute("create table public.absent (id integer)")
+    assert "succeeded" in outcomes
+    assert rows_of(database, "select earlier from scratch.model") == [(0,)]
+
+
+@pytest.mark.parametrize("pause", ["", "-1", "soon", "nan", "1e9"])
+def test_pause_that_is_none(start: Start, pause: str) -> None:
+    _, errors = start("dbt", "--every", pause, "run").communicate()
+    assert errors == "error: --every needs a number of seconds from 0 to 86400\n"
 
 
 def test_docs_in_one_file(start: Start, tmp_path: Path) -> None:

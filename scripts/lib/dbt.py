@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 from psycopg import pq
 
 from collector.settings import ROOT, Settings
-from scripts.lib.cli import read_settings, run
+from scripts.lib.cli import UserError, read_settings, run
 from scripts.lib.database import open_databases
 
 PROJECT = ROOT / "dbt_project"
@@ -24,6 +27,7 @@ WRITING = {"build", "clone", "retry", "run", "run-operation", "seed", "snapshot"
 RUN_NAME = "headwater-dbt"
 READ_NAME = "headwater-dbt-read"
 LOCK_NAME = "headwater-dbt-lock"
+MAX_PAUSE_SECONDS = 86_400
 _LOCK_KEY = "hashtext('headwater'), hashtext('dbt')"
 _TRY_LOCK = f"select pg_try_advisory_lock({_LOCK_KEY})"
 _WAIT_FOR_LOCK = f"select pg_advisory_lock({_LOCK_KEY})"
@@ -43,13 +47,15 @@ _END_ORPHANS = """
     from pg_stat_activity
     where application_name = %s and datname = current_database()
 """
-USAGE = """usage: scripts/dbt ARGUMENTS OF DBT
+USAGE = """usage: scripts/dbt [--every SECONDS] ARGUMENTS OF DBT
 
 Run dbt on the destination database (DESTINATION_DATABASE_URL, DATABASE_URL or the embedded
-PostgreSQL) with the project's profile. Commands that write wait for each other.
+PostgreSQL) with the project's profile. Commands that write wait for each other. With --every the
+command is run again and again in one process, SECONDS apart, which spares each run dbt's start.
 Examples: scripts/dbt build
           scripts/dbt build --select +dim_users
           scripts/dbt show --inline 'select count(*) from {{ ref("fct_events") }}'
+          scripts/dbt --every 60 build
           scripts/dbt build --help   for dbt's own help"""
 
 
@@ -100,6 +106,31 @@ def run_dbt(
         return _run(arguments, environment | {"PGAPPNAME": READ_NAME}, (), on_line)
     with writing_lock(database_url, say) as descriptor:
         return _run(arguments, environment | {"PGAPPNAME": RUN_NAME}, (descriptor,), on_line)
+
+
+def repeat_dbt(
+    arguments: Sequence[str], settings: Settings, database_url: str, pause: float
+) -> NoReturn:
+    """Runs dbt again and again in this process, `pause` seconds apart, until it is told to end.
+
+    Saves what a process of its own costs each run: its start and dbt's imports. A line after each
+    run says how it went.
+    """
+    os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": RUN_NAME})
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415  takes a second, and reads the environment
+
+    for number in itertools.count(1):
+        started = time.monotonic()
+        with writing_lock(database_url, _say):
+            result = dbtRunner().invoke(list(arguments))
+        if isinstance(result.exception, (KeyboardInterrupt, SystemExit)):
+            raise result.exception
+        if result.exception:
+            _say(f"dbt: {result.exception}")
+        outcome = "succeeded" if result.success else "failed"
+        print(f"Run {number} {outcome} in {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
+        time.sleep(pause)
+    raise AssertionError
 
 
 @contextmanager
@@ -155,14 +186,25 @@ def main() -> int:
         return 0 if arguments else 2
     if {"-h", "--help", "--version"}.intersection(arguments):
         return subprocess.call([PROGRAM, *arguments])
+    every = None
+    if arguments[0] == "--every":
+        every, arguments = _pause(arguments[1:2]), arguments[2:]
     settings = read_settings()
     with open_databases(settings) as databases:
-        return run_dbt(
-            arguments,
-            settings,
-            databases.destination,
-            say=lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201
-        )
+        if every is not None:
+            repeat_dbt(arguments, settings, databases.destination, every)
+        return run_dbt(arguments, settings, databases.destination, say=_say)
+
+
+def _pause(arguments: Sequence[str]) -> float:
+    with suppress(ValueError, IndexError):
+        if 0 <= (seconds := float(arguments[0])) <= MAX_PAUSE_SECONDS:
+            return seconds
+    raise UserError(f"--every needs a number of seconds from 0 to {MAX_PAUSE_SECONDS}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
