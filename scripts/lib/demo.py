@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from collector.settings import ROOT, Settings
+from collector.settings import Settings
 from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.client import Client, encode
 from scripts.lib.database import Databases, open_databases
@@ -26,6 +23,7 @@ from scripts.lib.dbt import run_dbt
 from scripts.lib.generator import UNSUPPORTED_TYPE, generate
 from scripts.lib.migrate import migrate_all
 from scripts.lib.report import show
+from scripts.lib.running import running_collector
 from scripts.lib.site.build import build_site
 
 BATCH = 2000
@@ -65,7 +63,11 @@ def _send(
     if not events:
         progress.console.print(f"The stream of seed {seed} has landed before; nothing is sent.")
         return
-    with _collector(settings, databases) as url, closing(Client(url, settings.api_key)) as client:
+    log = settings.data_directory / "demo-collector.log"
+    with (
+        running_collector(databases.source, log) as collector,
+        closing(Client(collector.url, settings.api_key)) as client,
+    ):
         task = progress.add_task("Sending users", total=len(stream.users))
         for start in range(0, len(stream.users), 200):
             receipt = client.send_users(stream.users[start : start + 200])
@@ -95,32 +97,6 @@ def _missing(database_url: str, events: Sequence[dict[str, Any]]) -> list[dict[s
         landed = {event_id for (event_id,) in connection.execute(_LANDED, [ids])}
     missing = [event for event in events if event["eventId"] not in landed]
     return missing if any(e["eventType"] != UNSUPPORTED_TYPE for e in missing) else []
-
-
-@contextmanager
-def _collector(settings: Settings, databases: Databases) -> Iterator[str]:
-    """Runs `scripts/serve` on a free port and yields its URL."""
-    own = {"PYTHONPATH": str(ROOT), "HOST": "127.0.0.1", "PORT": "0"}
-    log = settings.data_directory / "demo-collector.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        log.open("wb") as errors,
-        subprocess.Popen(
-            [sys.executable, "-P", "-m", "scripts.lib.serve"],
-            env={**os.environ, **own, "DATABASE_URL": databases.source},
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        ) as process,
-    ):
-        try:
-            line = process.stdout.readline() if process.stdout else ""
-            url = re.search(r"http://[^ ,]+", line)
-            if not url:
-                raise UserError(f"the collector did not start:\n{log.read_text().strip()}")
-            yield url[0]
-        finally:
-            process.terminate()
 
 
 def _build(settings: Settings, databases: Databases, progress: Progress) -> None:

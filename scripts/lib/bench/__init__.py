@@ -1,0 +1,1 @@
+"""`scripts/bench`: what Headwater does, measured beside its peers and limits on one machine."""

@@ -1,0 +1,247 @@
+"""The rows about the whole way: backfill of a file, event to marts, the demo."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+
+import msgspec
+
+from collector.settings import ROOT
+from scripts.lib.bench.bench import Bench
+from scripts.lib.bench.measure import Goal, Row, Sample, ViolationError, alternated, check_count
+from scripts.lib.bench.server import execute, query
+from scripts.lib.bench.warehouse import Warehouse, landed
+from scripts.lib.cli import UserError
+from scripts.lib.client import Client
+
+TYPES = ("page_viewed", "task_completed", "application_submitted", "payment_made")
+EVENTS_PER_SECOND = 1000
+SENDINGS_PER_SECOND = 10
+# The moment at which a build had ended, for each event that its fct_events was the first to have.
+SEEN = """
+    create table public.bench_seen (event_key text primary key, latency interval not null);
+"""
+SEE = """
+    insert into public.bench_seen (event_key, latency)
+    select event_key, %s - received_at
+    from marts.fct_events
+    where event_id like 'fresh-%%'
+    on conflict do nothing
+"""
+LATENCIES = """
+    select
+        count(*),
+        extract(epoch from percentile_cont(0.5) within group (order by latency))::double precision,
+        extract(epoch from percentile_cont(0.95) within group (order by latency))::double precision
+    from public.bench_seen
+"""
+
+
+def backfill(bench: Bench) -> Iterator[Row]:
+    """A gzipped NDJSON file through scripts/replay; every event lands exactly once."""
+    events = bench.count(500_000)
+    file = bench.folder / "history.ndjson.gz"
+    bench.say(f"writing a file of {events:,} events")
+    _write_history(file, events)
+    url = bench.server.create("intake")
+
+    def replayed(address: str) -> Mapping[str, float]:
+        bench.say(f"scripts/replay of {events:,} events")
+        execute(url, "truncate raw.events")
+        bench.server.settle()
+        data = bench.folder / "replay"
+        shutil.rmtree(data, ignore_errors=True)
+        started = time.monotonic()
+        _run(
+            [sys.executable, "-P", "-m", "scripts.lib.replay", str(file), "--url", address],
+            {**os.environ, "PYTHONPATH": str(ROOT), "HEADWATER_DATA": str(data)},
+        )
+        seconds = time.monotonic() - started
+        [(count, distinct)] = query(
+            url, "select count(*), count(distinct event_id) from raw.events"
+        )
+        check_count("scripts/replay", events, count)
+        check_count("scripts/replay, different events", events, distinct)
+        return {"per_second": events / seconds}
+
+    with bench.collector(url) as collector:
+        [figures] = alternated(bench.runs, lambda: replayed(collector.url))
+    yield Row(
+        f"scripts/replay of {events:,} events, gzipped NDJSON",
+        Sample("Headwater, one process", "events/s", figures["per_second"]),
+        None,
+        Goal(">=", 100_000, "events/s"),
+        "Start, fingerprint and every commit included; rows counted: exactly equal.",
+    )
+
+
+def freshness(bench: Bench) -> Iterator[Row]:
+    """From the collector's receipt of an event to the end of the build that has it in the marts."""
+    warehouse = landed(bench, "fresh", bench.count(20_000))
+    execute(warehouse.database_url, SEEN)
+    seconds = 20 if bench.quick else 60
+    builds = 0
+    with (
+        bench.collector(warehouse.database_url) as collector,
+        closing(Client(collector.url)) as client,
+        _builds(warehouse) as ended,
+    ):
+        bench.say("freshness: first build, dbt staying in one process")
+        _next(ended)
+        bench.say(f"freshness: {EVENTS_PER_SECOND:,} events/s for {seconds} s, builds repeating")
+        sender = Thread(target=_send, args=(client, seconds))
+        sender.start()
+        total = EVENTS_PER_SECOND * seconds
+        seen = 0
+        while seen < total or sender.is_alive():
+            at = _next(ended)
+            execute(warehouse.database_url, SEE, at)
+            builds += 1
+            [(seen, p50, p95)] = query(warehouse.database_url, LATENCIES)
+            if not sender.is_alive() and builds > seconds:
+                raise ViolationError(f"freshness: {total:,} events sent, {seen:,} in fct_events")
+        sender.join()
+    check_count("freshness", total, seen)
+    yield Row(
+        f"event → marts at {EVENTS_PER_SECOND:,} events/s: p95",
+        Sample("one warm process", "s", (p95,)),
+        None,
+        Goal("<=", 15, "s"),
+        f"One run, {builds} builds (`scripts/dbt --every 0 run`) on a history of "
+        f"{warehouse.users * 10:,} events; p50 {p50:.1f} s.",
+    )
+
+
+def demo(bench: Bench) -> Iterator[Row]:
+    """`scripts/demo` in a fresh folder, its packages installed."""
+
+    def shown() -> Mapping[str, float]:
+        bench.say("scripts/demo in a fresh folder")
+        folder = bench.folder / "demo"
+        shutil.rmtree(folder, ignore_errors=True)
+        environment = {
+            name: value for name, value in os.environ.items() if "DATABASE_URL" not in name
+        }
+        own = {
+            "HEADWATER_DATA": str(folder),
+            "DBT_TARGET_PATH": str(folder / "target"),
+            "DBT_LOG_PATH": str(folder / "logs"),
+        }
+        started = time.monotonic()
+        _run([str(ROOT / "scripts" / "demo")], environment | own)
+        return {"wall": time.monotonic() - started}
+
+    [figures] = alternated(bench.runs, shown)
+    yield Row(
+        "scripts/demo, installed, in a fresh folder",
+        Sample("Headwater", "s", figures["wall"]),
+        None,
+        Goal("<=", 30, "s"),
+    )
+
+
+def _write_history(file: Path, events: int) -> None:
+    with gzip.open(file, "wb", compresslevel=1) as out:
+        for number in range(events):
+            event = {
+                "eventId": f"history-{number}",
+                "eventType": TYPES[number % len(TYPES)],
+                "userId": 1 + number * 7919 % 20_000,
+                "occurredAt": f"2026-06-{1 + number % 28:02}T{number % 24:02}:34:56.789Z",
+                "activity": {
+                    "path": "/loans/calculator",
+                    "device": "mobile",
+                    "taskId": f"task-{number % 500}",
+                    "taskType": "Upload pay stub",
+                    "amount": number % 997 / 4,
+                    "locale": "en-US",
+                },
+            }
+            out.write(msgspec.json.encode(event) + b"\n")
+
+
+def _send(client: Client, seconds: int) -> None:
+    started = time.monotonic()
+    size = EVENTS_PER_SECOND // SENDINGS_PER_SECOND
+    for sending in range(seconds * SENDINGS_PER_SECOND):
+        time.sleep(max(0, started + sending / SENDINGS_PER_SECOND - time.monotonic()))
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        numbers = range(sending * size, (sending + 1) * size)
+        client.send_events(
+            [
+                msgspec.json.encode(
+                    {
+                        "eventId": f"fresh-{number}",
+                        "eventType": TYPES[number % len(TYPES)],
+                        "userId": 1 + number * 7919 % 20_000,
+                        "occurredAt": now,
+                        "activity": {
+                            "path": "/",
+                            "device": "mobile",
+                            "taskType": "Upload pay stub",
+                        },
+                    }
+                )
+                for number in numbers
+            ]
+        )
+
+
+@contextmanager
+def _builds(warehouse: Warehouse) -> Iterator[Queue[datetime | str]]:
+    """dbt run again and again in one process; the queue gets the moment at which each ended."""
+    ended: Queue[datetime | str] = Queue()
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "scripts.lib.dbt", "--every", "0", "--no-use-colors", "run"],
+        env=warehouse.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+
+        def follow() -> None:
+            lines: list[str] = []
+            for line in process.stdout or ():
+                lines.append(line)
+                if match := re.search(r"^Run \d+ (\w+)", line):
+                    succeeded = match[1] == "succeeded"
+                    ended.put(datetime.now(UTC) if succeeded else "".join(lines[-40:]))
+                    lines.clear()
+            ended.put("".join(lines[-40:]))
+
+        follower = Thread(target=follow, daemon=True)
+        follower.start()
+        try:
+            yield ended
+        finally:
+            process.terminate()
+            follower.join()
+
+
+def _next(ended: Queue[datetime | str]) -> datetime:
+    try:
+        at = ended.get(timeout=300)
+    except Empty:
+        raise UserError("a build of the freshness row did not end within 300 s") from None
+    if isinstance(at, str):
+        raise UserError(f"dbt failed:\n{at}")
+    return at
+
+
+def _run(command: list[str], environment: Mapping[str, str]) -> None:
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        output = finished.stdout + finished.stderr
+        raise UserError(f"{command[-1]} failed:\n{output[-3000:]}")

@@ -1,0 +1,200 @@
+"""The rows about dbt: first builds, increments, builds with nothing new, questions."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from statistics import median
+
+import psycopg
+
+from scripts.lib.bench.bench import Bench
+from scripts.lib.bench.load import SQL
+from scripts.lib.bench.measure import Goal, Row, Sample, alternated
+from scripts.lib.bench.server import execute
+from scripts.lib.bench.warehouse import EVENTS_PER_USER, Run, Warehouse, built, landed
+
+SMALL, LARGE, NONE = 20_000, 200_000, 0  # users
+ETL_NOTE = "etl.ts makes three tables, slowly because of its ORM; a hand-tuned one would not."
+BOUND_NOTE = "Plain SQL for the same three tables, without keys, in one database: the bound."
+TIMES_ASKED = 5
+
+
+def first_build(bench: Bench) -> Iterator[Row]:
+    """Raw to all marts, with and without data tests, beside etl.ts and plain SQL."""
+    users = bench.count(SMALL)
+    events = users * EVENTS_PER_USER
+    missing = bench.prepare_peer(events)
+
+    def ours(*command: str) -> Mapping[str, float]:
+        warehouse = landed(bench, "first", users)
+        bench.say(f"dbt {command[0]}, first build of {events:,} events")
+        return {"wall": warehouse.dbt(*command).wall_seconds}
+
+    def etl() -> Mapping[str, float]:
+        bench.say(f"etl.ts on {events:,} events")
+        bench.server.settle()
+        return {"wall": bench.peer.etl()}
+
+    def plain() -> Mapping[str, float]:
+        bench.server.settle()
+        started = time.monotonic()
+        execute(bench.peer.source_url, (SQL / "three_tables.sql").read_text())
+        return {"wall": time.monotonic() - started}
+
+    measurements: list[Callable[[], Mapping[str, float]]] = [
+        partial(ours, "run"),
+        partial(ours, "build"),
+    ]
+    models, tested, *others = alternated(
+        bench.runs, *measurements, *([] if missing else [etl, plain])
+    )
+    work = f"raw → all marts, {events:,} events, first build"
+    peers = [
+        Sample(name, "s", others[index]["wall"]) if others else None
+        for index, name in enumerate(("etl.ts, batched", "plain SQL, three tables"))
+    ]
+    run = Sample("dbt run", "s", models["wall"])
+    build = Sample("dbt build", "s", tested["wall"])
+    yield Row(
+        f"{work}, models only",
+        run,
+        peers[0],
+        Goal("<=", 1 / 3),
+        ETL_NOTE,
+        missing,
+    )
+    yield Row(
+        f"{work}, with every data test",
+        build,
+        peers[0],
+        Goal("<=", 1),
+        ETL_NOTE,
+        missing,
+    )
+    yield Row(f"{work}, models only", run, peers[1], None, BOUND_NOTE, missing)
+
+
+def linear(bench: Bench) -> Iterator[Row]:
+    """Ten times the events, in the sum of model seconds."""
+    small, large = _pair(bench)
+    seconds = [_first(warehouse).sum_seconds for warehouse in (small, large)]
+    yield Row(
+        f"first build, {_events(large)} against {_events(small)}: sum of model time",
+        Sample(f"{_events(large)} events", "s", (seconds[1],)),
+        Sample(f"{_events(small)} events", "s", (seconds[0],)),
+        Goal("<=", large.users / small.users),
+        "One run each; wall seconds "
+        f"{_first(large).wall_seconds:.0f} and {_first(small).wall_seconds:.0f}.",
+        detail=_by_model(_first(small), _first(large)),
+    )
+
+
+def increment(bench: Bench) -> Iterator[Row]:
+    """10,000 new events in two histories that differ tenfold in users, not in days."""
+    small, large = _pair(bench)
+    pairs: list[tuple[Run, Run]] = []
+    for number in range(1, bench.runs + 1):
+        for warehouse in (small, large):
+            warehouse.land_increment()
+        bench.say(f"increment {number} of {bench.runs}: 10,000 new events in {_events(small)}")
+        less = small.dbt("run", "--threads", "1")  # so that models do not wait for one another
+        bench.say(f"increment {number} of {bench.runs}: 10,000 new events in {_events(large)}")
+        pairs.append((less, large.dbt("run", "--threads", "1")))
+    work = "dbt run after 10,000 new events"
+    names = [f"in {_events(warehouse)}" for warehouse in (large, small)]
+    yield Row(
+        f"{work}: sum of model time",
+        Sample(names[0], "s", tuple(pair[1].sum_seconds for pair in pairs)),
+        Sample(names[1], "s", tuple(pair[0].sum_seconds for pair in pairs)),
+        Goal("<=", 1.25),
+        detail=_by_model(*pairs[-1]),
+    )
+    yield Row(
+        f"{work}: shared blocks hit and read, in all",
+        Sample(names[0], "blocks", tuple(float(pair[1].blocks) for pair in pairs)),
+        Sample(names[1], "blocks", tuple(float(pair[0].blocks) for pair in pairs)),
+        Goal("<=", 1.25),
+        "Catalogs included.",
+        detail=_by_table(*pairs[-1]),
+    )
+
+
+def idle(bench: Bench) -> Iterator[Row]:
+    """Nothing new, beside the same graph over empty tables."""
+    small, large = _pair(bench)
+    empty = built(bench, NONE)
+
+    def run(warehouse: Warehouse) -> Mapping[str, float]:
+        bench.say(f"dbt run with nothing new in {_events(warehouse)} events")
+        return {"wall": warehouse.dbt("run").wall_seconds}
+
+    some, many, none = alternated(
+        bench.runs, partial(run, small), partial(run, large), partial(run, empty)
+    )
+    for warehouse, figures in ((small, some), (large, many)):
+        yield Row(
+            f"dbt run with nothing new, {_events(warehouse)} events",
+            Sample("nothing new", "s", figures["wall"]),
+            Sample("empty tables", "s", none["wall"]),
+            Goal("<=", 1.5),
+        )
+
+
+def questions(bench: Bench) -> Iterator[Row]:
+    """Ten typical questions to the marts, the slowest of them."""
+    _, large = _pair(bench)
+    answers: dict[str, list[float]] = {}
+    with closing(psycopg.connect(large.database_url, autocommit=True)) as connection:
+        for name, statement in asked():
+            bench.say(f"question: {name}")
+            for _ in range(1 + TIMES_ASKED):
+                started = time.monotonic()
+                connection.execute(statement.encode()).fetchall()
+                answers.setdefault(name, []).append((time.monotonic() - started) * 1000)
+    warm = {name: values[1:] for name, values in answers.items()}
+    slowest = max(warm, key=lambda name: median(warm[name]))
+    yield Row(
+        f"ten typical questions at {_events(large)} events: the slowest",
+        Sample(slowest, "ms", tuple(warm[slowest])),
+        None,
+        Goal("<=", 100, "ms"),
+        f"Each asked {TIMES_ASKED} times after a first.",
+        detail=warm,
+    )
+
+
+def asked() -> list[tuple[str, str]]:
+    """The questions of questions.sql by name."""
+    text = (SQL / "questions.sql").read_text()
+    return re.findall(r"^-- ([^\n.]+)\n(select .*?);$", text, re.MULTILINE | re.DOTALL)
+
+
+def _pair(bench: Bench) -> tuple[Warehouse, Warehouse]:
+    return built(bench, bench.count(SMALL)), built(bench, bench.count(LARGE))
+
+
+def _events(warehouse: Warehouse) -> str:
+    return f"{warehouse.users * EVENTS_PER_USER:,}"
+
+
+def _first(warehouse: Warehouse) -> Run:
+    assert warehouse.first is not None  # noqa: S101
+    return warehouse.first
+
+
+def _by_model(small: Run, large: Run) -> dict[str, list[float]]:
+    names = sorted(large.model_seconds, key=lambda name: -large.model_seconds[name])
+    return {name: [small.model_seconds[name], large.model_seconds[name]] for name in names}
+
+
+def _by_table(small: Run, large: Run) -> dict[str, list[float]]:
+    names = sorted(large.table_blocks, key=lambda name: -large.table_blocks[name])
+    return {
+        name: [float(small.table_blocks.get(name, 0)), float(large.table_blocks[name])]
+        for name in names
+        if large.table_blocks[name] > 1000
+    }

@@ -1,0 +1,174 @@
+"""Databases with a history in raw, and dbt on them, run as its users run it: `scripts/dbt`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from collector.settings import ROOT
+from scripts.lib.bench.bench import Bench
+from scripts.lib.bench.load import SQL
+from scripts.lib.bench.server import execute, query
+from scripts.lib.cli import UserError
+
+EVENTS_PER_USER = 10
+NEW_EVENTS = 10_000
+NEW_USERS = 2_000
+AS_OF = "2026-11-01 00:00:00+00"  # the end of the history that land_history.sql lands
+STATISTICS_SECONDS = 1.5  # until those of ended sessions are in
+_TABLE_BLOCKS = """
+    select relname, coalesce(heap_blks_read, 0) + coalesce(heap_blks_hit, 0)
+        + coalesce(idx_blks_read, 0) + coalesce(idx_blks_hit, 0)
+        + coalesce(toast_blks_read, 0) + coalesce(toast_blks_hit, 0)
+    from pg_statio_user_tables
+"""
+_ALL_BLOCKS = """
+    select blks_read + blks_hit from pg_stat_database where datname = current_database()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of dbt: wall-clock seconds, start included, and its models' own seconds.
+
+    `blocks` are the blocks of 8 KiB that were read or found in the cache, catalogs included;
+    `table_blocks` those of each table.
+    """
+
+    wall_seconds: float
+    model_seconds: dict[str, float]
+    blocks: int
+    table_blocks: dict[str, int]
+
+    @property
+    def sum_seconds(self) -> float:
+        """Seconds of all models together."""
+        return sum(self.model_seconds.values())
+
+
+@dataclass(slots=True)
+class Warehouse:
+    """A database to run dbt on. It has a target folder of its own, so that dbt parses once."""
+
+    database_url: str
+    folder: Path
+    users: int
+    first: Run | None = None
+    batches: int = 0
+
+    def dbt(self, *arguments: str) -> Run:
+        """Runs dbt, which has to succeed. Raises UserError with the end of its output."""
+        before, tables_before = self._blocks()
+        started = time.monotonic()
+        finished = subprocess.run(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "scripts.lib.dbt",
+                "--no-use-colors",
+                *arguments,
+                "--vars",
+                json.dumps({"as_of": AS_OF}),
+            ],
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        wall_seconds = time.monotonic() - started
+        if finished.returncode:
+            output = finished.stdout + finished.stderr
+            raise UserError(f"dbt {arguments[0]} failed:\n{output[-3000:]}")
+        time.sleep(STATISTICS_SECONDS)
+        after, tables_after = self._blocks()
+        return Run(
+            wall_seconds,
+            _model_seconds(self.folder / "target" / "run_results.json"),
+            after - before,
+            {name: count - tables_before.get(name, 0) for name, count in tables_after.items()},
+        )
+
+    def land_increment(self) -> None:
+        """Lands 10,000 new events of 2,000 users."""
+        self.batches += 1
+        values = {"users": self.users, "new_users": NEW_USERS, "new_events": NEW_EVENTS}
+        _land(self.database_url, "land_increment", values | {"batch": self.batches})
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a command that is to work on this warehouse."""
+        return {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": self.database_url,
+            "HEADWATER_DATA": str(self.folder),
+            "DBT_TARGET": "prod",
+            "DBT_TARGET_PATH": str(self.folder / "target"),
+            "DBT_LOG_PATH": str(self.folder / "logs"),
+        }
+
+    def _blocks(self) -> tuple[int, dict[str, int]]:
+        [(everything,)] = query(self.database_url, _ALL_BLOCKS)
+        return int(everything), dict(query(self.database_url, _TABLE_BLOCKS))
+
+
+def landed(bench: Bench, name: str, users: int) -> Warehouse:
+    """A database with the history of so many users in raw, seeds loaded, nothing built yet.
+
+    A database landed before is copied. dbt has parsed the project, as a first build on a machine
+    does once.
+    """
+    template = f"landed_{users}"
+    [(exists,)] = query(
+        bench.server.url,
+        "select exists (select from pg_database where datname = %s)",
+        f"headwater_bench_{template}",
+    )
+    warehouse = Warehouse(bench.server.database(template), bench.folder / name, users)
+    if not exists:
+        bench.say(f"landing {users * EVENTS_PER_USER:,} events in raw")
+        bench.server.create(template)
+        if users:
+            _land(warehouse.database_url, "land_history", {"users": users})
+        execute(warehouse.database_url, "vacuum analyze")
+    bench.say(f"copying {users * EVENTS_PER_USER:,} events to a fresh database")
+    warehouse.database_url = bench.server.create(name, template=template)
+    warehouse.dbt("seed")
+    bench.server.settle()
+    return warehouse
+
+
+def built(bench: Bench, users: int) -> Warehouse:
+    """A warehouse of that size after its first build, the same one whenever it is asked for."""
+    if users not in bench.warehouses:
+        warehouse = landed(bench, f"built_{users}", users)
+        bench.say(f"first build of {users * EVENTS_PER_USER:,} events")
+        warehouse.first = warehouse.dbt("run")
+        execute(warehouse.database_url, "vacuum analyze")
+        bench.warehouses[users] = warehouse
+    kept: Warehouse = bench.warehouses[users]
+    return kept
+
+
+def _land(database_url: str, script: str, values: dict[str, int]) -> None:
+    """Runs a landing script in one transaction. Values go in as literals: it is two statements."""
+    statements = (SQL / f"{script}.sql").read_text()
+    with closing(psycopg.connect(database_url)) as connection, connection:
+        cursor = psycopg.ClientCursor(connection)
+        cursor.execute(statements.encode(), values)
+
+
+def _model_seconds(results: Path) -> dict[str, float]:
+    return {
+        result["unique_id"].split(".")[-1]: result["execution_time"]
+        for result in json.loads(results.read_text())["results"]
+        if result["unique_id"].startswith("model.")
+    }
