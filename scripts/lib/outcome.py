@@ -37,6 +37,15 @@ class Outcome:
         if len(self.examples) < EXAMPLES:
             self.examples.append(f"row {row}: {message}")
 
+    def add(self, part: Outcome) -> None:
+        """Counts what became of the rows that follow, up to the row `part.rows`."""
+        self.rows = part.rows
+        self.accepted += part.accepted
+        self.skipped += part.skipped
+        for code, count in part.rejected.items():
+            self.rejected[code] = self.rejected.get(code, 0) + count
+        self.examples = [*self.examples, *part.examples][:EXAMPLES]
+
 
 def state_path(data: Path, fingerprint: str, mapping: Path | None, url: str, users: bool) -> Path:
     """The state file of sending this content, by this mapping, to this collector."""

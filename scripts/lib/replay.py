@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,13 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from scripts.lib.cli import parser, read_settings, run
-from scripts.lib.client import Client, Rejection, encode
+from scripts.lib.client import Client
 from scripts.lib.mapping import MappingError, RowError, RowMapping, load_mapping
 from scripts.lib.outcome import Outcome, load, save, state_path, summary
 from scripts.lib.rows import BadRow, is_csv, read_header, read_rows
+from scripts.lib.sending import encoded, send_events, send_users
 
-BATCH_ROWS = 1000
-BODY_BYTES = 2 << 20  # half of what the collector takes in one request
+BATCH_ROWS = 5000
 
 
 def replay(  # noqa: PLR0913  the options of the command
@@ -55,19 +57,38 @@ def replay(  # noqa: PLR0913  the options of the command
     outcome = Outcome() if restart else load(state)
     if outcome.finished:
         return outcome
-    with file.open("rb") as raw, closing(Client(url, key)) as client:
+
+    def acknowledged(sending: Future[None], part: Outcome) -> None:
+        sending.result()
+        outcome.add(part)
+        save(state, outcome)
+
+    with (
+        file.open("rb") as raw,
+        closing(Client(url, key)) as client,
+        ThreadPoolExecutor(1) as pool,  # one request at a time, so that the order is the file's
+    ):
         client.check()
         numbered = enumerate(read_rows(file, raw), start=1)
         rows = islice(numbered, outcome.rows, None)
-        while batch := list(islice(rows, batch_rows)):
-            items = list(_items(batch, rules, outcome))
-            if to_users:
-                send_users(client, items, outcome)
-            else:
-                send_events(client, items, fingerprint, outcome)
-            outcome.rows = batch[-1][0]
-            save(state, outcome)
-            on_progress(raw.tell())
+        sending: tuple[Future[None], Outcome] | None = None
+        try:
+            while batch := list(islice(rows, batch_rows)):  # read while the last one is on its way
+                part = Outcome(rows=batch[-1][0])
+                items = _items(batch, rules, part)
+                send = (
+                    partial(send_users, client, list(items), part)
+                    if to_users
+                    else partial(send_events, client, encoded(items, fingerprint), part)
+                )
+                if sending:
+                    sent, sending = sending, None
+                    acknowledged(*sent)
+                sending = pool.submit(send), part
+                on_progress(raw.tell())
+        finally:
+            if sending:
+                acknowledged(*sending)
     outcome.finished = True
     save(state, outcome)
     return outcome
@@ -102,47 +123,6 @@ def _items(
             outcome.skipped += 1
         else:
             yield number, item
-
-
-def send_events(
-    client: Client, items: Sequence[tuple[int, dict[str, Any]]], fingerprint: str, outcome: Outcome
-) -> None:
-    """Sends numbered events, those without an eventId under one of `fingerprint` and number."""
-    rows: list[int] = []
-    events: list[bytes] = []
-    size = 0
-
-    def flush() -> None:
-        if events:
-            receipt = client.send_events(events)
-            _count(outcome, rows, receipt.accepted, receipt.rejected)
-
-    for number, item in items:
-        item.setdefault("eventId", f"{fingerprint[:16]}-{number}")
-        event = encode(item)
-        if size + len(event) > BODY_BYTES:
-            flush()
-            rows, events, size = [], [], 0
-        rows.append(number)
-        events.append(event)
-        size += len(event) + 1
-    flush()
-
-
-def send_users(
-    client: Client, items: Sequence[tuple[int, dict[str, Any]]], outcome: Outcome
-) -> None:
-    """Sends numbered users."""
-    receipt = client.send_users([item for _, item in items])
-    _count(outcome, [number for number, _ in items], receipt.accepted, receipt.rejected)
-
-
-def _count(
-    outcome: Outcome, rows: Sequence[int], accepted: int, rejected: Sequence[Rejection]
-) -> None:
-    outcome.accepted += accepted
-    for rejection in rejected:
-        outcome.reject(rows[rejection.index], rejection.code, rejection.message)
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from scripts.lib.database import open_databases
 from scripts.lib.outcome import Outcome, load, save, state_path
 from scripts.lib.prototype.compare import NotBuiltError, compare, show
 from scripts.lib.prototype.source import connect, count, identity, rows_after
-from scripts.lib.replay import send_events, send_users
+from scripts.lib.sending import encoded, send_events, send_users
 
 KINDS = ("users", "events")  # in this order, so that a user is known before its events
 
@@ -87,7 +87,7 @@ def _send(  # noqa: PLR0913, PLR0917
             if kind == "users":
                 send_users(client, batch, outcome)
             else:
-                send_events(client, batch, "", outcome)
+                send_events(client, encoded(batch, ""), outcome)
             outcome.rows = batch[-1][0]
             save(state, outcome)
             bar.update(task, completed=outcome.accepted + sum(outcome.rejected.values()))
