@@ -178,7 +178,11 @@ class Collector:
     async def readyz(self, _request: Request) -> Response:
         """Answers 200 where events can be stored: the database is there and migrated."""
         await self.database.look()
-        return _json({"status": "ready"})
+        slots = [
+            {"slot": slot["slot_name"], "active": slot["active"], "lagBytes": slot["lag_bytes"]}
+            for slot in self.database.replication
+        ]
+        return _json({"status": "ready", **({"replication": slots} if slots else {})})
 
     async def get_metrics(self, request: Request) -> Response:
         """Answers what Prometheus scrapes: this process's, so not at an address of several."""
@@ -187,6 +191,9 @@ class Collector:
             raise Problem(404, "metrics_by_process", message)
         self.metrics.held_bytes.set(self.admission.used)
         self.metrics.database_up.set(self.database.reachable)
+        self.metrics.replication_lag.clear()
+        for slot in self.database.replication:
+            self.metrics.replication_lag.labels(slot["slot_name"]).set(slot["lag_bytes"] or 0)
         content = prometheus_client.generate_latest(self.metrics.registry)
         return Response(content, media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)
 

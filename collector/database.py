@@ -6,10 +6,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
+from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, TooManyRequests
 
 from collector.keys import Keys
@@ -20,6 +23,7 @@ ROLE = "headwater_collector"
 WRITERS = 2  # one collects the next batch while the other waits for the disk
 LOOK_SECONDS = 2  # until a revoked key stops working
 LOOK_SECONDS_WHILE_AWAY = 0.25
+_REPLICATION = (Path(__file__).parent / "queries" / "replication.sql").read_bytes()
 _MAY_STORE = "select has_table_privilege('raw.events', 'insert')"
 _NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 
@@ -37,6 +41,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.keys = Keys()
         self.reachable = True
+        self.replication: list[dict[str, Any]] = []
         self.writers = _pool(settings, "writer", WRITERS)
         self.users = _pool(settings, "users", 4)
         self._watch = _pool(settings, "watch", 1)
@@ -72,6 +77,8 @@ class Database:
             async with self._watch.connection() as connection:
                 row = await (await connection.execute(_MAY_STORE)).fetchone()
                 await self.keys.refresh(connection)
+                cursor = connection.cursor(row_factory=dict_row)
+                self.replication = await (await cursor.execute(_REPLICATION)).fetchall()
         except psycopg.OperationalError as error:
             self._note(error)
             raise

@@ -33,6 +33,12 @@ class Metrics:
         self.accepted = counter("events_accepted", "Events committed", "source")
         self.rejected = counter("events_rejected", "Events refused", "code")
         self.held_bytes = gauge("held_bytes", "Bytes being read or waiting to be stored")
+        self.replication_lag = Gauge(
+            "headwater_replication_lag_bytes",
+            "WAL that a destination has yet to confirm",
+            ["slot"],
+            registry=registry,
+        )
         self.database_up = gauge("database_up", "1 while the database is reachable")
         self.commit_events = histogram("commit_events", "Events in one commit", SIZES)
         self.commit_seconds = histogram("commit_seconds", "From a batch to its commit", SECONDS)

@@ -16,7 +16,11 @@ SETTINGS = (
     ("DATABASE_URL", "", "One PostgreSQL for everything; without it, the embedded one"),
     ("SOURCE_DATABASE_URL", "DATABASE_URL", "Where raw events and users land"),
     ("DESTINATION_DATABASE_URL", "DATABASE_URL", "Where dbt builds the marts"),
-    ("MIGRATION_DATABASE_URL", "SOURCE_DATABASE_URL", "The raw schema's owner"),
+    (
+        "MIGRATION_DATABASE_URL",
+        "SOURCE_DATABASE_URL",
+        "The source as the owner of raw: scripts/migrate, scripts/link",
+    ),
     ("HEADWATER_DATA", ".headwater", "Folder of the embedded PostgreSQL and other state"),
     ("HOST", "127.0.0.1", "Address the collector listens on"),
     ("PORT", "8000", "Port the collector listens on"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import psycopg
+
 from collector.migrate import migrate
 from collector.settings import Settings
-from scripts.lib.cli import parser, read_settings, run
+from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.database import Databases, described, open_databases
 
 
@@ -12,12 +14,21 @@ def migrate_all(databases: Databases) -> dict[str, list[str]]:
     """Migrates each distinct database and returns what was applied to which.
 
     The destination goes first: where raw is replicated to it, a partition or column that it lacks
-    stops the replication.
+    stops the replication. Raises UserError where a role may not.
     """
     urls = [databases.migration]
     if databases.destination != databases.source:
         urls.insert(0, databases.destination)
-    return {url: migrate(url) for url in dict.fromkeys(urls)}
+    applied = {}
+    for url in dict.fromkeys(urls):
+        try:
+            applied[url] = migrate(url)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise UserError(
+                f"{described(url)}: {error.diag.message_primary}. Migrations take the owner of "
+                "raw: MIGRATION_DATABASE_URL in the source, DESTINATION_DATABASE_URL elsewhere."
+            ) from error
+    return applied
 
 
 def main() -> int:
@@ -25,7 +36,8 @@ def main() -> int:
     parser(
         "migrate",
         "Bring the raw schema of every configured database up to date: safe to repeat and to\n"
-        "race. MIGRATION_DATABASE_URL names the owner's connection where the others may not.",
+        "race. It takes the owner of raw: MIGRATION_DATABASE_URL in the source, and\n"
+        "DESTINATION_DATABASE_URL in a destination of its own, which goes first.",
     ).parse_args()
     settings: Settings = read_settings()
     with open_databases(settings, migrated=False) as databases:

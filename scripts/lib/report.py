@@ -17,6 +17,7 @@ from rich.text import Text
 
 from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.database import open_databases
+from scripts.lib.replication import lag_text
 
 BAR_WIDTH = 16
 Rows = list[tuple[Any, ...]]
@@ -196,7 +197,10 @@ def main() -> int:
     arguments.add_argument("--schema", default="marts", help="default: %(default)s")
     options = arguments.parse_args()
     with open_databases(read_settings()) as databases:
-        show(databases.destination, Console(), options.schema)
+        console = Console()
+        show(databases.destination, console, options.schema)
+        if databases.source != databases.destination:
+            console.print(lag_text(databases.source, databases.destination), style="dim")
     return 0
 
 

@@ -1,0 +1,267 @@
+"""Raw is replicated from a source server to a destination server, where dbt builds as ever."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from collector.settings import ROOT
+from tests.conftest import rows_of, wait_until
+from tests.faults.servers import Postgres, own_postgres
+from tests.faults.trial import trial
+from tests.test_builds import Writer, assert_raw_and_marts_agree
+from tests.warehouse import Warehouse
+
+# Stamps are the destination's own; all else is the same on both sides, to the row.
+RAW = {
+    "events": "event_row_id, received_at, source, key_id, event_id, payload",
+    "users": "user_row_id, received_at, occurred_at, source, key_id, user_id, payload",
+    "rejected_events": "rejected_row_id, received_at, source, key_id, code, message, payload",
+}
+REJECT = """
+    insert into raw.rejected_events (received_at, source, code, message, payload)
+    values (now(), 'default', 'missing_field', 'eventType is missing', '{}')
+"""
+UPDATE_USER = """
+    insert into raw.users (received_at, occurred_at, source, user_id, payload)
+    values (now(), '2026-10-01 00:00:00+00', 'default', '1', '{"userId": 1, "ficoScore": 700}')
+"""
+DROP_SLOT = """
+    select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active
+"""
+IN_A_YEAR = """
+    insert into raw.events (received_at, source, event_id, payload)
+    values (
+        now() + interval '13 months', 'default', 'in a year',
+        '{"eventType": "page_viewed", "userId": 1, "activity": {}}'
+    )
+"""
+WITH_NOTE = """
+    insert into raw.events (received_at, source, event_id, payload, note)
+    values (now() + interval '13 months', 'default', 'in a year', '{}', 'x')
+"""
+PARTITION_AND_NOTE = """
+    select tableoid = 'raw.events_default'::regclass, note
+    from raw.events where event_id = 'in a year' order by event_row_id
+"""
+UNREADABLE = """
+    select count(*) from raw.events where loaded_xid >= pg_snapshot_xmin(pg_current_snapshot())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A source and a destination, each a server of its own, and `scripts/link` on them."""
+
+    source: Postgres
+    destination: Postgres
+    folder: Path
+
+    def script(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Runs a script on both databases."""
+        return subprocess.run(
+            [ROOT / "scripts" / arguments[0], *arguments[1:]],
+            env={
+                "PATH": os.environ["PATH"],
+                "HEADWATER_DATA": str(self.folder),
+                "SOURCE_DATABASE_URL": self.source.url,
+                "DESTINATION_DATABASE_URL": self.destination.url,
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def link(self, *arguments: str, **environment: str) -> str:
+        """Runs `scripts/link`, which has to succeed, and returns what it printed."""
+        finished = self.script("link", *arguments, **environment)
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished.stdout
+
+    def refused(self, *arguments: str, **environment: str) -> str:
+        """Runs `scripts/link`, which has to fail, and returns its one line of error."""
+        finished = self.script("link", *arguments, **environment)
+        assert finished.returncode == 1, finished.stdout
+        assert finished.stderr.startswith("error: ")
+        assert finished.stderr.count("\n") == 1, finished.stderr
+        return finished.stderr
+
+    def agree(self, **columns: str) -> None:
+        """Waits until raw is the same on both sides, row by row."""
+        for table, names in (RAW | columns).items():
+            query = f"select {names} from raw.{table} order by 1"  # noqa: S608
+            here = rows_of(self.source.url, query)
+            wait_until(lambda: len(rows_of(self.destination.url, query)) == len(here))  # noqa: B023
+            assert rows_of(self.destination.url, query) == here
+
+
+def with_user(url: str, user: str) -> str:
+    """The URL for another role."""
+    address = urlsplit(url)
+    return address._replace(netloc=f"{user}@").geturl()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two servers; the source can be replicated from."""
+    with own_postgres() as source, own_postgres() as destination:
+        source.execute("alter system set wal_level = logical")
+        source.stop("fast")
+        source.start()
+        yield Pair(source, destination, tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture
+def linked(pair: Pair) -> Iterator[Pair]:
+    """A pair with rows in the source, all of them replicated, and none when the test ends."""
+    pair.source.execute(UPDATE_USER, REJECT)
+    pair.link()
+    pair.agree()
+    yield pair
+    pair.script("link", "--remove")
+    for server in (pair.source, pair.destination):
+        server.execute("alter table raw.events drop column if exists note")
+        server.execute("truncate " + ", ".join(f"raw.{table}" for table in RAW))
+        server.execute("drop schema if exists staging cascade")
+
+
+def test_refusals_say_what_to_change(pair: Pair) -> None:
+    source, destination = pair.source.url, pair.destination.url
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    assert "are the same database" in pair.refused(DESTINATION_DATABASE_URL=source)
+    assert "the source (none on 127.0.0.1) is unreachable" in pair.refused(
+        SOURCE_DATABASE_URL=nowhere
+    )
+    assert "Check DESTINATION_DATABASE_URL" in pair.refused(DESTINATION_DATABASE_URL=nowhere)
+    assert "alter system set wal_level = logical" in pair.refused(
+        SOURCE_DATABASE_URL=destination, DESTINATION_DATABASE_URL=source
+    )
+    assert "run scripts/link" in pair.refused("--status")
+    elsewhere = "postgresql://postgres@127.0.0.1:1/none"
+    assert "has to reach the source (--connection)" in pair.refused("--connection", elsewhere)
+    for server in (pair.source, pair.destination):
+        server.execute("create role plain login")
+    pair.destination.execute("create database plain owner plain")
+    try:
+        plain = with_user(source, "plain")
+        assert "grant headwater_transformer to plain" in pair.refused("--connection", plain)
+        pair.source.execute("grant headwater_transformer to plain")
+        assert "as a role with REPLICATION" in pair.refused("--connection", plain)
+        assert "take the owner of raw" in pair.refused(MIGRATION_DATABASE_URL=plain)
+        plain = with_user(destination, "plain").replace("/hw_warehouse", "/plain")
+        assert "has to be allowed subscriptions" in pair.refused(DESTINATION_DATABASE_URL=plain)
+    finally:
+        pair.destination.execute("drop database plain")
+        pair.source.execute("revoke headwater_transformer from plain")
+        for server in (pair.source, pair.destination):
+            server.execute("drop role plain")
+    # Nothing is left that would hold back the source's WAL.
+    assert rows_of(source, "select slot_name from pg_replication_slots") == []
+    pair.link("--remove")
+
+
+def test_linked_and_linked_again(linked: Pair) -> None:
+    slots = "select slot_name from pg_replication_slots where slot_name like 'headwater%'"
+    [(slot,)] = rows_of(linked.source.url, slots)
+    assert f"source: slot {slot}, read, " in linked.link("--status")
+    assert "is up to date" in linked.link()
+    assert rows_of(linked.source.url, slots) == [(slot,)]
+
+    linked.link("--remove")
+    assert rows_of(linked.source.url, slots) == []
+    assert "--replace" in linked.refused()
+    linked.source.execute(UPDATE_USER)
+    linked.link("--replace")
+    linked.agree()
+
+
+def test_replication_under_load(linked: Pair, tmp_path: Path) -> None:
+    """Either side stops, months and a column are added; in the end both have the same rows."""
+    both = (linked.destination, linked.source)  # what is new comes to the destination first
+    with trial("replication", linked.source, tmp_path) as it:
+        it.load()
+        linked.destination.stop("immediate")
+        it.load()
+        [behind] = httpx.get(f"{it.url}/readyz").json()["replication"]
+        assert not behind["active"]
+        assert behind["lagBytes"] > 0
+        lag = f'headwater_replication_lag_bytes{{slot="{behind["slot"]}"}} '
+        [sample] = [
+            line for line in httpx.get(f"{it.url}/metrics").text.splitlines() if lag in line
+        ]
+        assert float(sample.removeprefix(lag)) > 0
+        assert "the destination (hw_warehouse on " in linked.refused("--status")
+        linked.destination.start()
+        it.load()
+        linked.source.stop("immediate")
+        linked.source.start()
+        it.recover(time.monotonic())
+        for server in both:
+            server.execute("select raw.ensure_event_partitions(14)")
+        linked.source.execute(IN_A_YEAR)
+        for server in both:
+            server.execute("alter table raw.events add column note text")
+        linked.link()
+        linked.source.execute(WITH_NOTE)
+        it.finish(1)
+    linked.agree(events=RAW["events"] + ", note")
+    for server in both:
+        assert rows_of(server.url, PARTITION_AND_NOTE) == [(False, None), (False, "x")]
+    assert rows_of(linked.destination.url, UNREADABLE) == [(0,)]
+    linked.link("--status")
+
+
+@pytest.mark.slow
+def test_builds_in_the_destination(linked: Pair, parsed_project: Path) -> None:
+    project = shutil.copytree(parsed_project, linked.folder / "dbt_project")
+    warehouse = Warehouse(linked.destination.url, project)
+    with Writer(linked.source.url, seed=8) as writer:
+        warehouse.run()
+        linked.destination.stop("fast")
+        linked.destination.start()
+        warehouse.run()
+    assert writer.failure is None
+    linked.agree()
+    warehouse.dbt("build")
+    assert "raw is replicated, " in linked.script("report").stdout
+    copies = (
+        "select source, event_id, count(*)::integer from raw.events group by 1, 2 order by 1, 2"
+    )
+    assert rows_of(linked.source.url, copies) == warehouse.query(
+        """
+        select source, event_id, 1 + cardinality(duplicate_row_ids)
+        from staging.stg_events order by 1, 2
+        """
+    )
+    assert_raw_and_marts_agree(warehouse)
+
+    # The source fails over, has lost its last event, and gives the id of it to another one.
+    warehouse.keep_marts()
+    last = "(select max(event_row_id) from raw.events)"
+    linked.source.execute(
+        f"delete from raw.events where event_row_id = {last}",  # noqa: S608
+        f"select setval('raw.events_event_row_id_seq', {last})",
+    )
+    linked.destination.execute("alter subscription headwater disable")
+    wait_until(lambda: rows_of(linked.source.url, DROP_SLOT) != [])
+    assert "wrong: the source keeps no WAL" in linked.script("link", "--status").stdout
+    assert "--replace" in linked.refused()
+    linked.link("--replace")
+    linked.source.execute(IN_A_YEAR)
+    linked.agree()
+    [(rows,)] = rows_of(linked.source.url, "select count(*) from raw.events")
+    found = f"of its {rows} rows, {rows - 1} are known and 1 are new; 1 known ones are no longer"
+    assert found in warehouse.run()
+    new = "(table marts.fct_events except table kept.fct_events) as new"
+    assert warehouse.query(f"select event_id from {new}") == [("in a year",)]  # noqa: S608
+    assert warehouse.query("table kept.fct_events except table marts.fct_events") == []
