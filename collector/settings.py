@@ -22,7 +22,7 @@ SETTINGS = (
         "The source as the owner of raw: scripts/migrate, scripts/link",
     ),
     ("HEADWATER_DATA", ".headwater", "Folder of the embedded PostgreSQL and other state"),
-    ("HOST", "127.0.0.1", "Address the collector listens on"),
+    ("HOST", "127.0.0.1", "Address that the collector, or scripts/site --serve, listens on"),
     ("PORT", "8000", "Port the collector listens on"),
     ("WORKERS", "1", "Processes that share PORT, each with its metrics on a port after it"),
     ("DBT_TARGET", "prod", "dbt's target: prod, or dev for schemas of one's own"),
@@ -42,6 +42,7 @@ SETTINGS = (
     ("CORS_ORIGINS", "", "Origins whose pages may call the API, comma-separated, or *"),
     ("FORWARDED_ALLOW_IPS", "", "Proxies whose X-Forwarded-* headers are believed, or *"),
     ("API_KEY", "", "Key that scripts/replay and scripts/demo send"),
+    ("ALERT_WEBHOOK_URL", "", "Where scripts/status posts what is wrong with the builds"),
 )
 _GIBIBYTE = 2**30
 _DEFAULTS = {name: default for name, default, _ in SETTINGS}
@@ -75,6 +76,7 @@ class Settings:
     cors_origins: tuple[str, ...]
     forwarded_allow_ips: str
     api_key: str
+    alert_webhook_url: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -115,4 +117,5 @@ class Settings:
             cors_origins=tuple(filter(None, map(str.strip, text("CORS_ORIGINS").split(",")))),
             forwarded_allow_ips=text("FORWARDED_ALLOW_IPS"),
             api_key=text("API_KEY"),
+            alert_webhook_url=text("ALERT_WEBHOOK_URL"),
         )

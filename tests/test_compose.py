@@ -51,7 +51,7 @@ def test_wrong_key_is_found(tmp_path: Path) -> None:
 
 
 def test_services() -> None:
-    assert sorted(SERVICES) == ["collector", "docs", "migrate", "postgres", "transform"]
+    assert sorted(SERVICES) == ["collector", "migrate", "postgres", "schedule", "site"]
     assert [name for name in OWN if "build" in SERVICES[name]] == ["migrate"]
 
 

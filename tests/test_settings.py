@@ -30,6 +30,7 @@ def test_defaults() -> None:
         cors_origins=(),
         forwarded_allow_ips="",
         api_key="",
+        alert_webhook_url="",
     )
 
 

@@ -16,15 +16,17 @@ def say(line: str) -> None:
     print(line, flush=True)  # noqa: T201
 
 
-def serve_folder(folder: Path, port: int, what: str, *, open_browser: bool = False) -> None:
-    """Serves `folder` on 127.0.0.1 until it is told to stop. Raises UserError on a taken port."""
+def serve_folder(
+    folder: Path, port: int, what: str, *, host: str = "127.0.0.1", open_browser: bool = False
+) -> None:
+    """Serves `folder` until it is told to stop. Raises UserError where it cannot listen."""
     handler = partial(_QuietHandler, directory=folder)
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        server = ThreadingHTTPServer((host, port), handler)
     except OSError as error:
         raise UserError(f"port {port}: {error.strerror}; choose one with --port") from error
     with server:
-        url = f"http://127.0.0.1:{server.server_port}"
+        url = f"http://{host}:{server.server_port}"
         say(f"{what} on {url}. Stop with Ctrl-C.")
         if open_browser:
             webbrowser.open(url)

@@ -35,7 +35,8 @@
         advanced_at timestamptz not null default clock_timestamp()
     );
 
-    -- Of before there were replicas: all marks are to be compared once.
+    -- Of before there were replicas: all marks are to be compared once. Cascades to the view of a
+    -- test's failing rows, which the test makes anew.
     do $$
     begin
         if exists (
@@ -43,11 +44,16 @@
             where attrelid = '{{ watermarks() }}'::regclass and attname = 'system_identifier' and not attisdropped
         ) then
             alter table {{ watermarks() }}
-                drop column system_identifier,
+                drop column system_identifier cascade,
                 add column xid_origin text not null default '';
         end if;
     end
     $$;
+
+    alter table {{ builds() }}
+        add column if not exists finished_at timestamptz,
+        add column if not exists failures integer,
+        add column if not exists is_whole boolean;
 
     insert into {{ builds() }} (invocation_id, as_of, as_of_xid)
     values (
@@ -59,6 +65,28 @@
         {%- endif %}
         pg_snapshot_xmin(pg_current_snapshot())
     );
+    {%- endif %}
+{% endmacro %}
+
+
+{#-
+    How the invocation ended, for scripts/status: what failed or was skipped for it, and whether it
+    built everything. A killed one never says.
+-#}
+{% macro end_build(results) %}
+    {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'retry', 'snapshot') %}
+    {%- set passed = ['success', 'pass', 'warn', 'no-op'] %}
+    {%- set limits = [] %}
+    {%- for option in ('select', 'exclude', 'selector', 'resource_types', 'exclude_resource_types')
+        if invocation_args_dict.get(option) %}
+        {%- do limits.append(option) %}
+    {%- endfor %}
+    update {{ builds() }}
+    set
+        finished_at = clock_timestamp(),
+        failures = {{ results | rejectattr('status', 'in', passed) | list | length }},
+        is_whole = {{ flags.WHICH == 'build' and not limits }}
+    where invocation_id = '{{ invocation_id }}';
     {%- endif %}
 {% endmacro %}
 

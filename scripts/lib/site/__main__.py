@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 import webbrowser
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from threading import Thread
 
-from scripts.lib.cli import parser, read_settings, run
+import psycopg
+
+from collector.settings import Settings
+from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.database import open_databases
 from scripts.lib.site.build import build_site
 from scripts.lib.static import say, serve_folder
@@ -35,13 +42,35 @@ def main() -> int:
         "--no-docs", action="store_true", help="leave out the dbt docs, which take longest"
     )
     arguments.add_argument("--open", action="store_true", help="open it in the browser")
-    arguments.add_argument("--serve", action="store_true", help="serve it on 127.0.0.1")
+    arguments.add_argument("--serve", action="store_true", help="serve it on HOST (127.0.0.1)")
     arguments.add_argument(
         "--port", type=int, default=8080, help="of --serve (default: %(default)s)"
     )
+    arguments.add_argument(
+        "--every", type=int, metavar="SECONDS", help="with --serve: build it again so often"
+    )
     options = arguments.parse_args()
+    if options.every is not None and not (options.serve and 1 <= options.every <= 86_400):
+        arguments.error("--every goes with --serve, and is from 1 to 86400")
     if not 1 <= options.days <= 8000:
         arguments.error("--days must be from 1 to 8000")
+    build = partial(_build, settings, options)
+    index = build()
+    if options.serve:
+        if options.every:
+            Thread(target=_repeat, args=(build, options.every), daemon=True).start()
+        serve_folder(
+            index.parent, options.port, "Site", host=settings.host, open_browser=options.open
+        )
+    elif options.open:
+        webbrowser.open(index.as_uri())
+    else:
+        say("Open it in a browser, or serve it with scripts/site --serve.")
+    return 0
+
+
+def _build(settings: Settings, options: argparse.Namespace) -> Path:
+    """Builds the site once, says how that went, and returns its first page."""
     started = time.monotonic()
     with open_databases(settings) as databases:
         site = build_site(
@@ -59,13 +88,17 @@ def main() -> int:
         say("There are no events yet: send some, run scripts/dbt build, then scripts/site again.")
     if site.heavy:
         say(f"Heavier than 3 MB: {', '.join(site.heavy)}; --days {options.days // 2} is lighter.")
-    if options.serve:
-        serve_folder(site.index.parent, options.port, "Site", open_browser=options.open)
-    elif options.open:
-        webbrowser.open(site.index.as_uri())
-    else:
-        say("Open it in a browser, or serve it with scripts/site --serve.")
-    return 0
+    return site.index
+
+
+def _repeat(build: Callable[[], Path], pause: int) -> None:
+    """Builds again and again; what is served stays as it is where that fails."""
+    while True:
+        time.sleep(pause)
+        try:
+            build()
+        except (UserError, psycopg.Error) as error:
+            say(f"Not built again: {error}")
 
 
 if __name__ == "__main__":

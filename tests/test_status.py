@@ -1,0 +1,91 @@
+"""scripts/status: builds that fail or do not come are noticed, and somebody is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from collector.settings import ROOT
+from tests.warehouse import Warehouse
+
+
+@contextmanager
+def webhook(answer: int = 204) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server that takes what is posted: its URL, and what came."""
+    posted: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(answer)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/s3cret", posted
+        server.shutdown()
+        thread.join()
+
+
+def status(database_url: str, *arguments: str, url: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "scripts" / "status", *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": database_url,
+            "ALERT_WEBHOOK_URL": url,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_failed_and_missed_builds(warehouse: Warehouse) -> None:
+    broken = warehouse.project / "tests" / "there_is_no_seed.sql"
+    broken.write_text("select event_type from {{ ref('event_types') }}")
+    assert warehouse.try_dbt("build").returncode == 1
+    with webhook() as (url, posted):
+        failed = status(warehouse.database_url, url=url)
+    assert (failed.returncode, failed.stdout[:8]) == (1, "failed: ")
+    assert [post["status"] for post in posted] == ["failed"]
+    assert "failed or were skipped" in posted[0]["text"]
+
+    broken.unlink()
+    warehouse.dbt("build", "--select", "segments")
+    assert status(warehouse.database_url).returncode == 1  # a part says nothing of the whole
+    warehouse.dbt("build")
+    with webhook() as (url, posted):
+        good = status(warehouse.database_url, url=url)
+        assert (good.returncode, posted) == (0, []), good.stdout
+        warehouse.execute("update staging.builds set started_at = started_at - interval '3 hours'")
+        missed = status(warehouse.database_url, url=url)
+        assert (missed.returncode, posted[0]["status"]) == (1, "missed")
+        assert "more than 60 minutes ago" in posted[0]["text"]
+        assert status(warehouse.database_url, "--max-age", "300", url=url).returncode == 0
+
+
+def test_nothing_built_and_nobody_there(database: str) -> None:
+    with webhook(answer=404) as (url, posted):
+        missed = status(database, url=url)
+    assert missed.returncode == 1
+    assert posted[0]["status"] == "missed"
+    assert missed.stderr == "error: ALERT_WEBHOOK_URL answered 404\n"
+    away = status("postgresql://someone:s3cret@127.0.0.1:1/nowhere", url=url)
+    assert away.returncode == 1
+    assert away.stdout == "unreachable: nowhere on 127.0.0.1 cannot be reached\n"
+    assert "no answer" in away.stderr
+    assert "s3cret" not in away.stdout + away.stderr
