@@ -37,7 +37,8 @@ class Goal:
 
     def __str__(self) -> str:
         sign = {">=": "≥", "<=": "≤"}[self.comparison]
-        return f"{sign} {self.bound:g} {self.unit}"
+        bound = f"{self.bound:,.0f}" if self.bound >= 1000 else f"{self.bound:.3g}"
+        return f"{sign} {bound} {self.unit}"
 
 
 @dataclass(frozen=True, slots=True)

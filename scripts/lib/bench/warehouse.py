@@ -101,7 +101,7 @@ class Warehouse:
         """Lands 10,000 new events of 2,000 users."""
         self.batches += 1
         values = {"users": self.users, "new_users": NEW_USERS, "new_events": NEW_EVENTS}
-        _land(self.database_url, "land_increment", values | {"batch": self.batches})
+        land_script(self.database_url, "land_increment", values | {"batch": self.batches})
 
     def environment(self) -> dict[str, str]:
         """The environment of a command that is to work on this warehouse."""
@@ -137,7 +137,7 @@ def landed(bench: Bench, name: str, users: int) -> Warehouse:
         bench.say(f"landing {users * EVENTS_PER_USER:,} events in raw")
         bench.server.create(template)
         if users:
-            _land(warehouse.database_url, "land_history", {"users": users})
+            land_script(warehouse.database_url, "land_history", {"users": users})
         execute(warehouse.database_url, "vacuum analyze")
     bench.say(f"copying {users * EVENTS_PER_USER:,} events to a fresh database")
     warehouse.database_url = bench.server.create(name, template=template)
@@ -158,7 +158,7 @@ def built(bench: Bench, users: int) -> Warehouse:
     return kept
 
 
-def _land(database_url: str, script: str, values: dict[str, int]) -> None:
+def land_script(database_url: str, script: str, values: dict[str, int]) -> None:
     """Runs a landing script in one transaction. Values go in as literals: it is two statements."""
     statements = (SQL / f"{script}.sql").read_text()
     with closing(psycopg.connect(database_url)) as connection, connection:

@@ -1,0 +1,155 @@
+"""Work is counted, not timed: what a request and an increment cost stays what the file says.
+
+A figure that leaves its margin, upwards or downwards, fails. HEADWATER_UPDATE_COUNTS=1 writes the
+new figures to counted_work.json; commit them with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from collector.app import create_app
+from collector.settings import Settings
+from scripts.lib.bench.warehouse import land_script
+from tests.conftest import rows_of
+from tests.postgres import GIVEN_URL
+from tests.test_events import event
+from tests.warehouse import Warehouse
+
+FIGURES = Path(__file__).with_name("counted_work.json")
+REQUESTS = 100
+BATCH = 500
+NEW_EVENTS = 500
+COMMITS = "select xact_commit from pg_stat_database where datname = current_database()"
+WAL_POSITION = "select pg_current_wal_insert_lsn() - '0/0'"
+ROWS_READ = """
+    select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)) from pg_stat_user_tables
+"""
+
+
+def compare(name: str, figure: float, margin: float) -> None:
+    """Fails where a figure is further from the committed one than the share `margin`."""
+    figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    if os.environ.get("HEADWATER_UPDATE_COUNTS"):
+        figures[name] = round(figure, 2)
+        FIGURES.write_text(json.dumps(figures, indent=4, sort_keys=True) + "\n")
+        return
+    low, high = figures[name] * (1 - margin), figures[name] * (1 + margin)
+    assert low <= figure <= high, (
+        f"{name}: {figure:.2f} now, {figures[name]} before; HEADWATER_UPDATE_COUNTS=1 accepts it"
+    )
+
+
+def posted(database: str, body: bytes, requests: int) -> tuple[float, float, float]:
+    """Posts the body so often to a collector in this process, one request after the other.
+
+    Returns Python function calls, commits and bytes of WAL a request.
+    """
+    app = create_app(Settings.from_environment({"DATABASE_URL": database}))
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
+        "path": "/events", "raw_path": b"/events", "query_string": b"", "root_path": "",
+        "scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000),
+        "headers": [(b"content-type", b"application/json")],
+    }  # fmt: skip
+    calls = 0
+
+    def count(_frame: FrameType, kind: str, _argument: object) -> None:
+        nonlocal calls
+        calls += kind == "call"
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def request() -> None:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:  # noqa: ANN401
+            sent.append(message)
+
+        await app(dict(scope), receive, send)
+        assert sent[0]["status"] == 200, sent
+
+    async def all_requests() -> tuple[float, int]:
+        nonlocal calls
+        async with app.router.lifespan_context(app):
+            await asyncio.sleep(0.5)  # the keys are loaded by then
+            for _ in range(10):
+                await request()
+            before = rows_of(database, WAL_POSITION)[0][0]
+            sys.setprofile(count)
+            try:
+                for _ in range(requests):
+                    await request()
+            finally:
+                sys.setprofile(None)
+            counted = calls
+            return counted / requests, rows_of(database, WAL_POSITION)[0][0] - before
+
+    commits_before = rows_of(database, COMMITS)[0][0]
+    calls_each, wal = asyncio.run(all_requests())
+    time.sleep(1.5)  # the statistics of ended sessions are in by then
+    commits = rows_of(database, COMMITS)[0][0] - commits_before
+    assert rows_of(database, "select count(*) > 0 from raw.events") == [(True,)]
+    return calls_each, commits / requests, float(wal) / requests
+
+
+def test_single_event(database: str) -> None:
+    calls, commits, wal = posted(database, json.dumps(event()).encode(), REQUESTS)
+    compare("Python calls, one event a request", calls, 0.15)
+    compare("commits, one event a request", commits, 0.25)
+    if not GIVEN_URL:  # others write to it too
+        compare("WAL bytes, one event a request", wal, 0.25)
+
+
+def test_batch(database: str) -> None:
+    body = json.dumps([event() for _ in range(BATCH)]).encode()
+    calls, _, wal = posted(database, body, 10)
+    compare("Python calls an event, 500 a request", calls / BATCH, 0.15)
+    if not GIVEN_URL:
+        compare("WAL bytes an event, 500 a request", wal / BATCH, 0.15)
+
+
+def test_twice_the_work_is_noticed(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from collector import app, validation  # noqa: PLC0415
+
+    def twice(*arguments: Any, **options: Any) -> validation.Received:  # noqa: ANN401
+        validation.read_events(*arguments, **options)
+        return validation.read_events(*arguments, **options)
+
+    monkeypatch.setattr(app, "read_events", twice)
+    monkeypatch.delenv("HEADWATER_UPDATE_COUNTS", raising=False)
+    with pytest.raises(AssertionError, match="Python calls an event"):
+        test_batch(database)
+
+
+@pytest.mark.slow
+def test_increment(warehouse: Warehouse) -> None:
+    sizes = {"users": 1000, "new_users": 100, "new_events": NEW_EVENTS, "batch": 1}
+    land_script(warehouse.database_url, "land_history", sizes)
+    warehouse.run()
+    warehouse.execute("analyze")
+    land_script(warehouse.database_url, "land_increment", sizes)
+    read = []
+    for _ in range(2):
+        read.append(rows_read(warehouse))
+        warehouse.dbt("run", "--threads", "1")
+    read.append(rows_read(warehouse))
+    assert warehouse.query("select count(*) from marts.fct_events") == [(10_000 + NEW_EVENTS,)]
+    compare("rows read for a new event in an increment", (read[1] - read[0]) / NEW_EVENTS, 0.2)
+    compare("rows read with nothing new", read[2] - read[1], 0.2)
+
+
+def rows_read(warehouse: Warehouse) -> float:
+    """Rows that scans of all tables have read so far."""
+    time.sleep(1.5)  # the statistics of ended sessions are in by then
+    return float(warehouse.query(ROWS_READ)[0][0])
