@@ -1,5 +1,5 @@
 -- Each user goes through ten events, one every one or two days, beginning on one of 70 days; one in
--- twenty hears of another score meanwhile.
+-- five converts at the end.
 insert into raw.users (received_at, occurred_at, source, user_id, payload)
 select
     at,
@@ -23,11 +23,16 @@ select
         'eventType', (array[
             'user_signed_up', 'page_viewed', 'page_viewed', 'application_submitted',
             'application_partly_submitted', 'task_scheduled', 'task_started', 'task_completed',
-            'application_preaccepted', 'payment_made'
+            'application_preaccepted', case when user_id %% 5 = 0 then 'conversion' else 'payment_made' end
         ])[step],
         'userId', user_id,
         'occurredAt', to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-        'activity', jsonb_build_object('path', '/pricing', 'taskType', 'review')
+        'activity', jsonb_build_object(
+            'path', '/pricing',
+            'taskType', (array['review', 'call', 'verify'])[1 + user_id %% 3],
+            'device', (array['mobile', 'desktop', 'tablet'])[1 + user_id %% 3],
+            'referrer', (array['https://search.example/', 'https://news.example/'])[1 + user_id %% 2]
+        )
     )
 from generate_series(1, %(users)s::integer) as users (user_id)
 cross join generate_series(1, 10) as steps (step)

@@ -60,6 +60,6 @@ order by day, band;
 -- conversions by first touch
 select traffic_source, sum(first_touch_credit) as first_touch, sum(linear_credit) as linear
 from marts.attribution
-where funnel = 'loan_application' and converted_on > date '2026-10-01'
+where funnel = 'signup_to_conversion' and converted_on > date '2026-10-01'
 group by traffic_source
 order by linear desc;
