@@ -27,6 +27,7 @@ RAW = {
     "users": "user_row_id, received_at, occurred_at, source, key_id, user_id, payload",
     "rejected_events": "rejected_row_id, received_at, source, key_id, code, message, payload",
 }
+NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 REJECT = """
     insert into raw.rejected_events (received_at, source, code, message, payload)
     values (now(), 'default', 'missing_field', 'eventType is missing', '{}')
@@ -137,12 +138,11 @@ def linked(pair: Pair) -> Iterator[Pair]:
 
 def test_refusals_say_what_to_change(pair: Pair) -> None:
     source, destination = pair.source.url, pair.destination.url
-    nowhere = "postgresql://nobody@127.0.0.1:1/none"
     assert "are the same database" in pair.refused(DESTINATION_DATABASE_URL=source)
     assert "the source (none on 127.0.0.1) is unreachable" in pair.refused(
-        SOURCE_DATABASE_URL=nowhere
+        SOURCE_DATABASE_URL=NOWHERE
     )
-    assert "Check DESTINATION_DATABASE_URL" in pair.refused(DESTINATION_DATABASE_URL=nowhere)
+    assert "Check DESTINATION_DATABASE_URL" in pair.refused(DESTINATION_DATABASE_URL=NOWHERE)
     assert "alter system set wal_level = logical" in pair.refused(
         SOURCE_DATABASE_URL=destination, DESTINATION_DATABASE_URL=source
     )
@@ -177,6 +177,10 @@ def test_linked_and_linked_again(linked: Pair) -> None:
     assert "is up to date" in linked.link()
     assert rows_of(linked.source.url, slots) == [(slot,)]
 
+    half = linked.script("link", "--remove", SOURCE_DATABASE_URL=NOWHERE)
+    assert half.returncode == 1
+    assert f"select pg_drop_replication_slot('{slot}')" in half.stdout
+    assert rows_of(linked.destination.url, "select subname from pg_subscription") == []
     linked.link("--remove")
     assert rows_of(linked.source.url, slots) == []
     assert "--replace" in linked.refused()

@@ -34,11 +34,12 @@ def unlink(databases: Databases) -> int:
     except UserError as error:
         if unreachable:
             raise UserError(f"{unreachable}; {error}") from error
-        say(f"{error}\nWhen it is back, there: select pg_drop_replication_slot('{slot_name}');")
+        say(f"{error}\nWhen it is back, run this again, or there:")
+        say(f"select pg_drop_replication_slot('{slot_name}');")
         say(f"and, where no other destination reads from it: {_DROP_PUBLICATION};")
         return 1
     if unreachable:
-        say(f"{unreachable}\nWhen it is back, there: {'; '.join(_FORGET)};")
+        say(f"{unreachable}\nWhen it is back, run this again, or there: {'; '.join(_FORGET)};")
         return 1
     return 0
 
