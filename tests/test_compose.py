@@ -50,9 +50,30 @@ def test_wrong_key_is_found(tmp_path: Path) -> None:
     assert "depend_on" in schema_errors(copy, "vendor.compose-spec")
 
 
+def profile(name: str) -> dict[str, dict[str, Any]]:
+    """The services of a topology."""
+    return {key: service for key, service in SERVICES.items() if service["profiles"] == [name]}
+
+
 def test_services() -> None:
-    assert sorted(SERVICES) == ["collector", "migrate", "postgres", "schedule", "site"]
-    assert [name for name in OWN if "build" in SERVICES[name]] == ["migrate"]
+    both = ["collector", "schedule", "site"]
+    assert sorted(profile("single")) == sorted([*both, "migrate", "postgres"])
+    separate = [*(f"separate-{name}" for name in both), "destination", "link", "source"]
+    assert sorted(profile("separate")) == sorted(separate)
+    assert [name for name in OWN if "build" in SERVICES[name]] == ["link", "migrate"]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_topology_needs_nothing_of_the_other(name: str) -> None:
+    service = SERVICES[name]
+    [topology] = service["profiles"]
+    hosts = {
+        urlsplit(value).hostname
+        for variable, value in service["environment"].items()
+        if variable.endswith("DATABASE_URL")
+    }
+    assert hosts
+    assert {*hosts, *service["depends_on"]} <= set(profile(topology))
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -81,8 +102,9 @@ def test_variables_are_settings() -> None:
     assert variables - OTHER_VARIABLES - {name for name, *_ in SETTINGS} == set()
 
 
-def test_ports_are_published_on_this_machine_only() -> None:
-    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+@pytest.mark.parametrize("name", ["single", "separate"])
+def test_ports_are_published_on_this_machine_only(name: str) -> None:
+    ports = [port for service in profile(name).values() for port in service.get("ports", [])]
     assert sorted(ports) == ["127.0.0.1:8000:8000", "127.0.0.1:8080:8080"]
 
 
