@@ -205,6 +205,8 @@ def test_failed_dbt_test_is_visible(
         assert page.locator("#problems").count() == 0
         [passed, of, ran] = page.locator("#tests").inner_text().split()
         assert (of, passed) == ("of", ran)
+        [built, _, all_of_them] = page.locator("#models").inner_text().split()
+        assert built == all_of_them
     broken = warehouse.project / "tests" / "nobody_has_a_task.sql"
     broken.write_text("select task_key from {{ ref('fct_tasks') }}")
     try:

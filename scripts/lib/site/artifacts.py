@@ -55,6 +55,8 @@ def read_last_run(target: Path, invocation_ids: set[str]) -> LastRun | None:
     models: dict[str, int] = {}
     problems = []
     for result in results["results"]:
+        if result["status"] == "no-op":  # exposures, which are not built
+            continue
         kind, _, name = result["unique_id"].split(".")[:3]
         counts = tests if kind in ("test", "unit_test") else models
         counts[result["status"]] = counts.get(result["status"], 0) + 1
