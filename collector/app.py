@@ -24,6 +24,7 @@ from collector.documentation import OPENAPI, PAGE
 from collector.metrics import Metrics, Observer
 from collector.problems import HANDLED, Problem, problem_of
 from collector.registry import supported_event_types
+from collector.request_log import RequestLog
 from collector.settings import Settings
 from collector.users import find_user, list_users, save_user
 from collector.validation import read_events, read_user
@@ -47,6 +48,8 @@ def create_app(settings: Settings) -> Starlette:
         raise ValueError("The collector needs SOURCE_DATABASE_URL or DATABASE_URL.")
     collector = Collector(settings)
     middleware = [Middleware(Observer, collector.metrics)]
+    if settings.log_requests:
+        middleware.insert(0, Middleware(RequestLog))
     if origins := settings.cors_origins:
         middleware.append(Middleware(CORSMiddleware, allow_origins=origins, **CORS))
     app = Starlette(
@@ -124,6 +127,7 @@ class Collector:
             )
             share.take(EVENT_BYTES * (len(received.events) + len(received.rejections)))
             await self.writer.write(received, key, share.size)
+        request.scope["received"] = received
         self.metrics.accepted(key.name).inc(len(received.events))
         for rejection in received.rejections:
             self.metrics.rejected(rejection.problem.code).inc()
@@ -194,6 +198,7 @@ class Collector:
         self.metrics.replication_lag.clear()
         for slot in self.database.replication:
             self.metrics.replication_lag.labels(slot["slot_name"]).set(slot["lag_bytes"] or 0)
+        self.metrics.oldest_transaction.set(self.database.oldest_transaction_seconds)
         content = prometheus_client.generate_latest(self.metrics.registry)
         return Response(content, media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)
 

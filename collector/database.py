@@ -24,8 +24,28 @@ WRITERS = 2  # one collects the next batch while the other waits for the disk
 LOOK_SECONDS = 2  # until a revoked key stops working
 LOOK_SECONDS_WHILE_AWAY = 0.25
 _REPLICATION = (Path(__file__).parent / "queries" / "replication.sql").read_bytes()
-_MAY_STORE = "select has_table_privilege('raw.events', 'insert')"
-_NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
+# NaN where the times of other roles' transactions may not be seen.
+_LOOK = """
+    select
+        has_table_privilege('raw.events', 'insert'),
+        (
+            select coalesce(extract(epoch from clock_timestamp() - opened_at), 'NaN')::float
+            from raw.oldest_transaction()
+        )
+"""
+_NOT_MIGRATED = (
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedTable,
+)
+_SHUTDOWN = "57P"
+_CANNOT_STORE = ("25006", "53100", "58")  # a read-only database, a full disk, a faulty one
+# 64 KiB that do not compress, so that it takes space; it is rolled back.
+_TRY_TO_STORE = """
+    insert into raw.events (received_at, source, event_id, payload)
+    select now(), '', '', to_jsonb(string_agg(md5(random()::text), ''))
+    from generate_series(1, 2048)
+"""
 
 logger = logging.getLogger("collector")
 # The pool warns at each attempt to reconnect; the writer says when storage goes and comes back.
@@ -42,6 +62,8 @@ class Database:
         self.keys = Keys()
         self.reachable = True
         self.replication: list[dict[str, Any]] = []
+        self.storing = True  # False after the disk was full, or the like, until a look finds space
+        self.oldest_transaction_seconds = 0.0
         self.writers = _pool(settings, "writer", WRITERS)
         self.users = _pool(settings, "users", 4)
         self._watch = _pool(settings, "watch", 1)
@@ -62,7 +84,7 @@ class Database:
         try:
             async with pool.connection() as connection:
                 yield connection
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             self._note(error)
             raise
 
@@ -75,10 +97,12 @@ class Database:
         """Looks once and loads the keys. Raises what says why events cannot be stored."""
         try:
             async with self._watch.connection() as connection:
-                row = await (await connection.execute(_MAY_STORE)).fetchone()
+                row = await (await connection.execute(_LOOK)).fetchone()
                 await self.keys.refresh(connection)
                 cursor = connection.cursor(row_factory=dict_row)
                 self.replication = await (await cursor.execute(_REPLICATION)).fetchall()
+                if row and row[0] and not self.storing:
+                    await self._try_to_store(connection)
         except psycopg.OperationalError as error:
             self._note(error)
             raise
@@ -87,14 +111,32 @@ class Database:
         if not self.reachable:  # all connections may be lost, not only the one that told so
             await asyncio.gather(self.writers.check(), self.users.check())
             self.reachable = True
-        if row != (True,):
+        may_store, seconds = row or (False, None)
+        self.oldest_transaction_seconds = seconds or 0.0
+        if not may_store:
             reason = "The raw schema is missing, or its grants: run scripts/migrate"
             raise try_again(503, "not_migrated", reason)
 
-    def _note(self, error: psycopg.OperationalError) -> None:
-        """An error without SQLSTATE is not the database's own: it is away; 57P is its shutdown."""
-        gone = error.sqlstate is None or error.sqlstate.startswith("57P")
-        if gone and not isinstance(error, TooManyRequests):
+    async def _try_to_store(self, connection: AsyncConnection) -> None:
+        """Notices that there is space again. Raises `Problem` where there is none yet."""
+        try:
+            async with connection.transaction(force_rollback=True):
+                await connection.execute(_TRY_TO_STORE)
+        except psycopg.Error as error:
+            self._note(error)
+            reason = f"The database is there and cannot store ({type(error).__name__})"
+            raise try_again(503, "storage_unavailable", reason) from error
+        self.storing = True
+
+    def _note(self, error: psycopg.Error) -> None:
+        """What an error tells: an operational one without SQLSTATE, that the database is away."""
+        state = error.sqlstate or ""
+        if state.startswith(_CANNOT_STORE):
+            self.storing = False
+        lost = isinstance(error, psycopg.OperationalError) and not isinstance(
+            error, TooManyRequests
+        )
+        if lost and (not state or state.startswith(_SHUTDOWN)):
             self.reachable = False
             self._lost.set()
 

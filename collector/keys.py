@@ -64,6 +64,7 @@ class Keys:
             raise try_again(503, "storage_unavailable", "The API keys cannot be read yet")
         if not self._keys:
             if _is_local(request):
+                request.scope["source"] = LOCAL.name
                 return LOCAL
             message = "No API key is configured; create one with scripts/keys create."
             raise Problem(401, "no_key_configured", message, headers=_CHALLENGE)
@@ -72,6 +73,7 @@ class Keys:
         if key is None or key.revoked or not hmac.compare_digest(key.key_hash, digest):
             message = "Send a valid API key: Authorization: Bearer KEY, or as Basic user name."
             raise Problem(401, "invalid_key", message, headers=_CHALLENGE)
+        request.scope["source"] = key.name
         if key.scope != scope:
             raise Problem(403, "wrong_scope", f"This key may only {key.scope}, not {scope}.")
         return key

@@ -40,8 +40,17 @@ class Metrics:
             registry=registry,
         )
         self.database_up = gauge("database_up", "1 while the database is reachable")
+        self.oldest_transaction = gauge(
+            "oldest_transaction_seconds", "Age of the transaction that keeps rows from dbt"
+        )
         self.commit_events = histogram("commit_events", "Events in one commit", SIZES)
         self.commit_seconds = histogram("commit_seconds", "From a batch to its commit", SECONDS)
+
+
+def route_of(scope: Scope) -> str:
+    """The template of the route that a request came to: of a closed set, whatever clients send."""
+    route = scope.get("route")
+    return route.path_format if isinstance(route, Route) else "other"
 
 
 class Observer:
@@ -62,7 +71,5 @@ class Observer:
         try:
             await self.app(scope, receive, note)
         finally:
-            if scope["type"] == "http":  # closed sets: no client can add methods or routes
-                route = scope.get("route")
-                path = route.path_format if isinstance(route, Route) else "other"
-                self.requests(scope["method"], path, status).inc()
+            if scope["type"] == "http":
+                self.requests(scope["method"], route_of(scope), status).inc()

@@ -49,6 +49,7 @@ def migrate(database_url: str) -> list[str]:
                 )
             applied.append(path.stem)
         connection.execute("select raw.apply_roles()")
+        connection.execute("select raw.adopt_models()")
         connection.execute("select raw.stamp_rows_of_another_cluster()")
         connection.execute("select raw.renew_publication()")
         connection.execute("select raw.ensure_event_partitions(%s)", [PARTITION_MONTHS_AHEAD])

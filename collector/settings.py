@@ -26,7 +26,6 @@ SETTINGS = (
     ("PORT", "8000", "Port the collector listens on"),
     ("WORKERS", "1", "Processes that share PORT, each with its metrics on a port after it"),
     ("DBT_TARGET", "prod", "dbt's target: prod, or dev for schemas of one's own"),
-    ("DBT_ROLE", "", "Role that dbt takes, such as headwater_transformer"),
     ("MAX_HEADER_BYTES", "32768", "Largest request line and headers"),
     ("HEADER_TIMEOUT_SECONDS", "10", "Longest time to send the headers in"),
     ("MAX_BODY_BYTES", "4194304", "Largest body of a request"),
@@ -41,6 +40,7 @@ SETTINGS = (
     ("BODY_TIMEOUT_SECONDS", "30", "Longest time to send a body in"),
     ("CORS_ORIGINS", "", "Origins whose pages may call the API, comma-separated, or *"),
     ("FORWARDED_ALLOW_IPS", "", "Proxies whose X-Forwarded-* headers are believed, or *"),
+    ("LOG_REQUESTS", "off", "Whether each request is a line of the log, in JSON: on or off"),
     ("API_KEY", "", "Key that scripts/replay and scripts/demo send"),
     ("ALERT_WEBHOOK_URL", "", "Where scripts/status posts what is wrong with the builds"),
 )
@@ -64,7 +64,6 @@ class Settings:
     port: int
     workers: int
     dbt_target: str
-    dbt_role: str
     max_header_bytes: int
     header_timeout_seconds: int
     max_body_bytes: int
@@ -75,6 +74,7 @@ class Settings:
     body_timeout_seconds: int
     cors_origins: tuple[str, ...]
     forwarded_allow_ips: str
+    log_requests: bool
     api_key: str
     alert_webhook_url: str
 
@@ -94,6 +94,11 @@ class Settings:
                 raise ValueError(f"{name} must be a number from {low} to {high}, not {value!r}")
             return int(value)
 
+        def choice(name: str, *values: str) -> str:
+            if text(name) not in values:
+                raise ValueError(f"{name} must be {' or '.join(values)}, not {text(name)!r}")
+            return text(name)
+
         database_url = environment.get("DATABASE_URL") or None
         source = environment.get("SOURCE_DATABASE_URL") or database_url
         return cls(
@@ -105,7 +110,6 @@ class Settings:
             port=number("PORT", 0, 65535),
             workers=number("WORKERS", 1, 64),
             dbt_target=text("DBT_TARGET"),
-            dbt_role=text("DBT_ROLE"),
             max_header_bytes=number("MAX_HEADER_BYTES", 1, _GIBIBYTE),
             header_timeout_seconds=number("HEADER_TIMEOUT_SECONDS", 1, 3600),
             max_body_bytes=number("MAX_BODY_BYTES", 1, _GIBIBYTE),
@@ -116,6 +120,7 @@ class Settings:
             body_timeout_seconds=number("BODY_TIMEOUT_SECONDS", 1, 3600),
             cors_origins=tuple(filter(None, map(str.strip, text("CORS_ORIGINS").split(",")))),
             forwarded_allow_ips=text("FORWARDED_ALLOW_IPS"),
+            log_requests=choice("LOG_REQUESTS", "off", "on") == "on",
             api_key=text("API_KEY"),
             alert_webhook_url=text("ALERT_WEBHOOK_URL"),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from scripts.lib.generator import generate
+from scripts.lib.report import raw_lag
 from tests.warehouse import MARTS, Warehouse, land
 
 # Names that columns with personal data go by, wherever they are.
@@ -146,63 +147,6 @@ def test_what_the_plan_says_identifies_leaves_the_marts(warehouse: Warehouse) ->
     assert warehouse.query(activities) == [("page_viewed", masked), ("screen_viewed", activity)]
 
 
-@contextmanager
-def analyst(warehouse: Warehouse) -> Iterator[psycopg.Connection[Any]]:
-    """A connection with the rights of an analyst."""
-    with closing(psycopg.connect(warehouse.database_url, autocommit=True)) as connection:
-        connection.execute("set session authorization headwater_analyst")
-        yield connection
-
-
-def test_transformer_builds_and_analyst_reads_the_marts_only(
-    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DBT_ROLE", "headwater_transformer")
-    warehouse.land(*generate(users=5, seed=1).events)
-    warehouse.dbt("build", "--exclude-resource-type", "unit_test")
-
-    owners = warehouse.query(
-        """
-        select distinct schemaname, tableowner from pg_tables
-        where schemaname not in ('public', 'raw', 'secret', 'pg_catalog', 'information_schema')
-        """
-    )
-    assert sorted(owners) == [
-        (schema, "headwater_transformer")
-        for schema in ("intermediate", "marts", "seeds", "staging")
-    ]
-    with analyst(warehouse) as connection:
-        for mart in MARTS:
-            connection.execute(f"select from marts.{mart} limit 1".encode())
-        for forbidden in (
-            "select from staging.stg_events",
-            "select from intermediate.int_users__updates",
-            "select from failing_rows.funnel_steps_never_grow",
-            "select from raw.users",
-            "delete from marts.fct_events",
-            "create table marts.x ()",
-        ):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(forbidden.encode())
-
-    # Nobody but their maker reads the schemas of a developer.
-    monkeypatch.setenv("DBT_TARGET", "dev")
-    monkeypatch.setenv("DBT_SCHEMA", "mine")
-    warehouse.run("--select", "+int_days", "+retention_weekly")
-    with analyst(warehouse) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute("select from mine_marts.retention_weekly")
-
-
-def test_builds_where_the_roles_are_missing(warehouse: Warehouse) -> None:
-    warehouse.execute("alter role headwater_analyst rename to headwater_absent")
-    try:
-        warehouse.run("--select", "+retention_weekly")
-    finally:
-        warehouse.execute("alter role headwater_absent rename to headwater_analyst")
-    with analyst(warehouse) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute("select from marts.retention_weekly")
-
-
 def test_failing_rows_are_there_to_see(warehouse: Warehouse) -> None:
     warehouse.land(*generate(users=5, seed=1).events)
     warehouse.run("--select", "+fct_events")
@@ -219,21 +163,31 @@ def test_failing_rows_are_there_to_see(warehouse: Warehouse) -> None:
     assert warehouse.query(rows) == [(lost,)]
 
 
+def reported_lag(warehouse: Warehouse) -> str:
+    with closing(psycopg.connect(warehouse.database_url, autocommit=True)) as connection:
+        return raw_lag(connection)
+
+
 def test_lag_is_a_warning_that_names_its_holder(warehouse: Warehouse) -> None:
     view = {"eventType": "page_viewed", "userId": 1, "activity": {"path": "/"}}
     with closing(psycopg.connect(warehouse.database_url)) as slow:
         land(slow, [view | {"eventId": "held"}])
         warehouse.land(view | {"eventId": "behind"})
-        warehouse.run("--select", "+stg_events", "stg_users")
+        warehouse.run("--select", "+stg_raw_lag")
         printed = warehouse.dbt("test", "--select", "raw_is_read_to_its_end")
         assert "WARN=1 ERROR=0" in printed
         assert warehouse.query(
             """
-            select raw_table, unread_rows, holder_pid, holder_database, holder_open_for is not null
+            select raw_table, unread_rows, holder_pid, holder_database, holder_opened_at is not null
             from failing_rows.raw_is_read_to_its_end
             """
         ) == [("raw.events", 1, slow.info.backend_pid, slow.info.dbname, True)]
-    warehouse.run("--select", "+stg_events", "stg_users")
+        holder = f"backend {slow.info.backend_pid} in database {slow.info.dbname}, open for 00:0"
+        assert f"1 of them wait for {holder}" in reported_lag(warehouse)
+    assert "1 rows of raw.events are not built yet" in reported_lag(warehouse)
+    assert reported_lag(warehouse).endswith(": run scripts/dbt build.")
+    warehouse.run("--select", "+stg_raw_lag")
+    assert reported_lag(warehouse) == "Every row that landed is built."
     assert "WARN=0 ERROR=0" in warehouse.dbt("test", "--select", "raw_is_read_to_its_end")
 
 

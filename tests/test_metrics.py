@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import datetime
 
 import httpx
+import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Collector, running_collector
+from tests.conftest import Collector, running_collector, wait_until
 from tests.test_bad_requests import SECRET
 from tests.test_events import event
 
@@ -83,9 +86,54 @@ def test_cors_for_listed_origins_only(
             assert refused.headers.get("access-control-allow-origin") == allowed
 
 
-def test_log_has_no_line_a_request(client: httpx.Client, collector: Collector) -> None:
+def test_requests_are_lines_of_the_log_where_that_is_asked_for(
+    create_database: Callable[..., AbstractContextManager[str]],
+) -> None:
+    with create_database() as url, running_collector(url, LOG_REQUESTS="on") as collector:
+        started = len(collector.log.read_text().splitlines())
+        content = json.dumps([event(userId=SECRET), event(eventType=SECRET)]).encode()
+        httpx.post(f"{collector.url}/events?{SECRET}", content=content)
+        httpx.get(f"{collector.url}/users/{SECRET}", headers={"User-Agent": SECRET})
+        httpx.request("PURGE", f"{collector.url}/{SECRET}")
+        log = collector.log.read_text()
+    assert SECRET not in log
+    lines = [json.loads(line) for line in log.splitlines()[started:]]
+    assert all(0 < line.pop("seconds") < 60 for line in lines)
+    assert all(datetime.fromisoformat(line.pop("time")).tzinfo for line in lines)
+    assert lines == [
+        {
+            "method": "POST",
+            "route": "/events",
+            "status": 200,
+            "bytes": len(content),
+            "source": "default",
+            "accepted": 1,
+            "rejected": 1,
+        },
+        {
+            "method": "GET",
+            "route": "/users/{user_id}",
+            "status": 404,
+            "bytes": 0,
+            "source": "default",
+        },
+        {"method": "PURGE", "route": "other", "status": 404, "bytes": 0},
+    ]
+
+
+def test_log_has_no_line_a_request_otherwise(client: httpx.Client, collector: Collector) -> None:
     before = collector.log.read_text()
     client.post("/events", json=event(userId=SECRET))
     client.post("/events", json={"email": SECRET})
     client.get(f"/users/{SECRET}")
     assert collector.log.read_text() == before
+
+
+def test_metrics_tell_of_a_transaction_that_stays_open(
+    client: httpx.Client, collector: Collector
+) -> None:
+    name = "headwater_oldest_transaction_seconds"
+    with psycopg.connect(collector.database_url) as slow:
+        slow.execute("select pg_current_xact_id()")
+        wait_until(lambda: samples(client)[name] > 1)
+    wait_until(lambda: samples(client)[name] < 1)

@@ -18,7 +18,6 @@ def test_defaults() -> None:
         port=8000,
         workers=1,
         dbt_target="prod",
-        dbt_role="",
         max_header_bytes=32 * 1024,
         header_timeout_seconds=10,
         max_body_bytes=4 * 1024 * 1024,
@@ -29,6 +28,7 @@ def test_defaults() -> None:
         body_timeout_seconds=30,
         cors_origins=(),
         forwarded_allow_ips="",
+        log_requests=False,
         api_key="",
         alert_webhook_url="",
     )
@@ -52,7 +52,7 @@ def test_separate_databases() -> None:
 def test_each_documented_setting_is_read() -> None:
     """A value that no default has must show up in the settings."""
     for name, default, meaning in SETTINGS:
-        value = "17" if default.isdecimal() else "/elsewhere"
+        value = "17" if default.isdecimal() else "on" if default == "off" else "/elsewhere"
         assert Settings.from_environment({name: value}) != Settings.from_environment({}), name
         assert meaning
 
@@ -85,3 +85,8 @@ def test_list_of_origins() -> None:
     environment = {"CORS_ORIGINS": "https://a.example, https://b.example,"}
     settings = Settings.from_environment(environment)
     assert settings.cors_origins == ("https://a.example", "https://b.example")
+
+
+def test_malformed_choice() -> None:
+    with pytest.raises(ValueError, match="LOG_REQUESTS must be off or on, not 'yes'"):
+        Settings.from_environment({"LOG_REQUESTS": "yes"})

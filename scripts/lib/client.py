@@ -75,6 +75,11 @@ class Client:
         if status != 200:
             raise self._refusal(status, answer)
 
+    def may_send(self) -> bool:
+        """Whether the collector takes the key."""
+        status, _ = self._request("POST", "/events", b"")
+        return status not in (401, 403)
+
     def send_events(self, events: Sequence[bytes]) -> Receipt:
         """Sends events, each already JSON on one line, as one NDJSON body.
 

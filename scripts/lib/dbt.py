@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import psycopg
 from psycopg import pq
+from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, UndefinedFunction
 
 from collector.settings import ROOT, Settings
 from scripts.lib.cli import UserError, read_settings, run
@@ -24,10 +25,16 @@ from scripts.lib.database import open_databases
 PROJECT = ROOT / "dbt_project"
 PROGRAM = Path(sys.executable).with_name("dbt")
 WRITING = {"build", "clone", "retry", "run", "run-operation", "seed", "snapshot", "test"}
+ROLE = "headwater_transformer"
 RUN_NAME = "headwater-dbt"
 READ_NAME = "headwater-dbt-read"
 LOCK_NAME = "headwater-dbt-lock"
 MAX_PAUSE_SECONDS = 86_400
+_MAY_BUILD = "select has_database_privilege(current_database(), 'create')"
+_BUILT_BY_OTHERS = """
+    select relnamespace::regnamespace::text from pg_class
+    where relname = 'watermarks' and relkind = 'r' and raw.is_to_hand_over(relowner)
+"""
 _LOCK_KEY = "hashtext('headwater'), hashtext('dbt')"
 _TRY_LOCK = f"select pg_try_advisory_lock({_LOCK_KEY})"
 _WAIT_FOR_LOCK = f"select pg_advisory_lock({_LOCK_KEY})"
@@ -62,8 +69,8 @@ Examples: scripts/dbt build
 def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
     """The environment in which dbt, or a tool that loads dbt, finds project and database.
 
-    The profile reads libpq's variables, since its Jinja cannot take a URL apart. With DBT_ROLE set,
-    for instance to headwater_transformer, all of dbt's connections take that role.
+    The profile reads libpq's variables, since its Jinja cannot take a URL apart. Where the login
+    role may, all of dbt's connections take `ROLE`. Raises UserError where that cannot work yet.
     """
     profiles = settings.data_directory / "dbt"
     if "DBT_PROFILES_DIR" not in os.environ:
@@ -81,10 +88,31 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
             if option.envvar and option.val
         },
     }
-    if role := settings.dbt_role:
+    if _may_take_role(database_url):
         # Not `role` in the profile: a build with it was refused what the role may do.
-        environment["PGOPTIONS"] = f"{environment.get('PGOPTIONS', '')} -c role={role}".strip()
+        environment["PGOPTIONS"] = f"{environment.get('PGOPTIONS', '')} -c role={ROLE}".strip()
     return environment
+
+
+def _may_take_role(database_url: str) -> bool:
+    """Whether the login role may become `ROLE` and that may build. Raises UserError if not yet."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        try:
+            connection.execute(f"set role {ROLE}")
+        except (InsufficientPrivilege, InvalidParameterValue):
+            return False
+        if connection.execute(_MAY_BUILD).fetchone() != (True,):
+            return False
+        try:
+            schemas = [name for (name,) in connection.execute(_BUILT_BY_OTHERS)]
+        except UndefinedFunction:
+            raise UserError(
+                "The raw schema is of an earlier version: run scripts/migrate"
+            ) from None
+    if schemas:
+        names = ", ".join(schemas)
+        raise UserError(f"What is in {names} has to be handed over to {ROLE}: run scripts/migrate")
+    return True
 
 
 def run_dbt(

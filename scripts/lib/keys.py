@@ -24,6 +24,7 @@ _REVOKE = """
         group by scope
     )
 """
+_REVOKE_ONE = "update raw.api_keys set revoked_at = now() where key_hash = %s"
 _LIST = "select name, scope, key_id, created_at, revoked_at from raw.api_keys order by key_id"
 
 
@@ -58,6 +59,11 @@ def create_key(connection: psycopg.Connection, name: str, scope: Scope) -> str:
 def revoke_keys(connection: psycopg.Connection, name: str, *, keep_newest: bool = False) -> int:
     """Revokes the keys of a name, with `keep_newest` all but the last of each scope; how many."""
     return connection.execute(_REVOKE, {"name": name, "keep_newest": keep_newest}).rowcount
+
+
+def revoke_key(connection: psycopg.Connection, key: str) -> None:
+    """Revokes one key."""
+    connection.execute(_REVOKE_ONE, [sha256(key.encode()).digest()])
 
 
 def show_keys(connection: psycopg.Connection) -> None:

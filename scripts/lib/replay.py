@@ -20,6 +20,7 @@ from scripts.lib.cli import parser, read_settings, run
 from scripts.lib.client import Client
 from scripts.lib.mapping import MappingError, RowError, RowMapping, load_mapping
 from scripts.lib.outcome import Outcome, load, save, state_path, summary
+from scripts.lib.rejected import add_arguments, resend_rejected
 from scripts.lib.rows import BadRow, is_csv, read_header, read_rows
 from scripts.lib.sending import encoded, send_events, send_users
 
@@ -130,8 +131,8 @@ def main() -> int:
     settings = read_settings()
     arguments = parser(
         "replay",
-        "Send a history to the collector over HTTP, resumably: a CSV or NDJSON file, or the users\n"
-        "and events of the prototype's database.",
+        "Send a history to the collector over HTTP, resumably: a CSV or NDJSON file, the users\n"
+        "and events of the prototype's database, or what was refused.",
     )
     arguments.add_argument(
         "file", type=Path, nargs="?", help=".csv, .ndjson or .jsonl, optionally .gz"
@@ -161,11 +162,14 @@ def main() -> int:
         metavar="URL",
         help="the prototype's other database, to compare with the marts (default: the same)",
     )
+    add_arguments(arguments)
     options = arguments.parse_args()
     if not 1 <= options.batch <= 5000:
         arguments.error("--batch must be from 1 to 5000")
-    if (options.file is None) is (options.from_prisma is None):
-        arguments.error("name either a file or a database with --from-prisma")
+    if [bool(options.file), bool(options.from_prisma), options.rejected].count(True) != 1:
+        arguments.error("name a file, a database with --from-prisma, or --rejected: one of them")
+    if options.rejected:
+        return resend_rejected(settings, options)
     if options.from_prisma:
         from scripts.lib.prototype.send import move_in  # noqa: PLC0415  it imports this module
 

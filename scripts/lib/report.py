@@ -90,6 +90,21 @@ _BANDS = """
     left join profiles using (band)
     order by bands.band_order
 """
+_LAG = """
+    select
+        raw_table,
+        unread_rows,
+        date_trunc('second', now() - oldest_received_at)::text,
+        held_rows,
+        coalesce(
+            'backend ' || holder_pid || ' in database ' || holder_database,
+            'the prepared transaction ' || holder_prepared_transaction,
+            'a transaction'
+        ),
+        date_trunc('second', now() - holder_opened_at)::text
+    from stg_raw_lag
+    order by raw_table
+"""
 
 
 def show(database_url: str, console: Console, schema: str = "marts") -> None:
@@ -107,10 +122,34 @@ def show(database_url: str, console: Console, schema: str = "marts") -> None:
             raise UserError(
                 f"the schema {schema} has no marts yet; run scripts/dbt build"
             ) from error
+        lag = raw_lag(connection, schema)
     console.print(_title(*heading))
     console.print()
     tables = [*_funnel_tables(funnels, outcomes), *_tables(tasks, bands)]
     console.print(Columns(tables, padding=(1, 4)))
+    if lag:
+        console.print(f"\n[dim]{escape(lag)}[/dim]", highlight=False, soft_wrap=True)
+
+
+def raw_lag(connection: psycopg.Connection[Any], schema: str = "marts") -> str:
+    """How much of raw is not in the marts in `schema` and who holds it back; lines of text.
+
+    Empty where the role of the connection may not see that.
+    """
+    staging = f"{schema.removesuffix('marts')}staging"
+    connection.execute("select set_config('search_path', %s, false)", [staging])
+    try:
+        rows = connection.execute(_LAG.encode()).fetchall()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+        return ""
+    lines = []
+    for table, unread, age, held, holder, opened in rows:
+        since = f", open for {opened}," if opened else ""
+        wait = f"; {held:,} of them wait for {holder}{since} to end" if held else ""
+        next_step = "" if held else ": run scripts/dbt build"
+        text = f"{unread:,} rows of {table} are not built yet, the first received {age} ago"
+        lines.append(f"{text}{wait}{next_step}.")
+    return "\n".join(lines) or "Every row that landed is built."
 
 
 def _title(events: int, users: int, first: datetime | None, last: datetime | None) -> str:

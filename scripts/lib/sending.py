@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from scripts.lib.client import Client, Rejection, encode
@@ -24,23 +24,23 @@ def encoded(
 
 def send_events(client: Client, items: Sequence[tuple[int, bytes]], outcome: Outcome) -> None:
     """Sends numbered events, each already JSON."""
-    rows: list[int] = []
-    events: list[bytes] = []
+    for body in in_bodies(items):
+        receipt = client.send_events([event for _, event in body])
+        _count(outcome, [number for number, _ in body], receipt.accepted, receipt.rejected)
+
+
+def in_bodies(events: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+    """Numbered events, in the portions that fit into one request each."""
+    body: list[tuple[int, bytes]] = []
     size = 0
-
-    def flush() -> None:
-        if events:
-            receipt = client.send_events(events)
-            _count(outcome, rows, receipt.accepted, receipt.rejected)
-
-    for number, event in items:
-        if size + len(event) > BODY_BYTES:
-            flush()
-            rows, events, size = [], [], 0
-        rows.append(number)
-        events.append(event)
+    for number, event in events:
+        if body and size + len(event) > BODY_BYTES:
+            yield body
+            body, size = [], 0
+        body.append((number, event))
         size += len(event) + 1
-    flush()
+    if body:
+        yield body
 
 
 def send_users(

@@ -38,6 +38,9 @@ def serve(settings: Settings) -> None:
         require_schema(databases.source)
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.getLogger("collector").setLevel(logging.INFO)
+        lines = logging.StreamHandler()  # each a JSON object and nothing else
+        logging.getLogger("collector.requests").addHandler(lines)
+        logging.getLogger("collector.requests").propagate = False
         several = settings.workers > 1
         shared = bound(settings.host, settings.port, shared=several)
         host, port = shared.getsockname()[:2]

@@ -1,0 +1,83 @@
+{{ config(materialized='view') }}
+
+with
+
+marks as (
+
+    select * from {{ watermarks() }}
+
+),
+
+unread as (
+
+    select
+        'raw.events' as raw_table,
+        loaded_xid,
+        received_at
+
+    from {{ source('raw', 'events') }}
+
+    where
+        loaded_xid >= (
+            select coalesce(max(marks.read_below_xid), '0') from marks
+            where marks.model_name = '{{ ref('stg_events').schema }}.{{ ref('stg_events').identifier }}'
+        )
+
+    union all
+
+    select
+        'raw.users' as raw_table,
+        loaded_xid,
+        received_at
+
+    from {{ source('raw', 'users') }}
+
+    where
+        loaded_xid >= (
+            select coalesce(max(marks.read_below_xid), '0') from marks
+            where marks.model_name = '{{ ref('stg_users').schema }}.{{ ref('stg_users').identifier }}'
+        )
+
+),
+
+lag as (
+
+    select
+        raw_table,
+
+        count(*) as unread_rows,
+        count(*) filter (where loaded_xid >= pg_snapshot_xmin(pg_current_snapshot())) as held_rows,
+        min(received_at) as oldest_received_at
+
+    from unread
+
+    group by 1
+
+),
+
+holder as (
+
+    select * from {{ source('raw', 'events').schema }}.oldest_transaction()
+
+),
+
+final as (
+
+    select
+        lag.raw_table,
+        lag.unread_rows,
+        lag.held_rows,
+        lag.oldest_received_at,
+        holder.pid as holder_pid,
+        holder.database_name as holder_database,
+        holder.application_name as holder_application,
+        holder.prepared_transaction as holder_prepared_transaction,
+        holder.opened_at as holder_opened_at
+
+    from lag
+
+    left join holder on lag.held_rows > 0
+
+)
+
+select * from final

@@ -1,0 +1,210 @@
+"""Sends what the collector refused once more, after a fix: `scripts/replay --rejected`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+import psycopg
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from collector.settings import Settings
+from collector.writer import MAX_QUARANTINED_BYTES
+from scripts.lib.cli import UserError
+from scripts.lib.client import Client, encode
+from scripts.lib.database import open_databases
+from scripts.lib.keys import create_key, revoke_key
+from scripts.lib.sending import in_bodies
+
+KEY_SECONDS = 10  # a running collector knows of a new key within two
+_LOCK = "select pg_try_advisory_lock(hashtext('headwater'), hashtext('replay --rejected'))"
+_SELECTED = """
+    resent_at is null
+    and (%(code)s::text is null or code = %(code)s)
+    and (%(source)s::text is null or source = %(source)s)
+    and (%(since)s::timestamptz is null or received_at >= %(since)s)
+"""
+_SOURCES = f"""
+    select source, max(rejected_row_id) from raw.rejected_events
+    where {_SELECTED}
+    group by source order by source
+"""  # noqa: S608
+_ROWS = f"""
+    select rejected_row_id, received_at, code, payload from raw.rejected_events
+    where {_SELECTED} and rejected_row_id > %(after)s and rejected_row_id <= %(last)s
+    order by rejected_row_id limit 1000
+"""  # noqa: S608
+_MARK = "update raw.rejected_events set resent_at = now() where rejected_row_id = any(%s)"
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Selection(NamedTuple):
+    """Which refused events to send: all that are None do not matter."""
+
+    code: str | None = None
+    source: str | None = None
+    since: datetime | None = None
+
+
+@dataclass(slots=True)
+class Resent:
+    """What became of the refused events of one source, counted.
+
+    `refused` is by the code that the collector gave this time. `unsendable` were not sent, by
+    reason: nothing can be done about them here.
+    """
+
+    source: str
+    accepted: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    unsendable: Counter[str] = field(default_factory=Counter)
+
+
+def add_arguments(arguments: argparse.ArgumentParser) -> None:
+    """Adds --rejected and what selects among the refused events."""
+    group = arguments.add_argument_group("instead of a file, once more what was refused")
+    group.add_argument("--rejected", action="store_true", help="send raw.rejected_events")
+    group.add_argument("--code", help="only what was refused with this code")
+    group.add_argument("--source", help="only what this key sent")
+    group.add_argument("--since", type=_time, help="only what came from this day or time on")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone()
+
+
+class _UnsendableError(Exception):
+    """Why a refused event cannot be sent."""
+
+
+class _Row(NamedTuple):
+    row_id: int
+    received_at: datetime
+    code: str
+    payload: str
+
+
+def resend(database_url: str, url: str, selection: Selection) -> Iterator[Resent]:
+    """Sends the refused events of a source database to the collector at `url`, source by source.
+
+    Each keeps its source, since a key by that name is made for the moment. One without an eventId
+    gets one made of its row, and one without an occurredAt gets the time at which it was refused:
+    sent again, in this run or the next, it is the same event. What was sent is marked; what was
+    refused once more has become a later row.
+
+    Raises UserError where another run is at it or the collector is of another database,
+    CollectorError where it stays unreachable.
+    """
+    with (
+        psycopg.connect(database_url, autocommit=True) as connection,
+        closing(Client(url)) as client,
+    ):
+        client.check()
+        if connection.execute(_LOCK).fetchone() != (True,):
+            raise UserError("another scripts/replay --rejected is running")
+        for source, last in connection.execute(_SOURCES, selection._asdict()).fetchall():
+            resent = Resent(source)
+            with _key_of(connection, source, url) as key, closing(Client(url, key)) as sender:
+                wanted = selection._replace(source=source)._asdict() | {"last": last, "after": 0}
+                while rows := [_Row(*row) for row in connection.execute(_ROWS, wanted)]:
+                    _resend_rows(connection, sender, rows, resent)
+                    wanted["after"] = rows[-1].row_id
+            yield resent
+
+
+def _resend_rows(
+    connection: psycopg.Connection, client: Client, rows: list[_Row], resent: Resent
+) -> None:
+    events = []
+    for row in rows:
+        try:
+            events.append((row.row_id, _event(row)))
+        except _UnsendableError as reason:
+            resent.unsendable[str(reason)] += 1
+    for body in in_bodies(events):
+        receipt = client.send_events([event for _, event in body])
+        resent.accepted += receipt.accepted
+        done = dict(body)
+        for rejection in receipt.rejected:
+            resent.refused[rejection.code] += 1
+            row_id, event = body[rejection.index]
+            if len(event) > MAX_QUARANTINED_BYTES:  # only this row has it whole
+                del done[row_id]
+        connection.execute(_MARK, [list(done)])
+
+
+def _event(row: _Row) -> bytes:
+    """The event as it was sent, on one line, with what makes it the same event each time."""
+    try:
+        fields = _object.decode(row.payload)
+    except (msgspec.DecodeError, RecursionError):
+        cut = len(row.payload.encode()) >= MAX_QUARANTINED_BYTES
+        raise _UnsendableError("only its beginning was kept" if cut else "not JSON") from None
+    if row.code == "malformed_json" and "\ufffd" in row.payload:
+        raise _UnsendableError("it was not UTF-8")
+    if "eventType" not in fields and "type" in fields:
+        raise _UnsendableError("not an event of POST /events")
+    made = {
+        "eventId": f"rejected-{row.row_id}-{row.received_at.timestamp():.6f}",
+        "occurredAt": row.received_at.astimezone(UTC).isoformat(),
+    }
+    for name, value in made.items():
+        if fields.get(name, b"null") == b"null":
+            fields[name] = msgspec.Raw(encode(value))
+    return encode(fields).replace(b"\n", b" ").replace(b"\r", b" ")
+
+
+@contextmanager
+def _key_of(connection: psycopg.Connection, source: str, url: str) -> Iterator[str]:
+    """A key of the name `source` that the collector knows, for the time of the block.
+
+    Empty where there is no key at all: such a collector serves its own machine without one, and
+    would not any more.
+    """
+    if connection.execute("select exists (select from raw.api_keys)").fetchone() == (False,):
+        yield ""
+        return
+    key = create_key(connection, source, "write")
+    try:
+        deadline = time.monotonic() + KEY_SECONDS
+        with closing(Client(url, key)) as client, closing(Client(url)) as stranger:
+            while stranger.may_send() or not client.may_send():
+                if time.monotonic() > deadline:
+                    raise UserError(f"{url} does not know the keys of this database; check --url")
+                time.sleep(0.2)
+        yield key
+    finally:
+        revoke_key(connection, key)
+
+
+def resend_rejected(settings: Settings, options: argparse.Namespace) -> int:
+    """Sends what is selected and prints what became of it; 1 where some is still refused."""
+    selection = Selection(options.code, options.source, options.since)
+    console = Console()
+    table = Table("source", "sent again", "events", box=None, header_style="dim")
+    table.columns[2].justify = "right"
+    total: Counter[str] = Counter()
+    with open_databases(settings) as databases:
+        for resent in resend(databases.migration, options.url, selection):
+            counts = {"accepted": resent.accepted}
+            counts |= {f"refused: {code}": n for code, n in sorted(resent.refused.items())}
+            counts |= {f"not sent: {why}": n for why, n in sorted(resent.unsendable.items())}
+            for outcome, count in counts.items():
+                table.add_row(escape(resent.source), escape(outcome), f"{count:,}")
+            total.update(counts)
+    if not total:
+        console.print("Nothing that was refused is left to send again.")
+        return 0
+    console.print(table)
+    if total["accepted"]:
+        console.print("Next: scripts/dbt build")
+    return 0 if set(total) == {"accepted"} else 1
