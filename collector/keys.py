@@ -94,5 +94,7 @@ def _credential(authorization: str) -> bytes:
 
 def _is_local(request: Request) -> bool:
     """Whether the client is on this machine; a proxy on it speaks for clients elsewhere."""
-    proxied = header(request, b"x-forwarded-for") or header(request, b"forwarded")
-    return request.client is not None and request.client.host in LOOPBACK and not proxied
+    names = dict(request.scope["headers"])
+    proxied = b"x-forwarded-for" in names or b"forwarded" in names  # even where they are empty
+    client = request.scope["client"]
+    return client is not None and client[0] in LOOPBACK and not proxied

@@ -68,7 +68,7 @@ class UserFields(Struct, gc=False, rename="camel"):
     occurred_at: Timestamp | None = None
 
 
-class Event(NamedTuple):
+class Event(Struct, frozen=True):
     """An event that may be stored: `payload` is the client's own JSON text."""
 
     position: int
@@ -84,7 +84,7 @@ class Rejection(NamedTuple):
     payload: bytes
 
 
-class Received(NamedTuple):
+class Received(Struct, frozen=True):
     """The events of one request: those accepted and those refused."""
 
     events: list[Event]

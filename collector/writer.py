@@ -11,10 +11,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import cache
 from time import perf_counter
-from typing import NamedTuple
 
 import psycopg
+from msgspec import Struct
 from psycopg import AsyncConnection
 from psycopg.rows import scalar_row
 
@@ -28,7 +29,7 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 MAX_QUARANTINED_BYTES = 64 * 1024
 ROWS_AT_A_TIME = 100  # of a COPY, so that a batch is not in memory once more
 
-_COPY_EVENTS = "copy raw.events (received_at, source, key_id, event_id, payload) from stdin"
+_COPY_EVENTS = "copy raw.events (source, key_id, received_at, event_id, payload) from stdin"
 _COPY_REJECTED = """
     copy raw.rejected_events (received_at, source, key_id, code, message, payload) from stdin
 """
@@ -37,13 +38,13 @@ _FAULTS = "select raw.jsonb_fault(payload) from unnest(%s::text[]) as payload"
 logger = logging.getLogger("collector")
 
 
-class Submission(NamedTuple):
+class Submission(Struct, frozen=True):
     """The events of one request on their way, and what tells the request that they are stored."""
 
     received: Received
     received_at: str
     key: Key
-    prefix: bytes  # received_at, source and key_id as COPY reads them
+    prefix: bytes  # source, key_id and received_at as COPY reads them
     size: int
     done: asyncio.Future[None]
 
@@ -79,8 +80,7 @@ class Writer:
         self._database.require()
         done = asyncio.get_running_loop().create_future()
         now = datetime.now(UTC).isoformat()
-        key_id = b"\\N" if key.key_id is None else b"%d" % key.key_id
-        prefix = b"%b\t%b\t%b" % (now.encode(), _escape(key.name.encode()), key_id)
+        prefix = b"%b\t%b" % (_columns_of(key), now.encode())
         self._waiting.append(Submission(received, now, key, prefix, size, done))
         self._arrived.set()
         await done
@@ -169,8 +169,16 @@ async def _without_refused(connection: AsyncConnection, rows: Sequence[Row]) -> 
 
 def _line(row: Row) -> bytes:
     """A row in the text format of COPY."""
-    submission, (_, event_id, payload) = row
-    return b"%b\t%b\t%b\n" % (submission.prefix, _escape(event_id.encode()), _escape(payload))
+    submission, event = row
+    event_id = _escape(event.event_id.encode())
+    return b"%b\t%b\t%b\n" % (submission.prefix, event_id, _escape(event.payload))
+
+
+@cache
+def _columns_of(key: Key) -> bytes:
+    """Source and key_id in the text format of COPY."""
+    key_id = b"\\N" if key.key_id is None else b"%d" % key.key_id
+    return b"%b\t%b" % (_escape(key.name.encode()), key_id)
 
 
 def _escape(text: bytes) -> bytes:

@@ -137,7 +137,7 @@ def test_without_keys_only_this_machine_is_served(
         assert httpx.get(f"{collector.url}/users").status_code == 200
         assert "No API key is configured" in collector.log.read_text()
         # A proxy on this machine speaks for clients elsewhere, and is not believed either.
-        for client in ("203.0.113.9", "127.0.0.1"):
+        for client in ("203.0.113.9", "127.0.0.1", ""):
             headers = {"X-Forwarded-For": client}
             refused = httpx.post(f"{collector.url}/events", json=event(), headers=headers)
             assert (
