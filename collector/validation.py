@@ -192,8 +192,7 @@ def _read_event(text: bytes, supported: frozenset[str], settings: Settings) -> s
         raise Problem(422, "unsupported_event_type", message, "eventType")
     if event.user_id is None and event.anonymous_id is None:
         raise Problem(422, "missing_field", "An event needs a userId or an anonymousId.", "userId")
-    if event.sent_at:
-        _check_time("sentAt", event.sent_at)
+    _check_time("sentAt", event.sent_at)
     return event.event_id
 
 
@@ -212,14 +211,13 @@ def _decode(decoder: Decoder[_Fields], text: bytes, settings: Settings) -> _Fiel
         exact = Decimal(bytes(_user_id_text.decode(text).user_id).decode())
         if exact != exact.to_integral_value():
             raise _invalid("userId")
-    if fields.occurred_at:
-        _check_time("occurredAt", fields.occurred_at)
+    _check_time("occurredAt", fields.occurred_at)
     return fields
 
 
-def _check_time(name: str, text: str) -> None:
+def _check_time(name: str, text: str | None) -> None:
     try:
-        parse_time(text)
+        _ = text and parse_time(text)
     except ValueError:
         raise _invalid(name) from None
 
