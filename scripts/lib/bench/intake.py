@@ -56,7 +56,9 @@ def single(bench: Bench) -> Iterator[Row]:
         limit = Sample(f"pgbench, {connections} clients", "events/s", figures["per_second"])
         yield Row(work, ours, limit, note=LIMIT_NOTE)
     both = Sample("two processes", "events/s", second["per_second"])
-    yield Row(f"{work}, two processes", both, ours, Goal(">=", 1.4), cores_busy("two", second))
+    yield Row(
+        f"{work}, two processes", both, ours, Goal(">=", 1.4), cores_busy("two processes", second)
+    )
 
 
 def latency(bench: Bench) -> Iterator[Row]:

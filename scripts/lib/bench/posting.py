@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 
@@ -57,7 +58,9 @@ def posted(bench: Bench, database_url: str, url: str, requests: Requests) -> Map
         check_answers(f"Headwater, {requests}", load.refused)
     events, abandoned = load.ok * requests.events, requests.connections * requests.events
     check_count(f"Headwater, {requests}", events, count, abandoned)
-    cores = {side: (after[side] - before[side]) / elapsed for side in SIDES}
+    cores = dict.fromkeys(SIDES, 0.0)
+    for (side, pid), seconds in after.items():
+        cores[side] += (seconds - before.get((side, pid), 0)) / elapsed
     figures = {"per_second": load.per_second * requests.events, "p50": load.p50, "p99": load.p99}
     return figures | cores | {"refused": load.refused, "ok": load.ok}
 
@@ -68,14 +71,15 @@ def cores_busy(of: str, figures: Mapping[str, tuple[float, ...]]) -> str:
     return f"Cores busy with {of}: {busy}."
 
 
-def _seconds_used(bench: Bench) -> dict[str, float]:
+def _seconds_used(bench: Bench) -> dict[tuple[str, int], float]:
+    """Processor seconds so far by side and process."""
     here = psutil.Process()
     used = here.cpu_times()
-    times = dict.fromkeys(SIDES, 0.0)
-    times["wrk"] = used.children_user + used.children_system  # once it has ended
-    for child in here.children(recursive=True):
-        if "scripts.lib.serve" in child.cmdline():
-            times["collector"] += sum(child.cpu_times()[:2])
-    for process in postgres_processes(bench.server.url):
-        times["PostgreSQL"] += sum(process.cpu_times()[:2])
+    times = {("wrk", here.pid): used.children_user + used.children_system}  # once it has ended
+    ours = [("collector", child) for child in here.children(recursive=True)]
+    theirs = [("PostgreSQL", process) for process in postgres_processes(bench.server.url)]
+    for side, process in ours + theirs:
+        with suppress(psutil.Error):  # it has ended meanwhile, as autovacuum's do
+            if side == "PostgreSQL" or "scripts.lib.serve" in process.cmdline():
+                times[side, process.pid] = sum(process.cpu_times()[:2])
     return times

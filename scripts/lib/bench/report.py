@@ -106,7 +106,8 @@ def write_docs(page: Path, report: Report) -> None:
     """Fills the generated block of the page, and draws the picture beside it."""
     text = page.read_text()
     block = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    content = f"{BEGIN}\n\n{markdown(report)}\n\n{END}"
+    picture = f"![Each row as a multiple of its target]({page.stem}.svg)"
+    content = f"{BEGIN}\n\n{picture}\n\n{markdown(report)}\n\n{END}"
     page.write_text(block.sub(lambda _: content, text))
     page.with_suffix(".svg").write_text(draw(report.rows))
 
