@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
+from datetime import timedelta
+from functools import cache
 
 import psycopg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from collector.problems import Problem
+from collector.settings import Settings
+from collector.validation import parse_time, read_user
 from tests.warehouse import Warehouse
 
 RECEIVED_AT = "2026-10-01 12:00:00+00"
@@ -47,6 +54,41 @@ PROPERTIES = ["taskId", "taskType", "assignee", "ficoScore", "path", "amountCent
 TYPES = ["task_scheduled", "task_completed", "credit_score_updated", "payment_made", "event_voided"]
 
 
+# All that JSONB can hold: no NUL, no lone surrogate, no number beyond `numeric`.
+strings = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300)
+times = st.from_regex(
+    r"\A(19[7-9]|20[0-2]|[0-9]{3})[0-9]-[01][0-9]-[0-3][0-9][Tt ]"
+    r"[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{1,12})?([Zz]|[+-][012][0-9]:[0-6][0-9])?\Z"
+)
+integers = st.integers(-(10**400), 10**400).map(str)
+powers = st.integers(-16_000, 131_000).map("1e{}".format)
+decimals = st.decimals(allow_nan=False, allow_infinity=False).map("{:f}".format)
+numbers = integers | powers | decimals
+texts = (strings | times | numbers).map(json.dumps)
+values = st.recursive(
+    texts | numbers | st.sampled_from(HOSTILE_VALUES),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda each: f"[{','.join(each)}]")
+        | st.tuples(texts, inner).map(lambda each: f"{{{each[0]}:{each[1]}}}")
+    ),
+    max_leaves=4,
+)
+
+
+def generated(strategy: st.SearchStrategy[str], count: int) -> list[str]:
+    """Examples of a strategy, always the same: a build takes too long for one each."""
+    found: set[str] = set()
+
+    @settings(max_examples=count, derandomize=True, database=None, deadline=None)
+    @given(strategy)
+    def collect(example: str) -> None:
+        found.add(example)
+
+    collect()
+    return sorted(found)
+
+
+@cache
 def hostile_payloads() -> list[str]:
     """Every value in every typed field, alone, as JSON text."""
     sound = {
@@ -65,6 +107,25 @@ def hostile_payloads() -> list[str]:
         for event_type in TYPES
         for name in PROPERTIES
         for user, value in enumerate(HOSTILE_VALUES, start=100)
+    ]
+    payloads += [
+        f'{{"eventType": "page_viewed", "userId": 8, "activity": {{}}, "occurredAt": {time}}}'
+        for time in generated(times.map(json.dumps), 200)
+    ]
+    payloads += [
+        "{" + ", ".join(f'"{k}": {v}' for k, v in {**sound, field: value}.items()) + "}"
+        for field in FIELDS
+        for value in generated(values, 60)
+    ]
+    payloads += [
+        f'{{"eventType": "{event_type}", "userId": 9, "activity": {{"{name}": {value}}}}}'
+        for event_type in TYPES
+        for name in PROPERTIES
+        for value in generated(values, 20)
+    ]
+    payloads += [
+        f'{{"eventType": "page_viewed", "userId": 10, "activity": {{{text}: {text}}}}}'
+        for text in generated(strings.map(json.dumps), 300)
     ]
     payloads += [*HOSTILE_VALUES, "{}", '{"eventType": "page_viewed", "activity": {}}']
     return payloads
@@ -165,6 +226,42 @@ def test_times_are_real_clamped_or_rejected(hostile: Warehouse) -> None:
 def test_scores_outside_the_range_are_no_scores(hostile: Warehouse) -> None:
     assert hostile.query("select count(*) from marts.fct_credit_scores") == [(0,)]
     assert hostile.query("select bool_or(is_score_invalid) from staging.stg_users") == [(True,)]
+
+
+def test_generated_times_are_read_as_the_collector_reads_them(hostile: Warehouse) -> None:
+    """The rule is written twice, for Python and for PostgreSQL."""
+    fates = hostile.query(
+        """
+        select
+            raw_events.payload ->> 'occurredAt',
+            staged.occurred_at,
+            coalesce(staged.rejection_code, staged.occurred_at_source)
+        from staging.stg_events as staged
+        inner join raw.events as raw_events using (event_row_id)
+        where raw_events.payload -> 'userId' = '8'
+        """
+    )
+    assert {fate for *_, fate in fates} == {"client", "clamped", "occurred_at_invalid"}
+    reader = Settings.from_environment({})
+    for text, occurred_at, fate in fates:
+        body = json.dumps({"userId": 1, "occurredAt": text}).encode()
+        if fate == "occurred_at_invalid":
+            with pytest.raises(Problem):
+                read_user(body, reader)
+            continue
+        read_user(body, reader)
+        if fate == "client":
+            # PostgreSQL rounds what Python cuts, and reads a leap second as the one after it.
+            leap = timedelta(seconds=":60" in text)
+            assert abs(parse_time(text) + leap - occurred_at) <= timedelta(microseconds=1), text
+
+
+def test_every_string_comes_out_as_it_went_in(hostile: Warehouse) -> None:
+    sent = [json.loads(text) for text in generated(strings.map(json.dumps), 300)]
+    assert len(sent) > 200
+    came_out = hostile.query("select activity from marts.fct_events where user_id = '10'")
+    activities = sorted(str(activity) for (activity,) in came_out)
+    assert activities == sorted(str({text: text}) for text in sent)
 
 
 def test_text_comes_out_as_it_went_in(hostile: Warehouse) -> None:
