@@ -35,6 +35,9 @@ _BUILT_BY_OTHERS = """
     select relnamespace::regnamespace::text from pg_class
     where relname = 'watermarks' and relkind = 'r' and raw.is_to_hand_over(relowner)
 """
+# A build's sorts fit into more than 4 MB, and compiling its many statements takes longer than they
+# do. The environment's own PGOPTIONS come later and win.
+_SESSION = "-c work_mem=64MB -c jit=off"
 _LOCK_KEY = "hashtext('headwater'), hashtext('dbt')"
 _TRY_LOCK = f"select pg_try_advisory_lock({_LOCK_KEY})"
 _WAIT_FOR_LOCK = f"select pg_advisory_lock({_LOCK_KEY})"
@@ -88,9 +91,11 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
             if option.envvar and option.val
         },
     }
+    session = _SESSION
     if _may_take_role(database_url):
         # Not `role` in the profile: a build with it was refused what the role may do.
-        environment["PGOPTIONS"] = f"{environment.get('PGOPTIONS', '')} -c role={ROLE}".strip()
+        session = f"{session} -c role={ROLE}"
+    environment["PGOPTIONS"] = f"{session} {environment.get('PGOPTIONS', '')}".strip()
     return environment
 
 

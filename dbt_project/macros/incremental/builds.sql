@@ -14,6 +14,11 @@
 {%- endmacro %}
 
 
+{% macro changed_rows() -%}
+    {{ generate_schema_name('staging', none) }}.changed_rows
+{%- endmacro %}
+
+
 {% macro begin_build() %}
     {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'retry', 'snapshot') %}
     create schema if not exists {{ generate_schema_name('staging', none) }};
@@ -54,6 +59,14 @@
         add column if not exists finished_at timestamptz,
         add column if not exists failures integer,
         add column if not exists is_whole boolean;
+
+    create table if not exists {{ changed_rows() }} (
+        model_name text not null,
+        build_id bigint not null,
+        row_values jsonb not null,
+        change bigint not null
+    );
+    create index if not exists changed_rows_build_id_idx on {{ changed_rows() }} (model_name, build_id);
 
     insert into {{ builds() }} (invocation_id, as_of, as_of_xid)
     values (

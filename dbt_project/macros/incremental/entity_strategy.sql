@@ -1,26 +1,39 @@
 {#-
     The one incremental strategy of this project. A model computes whole entities (an event, a
-    user), never slices of them: the rows of every changed entity are deleted and the freshly
+    user, a day), never slices of them: the rows of every changed entity are deleted and the freshly
     computed ones inserted, in one transaction with the model's mark.
 
     `unique_key` names the entity. Where rows can disappear (an event voided, two tasks that become
-    one) the changed entities are not all in the new rows; `meta.changes` then names the relation
-    whose `build_id` tells which entities changed.
+    one) the changed entities are not all in the new rows. `meta.changes` then names the relation
+    whose `build_id` tells which entities changed, or `meta.changes_of` the fact whose changes do.
 -#}
 {% macro get_incremental_entity_sql(arg_dict) %}
+    {%- set target = arg_dict['target_relation'] -%}
+    {%- set new_rows = arg_dict['temp_relation'] -%}
     {%- set entity = arg_dict['unique_key'] -%}
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
-    {%- set changes = config.get('meta', {}).get('changes') -%}
+    {%- set meta = config.get('meta', {}) -%}
+    {%- set is_replaced -%}
+        {%- if meta.changes -%}
+        {{ entity }} in (select {{ entity }} from {{ ref(meta.changes) }} where build_id > {{ low_mark() }})
+        {%- elif meta.changes_of and not continues() -%}
+        true
+        {%- elif meta.changes_of -%}
+        {{ entity }} in (
+            select {{ entity }} from {{ new_rows }}
+            union all
+            select {{ entity }} from {{ changes_of(meta.changes_of) }}
+        )
+        {%- else -%}
+        {{ entity }} in (select {{ entity }} from {{ new_rows }})
+        {%- endif -%}
+    {%- endset -%}
 
-    delete from {{ arg_dict['target_relation'] }}
-    where {{ entity }} in (
-        {%- if changes %}
-        select {{ entity }} from {{ ref(changes) }} where build_id > {{ low_mark() }}
-        {%- else %}
-        select {{ entity }} from {{ arg_dict['temp_relation'] }}
-        {%- endif %}
-    );
+    {{ note_changes(target, new_rows, is_replaced) }}
 
-    insert into {{ arg_dict['target_relation'] }} ({{ columns }})
-    select {{ columns }} from {{ arg_dict['temp_relation'] }}
+    delete from {{ target }}
+    where {{ is_replaced }};
+
+    insert into {{ target }} ({{ columns }})
+    select {{ columns }} from {{ new_rows }}
 {% endmacro %}

@@ -44,11 +44,12 @@
 {%- endmacro %}
 
 
-{#- Names, as in `watermarks`, of those of the nodes that are incremental models. -#}
-{% macro incremental_models(unique_ids) -%}
+{#- Names, as in `watermarks`, of those of the nodes that are incremental models, or read changes. -#}
+{% macro incremental_models(unique_ids, readers_only=false) -%}
     ''
     {%- for unique_id in unique_ids | sort
-        if unique_id.startswith('model.') and graph.nodes[unique_id].config.materialized == 'incremental' -%}
+        if unique_id.startswith('model.') and graph.nodes[unique_id].config.materialized == 'incremental'
+        and (not readers_only or graph.nodes[unique_id].config.get('meta', {}).get('changes_of')) -%}
     , '{{ graph.nodes[unique_id].schema }}.{{ graph.nodes[unique_id].alias }}'
     {%- endfor -%}
 {%- endmacro %}
@@ -77,7 +78,10 @@
 {% macro advance_watermark() %}
     {%- if execute and model.config.materialized == 'incremental' %}
     {%- set upstream = [] -%}
-    {%- do collect_upstream(model.unique_id, upstream) %}
+    {%- do collect_upstream(model.unique_id, upstream) -%}
+    {#- A fact is never behind its own changes. -#}
+    {%- set readers_only = config.get('meta', {}).get('changes_of') is not none %}
+    {{ forget_changes() }}
     insert into {{ watermarks() }} (model_name, build_id, read_below_xid, xid_origin, definitions)
     select
         '{{ this.schema }}.{{ this.identifier }}',
@@ -85,7 +89,7 @@
         least(builds.build_id, (
             select min(marks.build_id)
             from {{ watermarks() }} as marks
-            where marks.model_name in ({{ incremental_models(upstream) }})
+            where marks.model_name in ({{ incremental_models(upstream, readers_only) }})
         )),
         builds.as_of_xid,
         {{ xid_origin() }},

@@ -1,66 +1,33 @@
 {{ config(materialized='view') }}
 
-with
+-- Without CTEs, which would keep PostgreSQL from joining into the view by index.
+select
+    user_id,
+    user_row_id as row_id,
+    source,
+    'user' as score_source,
+    score,
+    occurred_at,
+    received_at
 
-user_updates as (
+from {{ ref('int_users__updates') }}
 
-    select * from {{ ref('int_users__updates') }}
+where score is not null
 
-),
+union all
 
-events as (
+select
+    user_id,
+    event_row_id as row_id,
+    source,
+    'event' as score_source,
+    round({{ json_numeric("activity -> 'ficoScore'") }})::integer as score,
+    occurred_at,
+    received_at
 
-    select * from {{ ref('fct_events') }}
+from {{ ref('fct_events') }}
 
-),
-
-event_scores as (
-
-    select
-        user_id,
-        event_row_id,
-        source,
-        {{ json_numeric("activity -> 'ficoScore'") }} as score,
-        occurred_at,
-        received_at
-
-    from events
-
-    where event_type = 'credit_score_updated'
-
-),
-
-final as (
-
-    select
-        user_id,
-        user_row_id as row_id,
-        source,
-        'user' as score_source,
-        score,
-        occurred_at,
-        received_at
-
-    from user_updates
-
-    where score is not null
-
-    union all
-
-    select
-        user_id,
-        event_row_id as row_id,
-        source,
-        'event' as score_source,
-        round(score)::integer as score,
-        occurred_at,
-        received_at
-
-    from event_scores
-
+where
+    event_type = 'credit_score_updated'
     -- FICO's published range; anything else is no score.
-    where score between 300 and 850
-
-)
-
-select * from final
+    and {{ json_numeric("activity -> 'ficoScore'") }} between 300 and 850

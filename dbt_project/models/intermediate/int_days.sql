@@ -14,13 +14,30 @@ user_updates as (
 
 ),
 
-active_days as (
+-- Each from one end of an index.
+ends as (
 
-    select occurred_on as day from events
+    select min(occurred_on) as day from events
 
-    union
+    union all
 
-    select {{ report_date('occurred_at') }} as day from user_updates
+    select max(occurred_on) as day from events
+
+    union all
+
+    (
+        select {{ report_date('occurred_at') }} as day from user_updates
+        order by occurred_at
+        limit 1
+    )
+
+    union all
+
+    (
+        select {{ report_date('occurred_at') }} as day from user_updates
+        order by occurred_at desc
+        limit 1
+    )
 
 ),
 
@@ -33,7 +50,7 @@ final as (
             min(day)::timestamp as first_day,
             max(day)::timestamp as last_day
 
-        from active_days
+        from ends
     ) as history
 
     cross join generate_series(history.first_day, history.last_day, interval '1 day') as days (day)

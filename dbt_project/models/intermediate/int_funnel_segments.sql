@@ -15,10 +15,12 @@ changed_users as (
 
 ),
 
-progress as (
+entries as (
 
-    select * from {{ ref('fct_funnel_progress') }}
-    where user_id in (select changed_users.user_id from changed_users)
+    select * from {{ ref('int_funnel_moves') }}
+    where
+        step_order = 1
+        and user_id in (select changed_users.user_id from changed_users)
 
 ),
 
@@ -42,55 +44,49 @@ segments as (
 
 ),
 
+properties as (
+
+    select
+        entries.user_id,
+        entries.funnel,
+        entries.attempt,
+
+        jsonb_object_agg(
+            segments.segment, coalesce(left(events.activity ->> segments.property, 256), 'unknown')
+        ) as segments
+
+    from entries
+
+    inner join events on entries.entry_event_key = events.event_key
+
+    cross join segments
+
+    group by 1, 2, 3
+
+),
+
 final as (
 
     select
-        progress_key,
-        user_id,
-        'all' as segment,
-        'all' as segment_value
+        entries.user_id,
+        entries.funnel,
+        entries.attempt,
+        jsonb_build_object('all', 'all', 'source', entries.source, 'band', coalesce(scores.band, 'unknown'))
+        || coalesce(properties.segments, '{}') as segments
 
-    from progress
-
-    union all
-
-    select
-        progress_key,
-        user_id,
-        'source' as segment,
-        source as segment_value
-
-    from progress
-
-    union all
-
-    select
-        progress.progress_key,
-        progress.user_id,
-        'band' as segment,
-        coalesce(scores.band, 'unknown') as segment_value
-
-    from progress
+    from entries
 
     left join scores
         on
-            progress.user_id = scores.user_id
-            and progress.started_at >= scores.valid_from
-            and (progress.started_at < scores.valid_to or scores.is_current)
+            entries.user_id = scores.user_id
+            and entries.started_at >= scores.valid_from
+            and (entries.started_at < scores.valid_to or scores.is_current)
 
-    union all
-
-    select
-        progress.progress_key,
-        progress.user_id,
-        segments.segment,
-        coalesce(left(events.activity ->> segments.property, 256), 'unknown') as segment_value
-
-    from progress
-
-    inner join events on progress.entry_event_key = events.event_key
-
-    cross join segments
+    left join properties
+        on
+            entries.user_id = properties.user_id
+            and entries.funnel = properties.funnel
+            and entries.attempt = properties.attempt
 
 )
 

@@ -1,7 +1,7 @@
 {{
     config(
         unique_key='user_id',
-        meta={'changes': 'int_users__changed'},
+        meta={'changes': 'int_users__changed', 'counted': ['cohort_week', 'active_week']},
         indexes=[{'columns': ['user_id']}]
     )
 }}

@@ -1,29 +1,10 @@
 {{ config(materialized='view') }}
 
-with
+-- Without CTEs, which would keep PostgreSQL from joining into the view by index.
+select user_updates.*
 
-user_updates as (
+from {{ ref('stg_users') }} as user_updates
 
-    select * from {{ ref('stg_users') }}
+left join {{ ref('sources') }} as sources on user_updates.source = sources.source
 
-),
-
-sources as (
-
-    select * from {{ ref('sources') }}
-
-),
-
-final as (
-
-    select user_updates.*
-
-    from user_updates
-
-    left join sources on user_updates.source = sources.source
-
-    where not coalesce(sources.is_test, false)
-
-)
-
-select * from final
+where not coalesce(sources.is_test, false)

@@ -2,6 +2,7 @@
     config(
         unique_key='event_key',
         full_refresh=var('reload_raw', false),
+        meta={'counted': ['source', 'received_at', 'rejection_code']},
         indexes=[
             {'columns': ['event_key'], 'unique': true},
             {'columns': ['build_id']},
@@ -25,11 +26,12 @@
 
 with
 
--- Materialized, so that each cast is computed once a row and not at every use.
-unread as materialized (
+-- The offset keeps each cast computed once a row and not at every use.
+unread as (
 
     select * from {{ ref('base_events') }}
     where {{ unread('event_row_id', 'event_key', 'event_row_id || duplicate_row_ids') }}
+    offset 0  -- noqa: AM09
 
 ),
 
@@ -95,16 +97,28 @@ copies as (
 
 ),
 
+-- Few events have copies: only these are sorted.
+copied_keys as (
+
+    select event_key from copies
+
+    group by 1
+
+    having count(*) > 1
+
+),
+
 -- The survivor is the smallest (received_at, row id) of all copies, whichever was read first.
 ranked as (
 
     select
         *,
 
-        row_number() over (partition by event_key order by received_at, event_row_id) as copy_number,
-        count(*) over (partition by event_key) as copy_count
+        row_number() over (partition by event_key order by received_at, event_row_id) as copy_number
 
     from copies
+
+    where event_key in (select copied_keys.event_key from copied_keys)
 
 ),
 
@@ -140,8 +154,6 @@ collapsed as (
 
     cross join unnest(ranked.event_row_id || ranked.duplicate_row_ids) as copied (row_id)
 
-    where ranked.copy_count > 1
-
     group by 1
 
 ),
@@ -161,29 +173,49 @@ named as (
             unnest(other_anonymous_ids || anonymous_id) as anonymous_id
 
         from ranked
-
-        where copy_count > 1
     ) as ids
 
     group by 1
 
 ),
 
-final as (
+events as (
 
     select
         {{ columns }},
-        coalesce(collapsed.duplicate_row_ids, survivors.duplicate_row_ids) as duplicate_row_ids,
-        coalesce(array_remove(named.user_ids, null), survivors.other_user_ids) as other_user_ids,
-        coalesce(array_remove(named.anonymous_ids, null), survivors.other_anonymous_ids) as other_anonymous_ids,
-        coalesce(collapsed.has_conflict, survivors.has_conflict) as has_conflict,
-        {{ build_id() }} as build_id
+        duplicate_row_ids,
+        other_user_ids,
+        other_anonymous_ids,
+        has_conflict
+
+    from copies
+
+    where event_key not in (select copied_keys.event_key from copied_keys)
+
+    union all
+
+    select
+        {{ columns }},
+        collapsed.duplicate_row_ids,
+        array_remove(named.user_ids, null) as other_user_ids,
+        array_remove(named.anonymous_ids, null) as other_anonymous_ids,
+        collapsed.has_conflict
 
     from survivors
 
-    left join collapsed using (event_key)
+    inner join collapsed using (event_key)
 
-    left join named using (event_key)
+    inner join named using (event_key)
+
+),
+
+final as (
+
+    select
+        *,
+        {{ build_id() }} as build_id
+
+    from events
 
 )
 

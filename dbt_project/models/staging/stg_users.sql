@@ -5,6 +5,7 @@
         indexes=[
             {'columns': ['user_row_id'], 'unique': true},
             {'columns': ['user_id']},
+            {'columns': ['occurred_at']},
             {'columns': ['build_id']},
         ],
         pre_hook=[

@@ -1,14 +1,24 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='cohort_on',
+        meta={'changes_of': 'fct_funnel_progress'},
+        indexes=[{'columns': ['cohort_on', 'segment']}]
+    )
+}}
+
 with
 
-progress as (
+changes as (
 
-    select * from {{ ref('fct_funnel_progress') }}
+    select * from {{ changes_of('fct_funnel_progress') }}
 
 ),
 
-segments as (
+reached as (
 
-    select * from {{ ref('int_funnel_segments') }}
+    select * from {{ ref('int_funnel_steps_daily') }}
+    where cohort_on in (select changes.cohort_on from changes)
 
 ),
 
@@ -19,47 +29,47 @@ funnel_steps as (
 
 ),
 
-attempts as (
-
-    select
-        progress.funnel,
-        progress.cohort_on,
-        progress.started_at,
-        progress.reached_at,
-        progress.furthest_step_order,
-        segments.segment,
-        segments.segment_value
-
-    from progress
-
-    inner join segments on progress.progress_key = segments.progress_key
-
-),
-
 steps as (
 
     select
-        attempts.funnel,
+        entries.funnel,
         funnel_steps.step_order,
         funnel_steps.step,
-        attempts.cohort_on,
-        attempts.segment,
-        attempts.segment_value,
+        entries.cohort_on,
+        entries.segment,
+        entries.segment_value,
+        entries.reached as entered,
+        coalesce(reached.reached, 0) as reached,
+        reached.seconds_to_reach_p50,
+        reached.seconds_to_reach_p90
 
-        count(*) as entered,
-        count(*) filter (
-            where attempts.furthest_step_order >= greatest(funnel_steps.step_order - 1, 1)
-        ) as reached_previous,
-        count(*) filter (where attempts.furthest_step_order >= funnel_steps.step_order) as reached,
-        percentile_cont(array[0.5, 0.9]) within group (
-            order by extract(epoch from attempts.reached_at[funnel_steps.step_order] - attempts.started_at)
-        ) as seconds_to_reach
+    from reached as entries
 
-    from attempts
+    inner join funnel_steps on entries.funnel = funnel_steps.funnel
 
-    inner join funnel_steps on attempts.funnel = funnel_steps.funnel
+    left join reached
+        on
+            entries.funnel = reached.funnel
+            and entries.cohort_on = reached.cohort_on
+            and entries.segment = reached.segment
+            and entries.segment_value = reached.segment_value
+            and funnel_steps.step_order = reached.step_order
 
-    group by 1, 2, 3, 4, 5, 6
+    where entries.step_order = 1
+
+),
+
+compared as (
+
+    select
+        *,
+
+        lag(reached, 1, entered) over (
+            partition by funnel, cohort_on, segment, segment_value
+            order by step_order
+        ) as reached_previous
+
+    from steps
 
 ),
 
@@ -78,10 +88,10 @@ final as (
         reached,
         round(reached::numeric / nullif(reached_previous, 0), 6) as step_rate,
         round(reached::numeric / entered, 6) as overall_rate,
-        round(seconds_to_reach[1]::numeric, 3) as seconds_to_reach_p50,
-        round(seconds_to_reach[2]::numeric, 3) as seconds_to_reach_p90
+        seconds_to_reach_p50,
+        seconds_to_reach_p90
 
-    from steps
+    from compared
 
 )
 

@@ -2,8 +2,15 @@
     config(
         materialized='incremental',
         unique_key='user_id',
-        meta={'changes': 'int_users__changed'},
-        indexes=[{'columns': ['user_id']}, {'columns': ['funnel', 'cohort_on']}]
+        meta={
+            'changes': 'int_users__changed',
+            'counted': ['funnel', 'cohort_on', 'started_at', 'reached_at', 'outcome', 'ended_at', 'segments'],
+        },
+        indexes=[
+            {'columns': ['user_id']},
+            {'columns': ['funnel', 'cohort_on', 'furthest_step_order']},
+            {'columns': ['funnel', 'cohort_on', 'outcome']},
+        ]
     )
 }}
 
@@ -19,6 +26,13 @@ changed_users as (
 moves as (
 
     select * from {{ ref('int_funnel_moves') }}
+    where user_id in (select changed_users.user_id from changed_users)
+
+),
+
+segments as (
+
+    select * from {{ ref('int_funnel_segments') }}
     where user_id in (select changed_users.user_id from changed_users)
 
 ),
@@ -73,6 +87,7 @@ final as (
         attempts.attempt,
         attempts.entry_event_key,
         attempts.source,
+        segments.segments,
         {{ report_date('attempts.started_at') }} as cohort_on,
         attempts.started_at,
         attempts.reached_at,
@@ -87,6 +102,8 @@ final as (
             as seconds_to_convert
 
     from attempts
+
+    inner join segments using (user_id, funnel, attempt)
 
     inner join funnels on attempts.funnel = funnels.funnel
 

@@ -1,4 +1,19 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='cohort_on',
+        meta={'changes_of': 'fct_funnel_progress'},
+        indexes=[{'columns': ['cohort_on', 'segment']}]
+    )
+}}
+
 with
+
+changes as (
+
+    select * from {{ changes_of('fct_funnel_progress') }}
+
+),
 
 progress as (
 
@@ -6,9 +21,30 @@ progress as (
 
 ),
 
-segments as (
+-- What attempts came to, or no longer do; what came as it went is no change.
+changed_times as (
 
-    select * from {{ ref('int_funnel_segments') }}
+    select
+        funnel,
+        cohort_on,
+        outcome
+
+    from changes
+
+    group by 1, 2, 3, segments, ended_at - started_at
+
+    having sum(change) <> 0
+
+),
+
+changed_outcomes as (
+
+    select distinct
+        funnel,
+        cohort_on,
+        outcome
+
+    from changed_times
 
 ),
 
@@ -24,13 +60,34 @@ outcomes as (
         count(*) as attempts,
         percentile_cont(array[0.5, 0.9]) within group (
             order by extract(epoch from progress.ended_at - progress.started_at)
-        ) as seconds_to_end
+        )::numeric[] as seconds_to_end
 
-    from progress
+    from changed_outcomes
 
-    inner join segments on progress.progress_key = segments.progress_key
+    inner join progress using (funnel, cohort_on, outcome)
+
+    cross join jsonb_each_text(progress.segments) as segments (segment, segment_value)
 
     group by 1, 2, 3, 4, 5
+    {%- if continues() %}
+
+    union all
+
+    select
+        funnel,
+        outcome,
+        cohort_on,
+        segment,
+        segment_value,
+        attempts,
+        array[seconds_to_end_p50, seconds_to_end_p90] as seconds_to_end
+
+    from {{ this }}
+
+    where
+        cohort_on in (select changes.cohort_on from changes)
+        and (funnel, cohort_on, outcome) not in (select changed_outcomes.* from changed_outcomes)
+    {%- endif %}
 
 ),
 
@@ -47,8 +104,8 @@ final as (
         round(
             attempts / sum(attempts) over (partition by funnel, cohort_on, segment, segment_value), 6
         ) as outcome_rate,
-        round(seconds_to_end[1]::numeric, 3) as seconds_to_end_p50,
-        round(seconds_to_end[2]::numeric, 3) as seconds_to_end_p90
+        round(seconds_to_end[1], 3) as seconds_to_end_p50,
+        round(seconds_to_end[2], 3) as seconds_to_end_p90
 
     from outcomes
 

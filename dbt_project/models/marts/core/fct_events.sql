@@ -6,23 +6,25 @@
         indexes=[
             {'columns': ['user_id', 'occurred_at']},
             {'columns': ['event_type', 'occurred_on']},
+            {'columns': ['occurred_on']},
         ]
     )
 }}
 
+-- depends_on: {{ ref('int_events__changed') }}
+
 with
-
-changed_events as (
-
-    select * from {{ ref('int_events__changed') }}
-    where build_id > {{ low_mark() }}
-
-),
 
 events as (
 
     select * from {{ ref('int_events__usable') }}
-    where event_key in (select changed_events.event_key from changed_events)
+    {%- if continues() %}
+    where
+        event_key in (
+            select changed_events.event_key from {{ ref('int_events__changed') }} as changed_events
+            where changed_events.build_id > {{ low_mark() }}
+        )
+    {%- endif %}
 
 ),
 

@@ -8,7 +8,7 @@ refused as (
 
 staged as (
 
-    select * from {{ ref('stg_events') }}
+    select * from {{ ref('int_receipts_daily') }}
 
 ),
 
@@ -28,15 +28,15 @@ refused_daily as (
 
     select
         source,
-        {{ report_date('received_at') }} as day,
+        day,
         rejection_code,
-        count(*) as events_rejected
+        event_count as events_rejected
 
     from staged
 
-    where rejection_code is not null
-
-    group by 1, 2, 3
+    where
+        rejection_code is not null
+        and event_count > 0
 
 ),
 
@@ -44,14 +44,12 @@ accepted_daily as (
 
     select
         source,
-        {{ report_date('received_at') }} as day,
-        count(*) as events_accepted
+        day,
+        event_count as events_accepted
 
     from staged
 
     where rejection_code is null
-
-    group by 1, 2
 
 ),
 

@@ -1,26 +1,38 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='cohort_week',
+        meta={'changes_of': 'int_user_weeks'}
+    )
+}}
+
 with
 
-user_weeks as (
+changes as (
 
-    select * from {{ ref('int_user_weeks') }}
+    select * from {{ changes_of('int_user_weeks') }}
 
 ),
 
-cohorts as (
+counts as (
 
     select
         cohort_week,
-        count(distinct user_id) as cohort_users
+        active_week,
+        change as users_active
 
-    from user_weeks
+    from changes
+    {%- if continues() %}
 
-    group by 1
+    union all
 
-),
+    select
+        cohort_week,
+        active_week,
+        users_active
 
-weeks as (
-
-    select distinct active_week from user_weeks
+    from {{ this }}
+    {%- endif %}
 
 ),
 
@@ -29,11 +41,32 @@ active as (
     select
         cohort_week,
         active_week,
-        count(*) as users_active
+        sum(users_active)::bigint as users_active
 
-    from user_weeks
+    from counts
 
     group by 1, 2
+
+    having sum(users_active) > 0
+
+),
+
+-- All of a cohort are active in its own week.
+cohorts as (
+
+    select
+        cohort_week,
+        users_active as cohort_users
+
+    from active
+
+    where cohort_week = active_week
+
+),
+
+weeks as (
+
+    select distinct active_week from active
 
 ),
 

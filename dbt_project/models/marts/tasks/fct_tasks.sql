@@ -2,7 +2,13 @@
     config(
         materialized='incremental',
         unique_key='user_id',
-        meta={'changes': 'int_users__changed'},
+        meta={
+            'changes': 'int_users__changed',
+            'counted': [
+                'task_type', 'opened_on', 'closed_on', 'completed_at', 'abandoned_at', 'times_started',
+                'times_completed', 'assignee_count', 'wait_seconds', 'cycle_seconds',
+            ],
+        },
         indexes=[{'columns': ['user_id']}, {'columns': ['task_type', 'opened_on']}]
     )
 }}

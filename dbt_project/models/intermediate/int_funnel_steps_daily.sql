@@ -1,0 +1,116 @@
+{{
+    config(
+        unique_key='cohort_on',
+        meta={'changes_of': 'fct_funnel_progress'},
+        indexes=[{'columns': ['cohort_on']}]
+    )
+}}
+
+with
+
+changes as (
+
+    select * from {{ changes_of('fct_funnel_progress') }}
+
+),
+
+progress as (
+
+    select * from {{ ref('fct_funnel_progress') }}
+
+),
+
+-- What attempts came to, or no longer do; what came as it went is no change.
+changed_times as (
+
+    select
+        changes.funnel,
+        changes.cohort_on,
+        steps.step_order
+
+    from changes
+
+    cross join unnest(changes.reached_at) with ordinality as steps (reached_at, step_order)
+
+    group by 1, 2, 3, changes.segments, steps.reached_at - changes.started_at
+
+    having sum(changes.change) <> 0
+
+),
+
+changed_steps as (
+
+    select distinct
+        funnel,
+        cohort_on,
+        step_order
+
+    from changed_times
+
+),
+
+reached as (
+
+    select
+        progress.funnel,
+        progress.cohort_on,
+        changed_steps.step_order,
+        segments.segment,
+        segments.segment_value,
+
+        count(*) as reached,
+        percentile_cont(array[0.5, 0.9]) within group (
+            order by extract(epoch from progress.reached_at[changed_steps.step_order] - progress.started_at)
+        )::numeric[] as seconds_to_reach
+
+    from changed_steps
+
+    inner join progress
+        on
+            changed_steps.funnel = progress.funnel
+            and changed_steps.cohort_on = progress.cohort_on
+            and changed_steps.step_order <= progress.furthest_step_order
+
+    cross join jsonb_each_text(progress.segments) as segments (segment, segment_value)
+
+    group by 1, 2, 3, 4, 5
+
+),
+
+final as (
+
+    select
+        funnel,
+        cohort_on,
+        step_order,
+        segment,
+        segment_value,
+        reached,
+        round(seconds_to_reach[1], 3) as seconds_to_reach_p50,
+        round(seconds_to_reach[2], 3) as seconds_to_reach_p90
+
+    from reached
+    {%- if continues() %}
+
+    union all
+
+    select
+        funnel,
+        cohort_on,
+        step_order,
+        segment,
+        segment_value,
+        reached,
+        seconds_to_reach_p50,
+        seconds_to_reach_p90
+
+    from {{ this }}
+
+    where
+        cohort_on in (select changes.cohort_on from changes)
+        and (funnel, cohort_on, step_order) not in (select changed_steps.* from changed_steps)
+    {%- endif %}
+
+)
+
+select * from final
