@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -21,13 +22,15 @@ from starlette.types import Receive, Scope, Send
 from collector.body import Admission, Share, drain, is_ndjson, read_body
 from collector.database import Database
 from collector.documentation import OPENAPI, PAGE
+from collector.keys import Key
 from collector.metrics import Metrics, Observer
 from collector.problems import HANDLED, Problem, problem_of
 from collector.registry import supported_event_types
 from collector.request_log import RequestLog
+from collector.segment import CALLS, read_messages
 from collector.settings import Settings
-from collector.users import find_user, list_users, save_user
-from collector.validation import read_events, read_user
+from collector.users import find_user, list_users, save_user, save_users
+from collector.validation import Received, read_events, read_user
 from collector.writer import Writer
 
 USERS_PER_PAGE = 100
@@ -55,6 +58,7 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=[
             Route("/events", Endpoint(collector.post_events), methods=["POST"]),
+            Route("/v1/{call}", Endpoint(collector.post_messages), methods=["POST"]),
             Route("/users", collector.users, methods=["GET", "POST"]),
             Route("/users/{user_id:path}", collector.get_user, methods=["GET"]),
             Route("/healthz", HEALTHY, methods=["GET"]),
@@ -73,7 +77,10 @@ def create_app(settings: Settings) -> Starlette:
 
 async def answer(request: Request, error: Exception) -> Response:
     """Starlette's handler of every exception; it logs those that are a 500."""
-    response = problem_of(error).response()
+    problem = problem_of(error)
+    if problem.status == 503 and request.scope["path"].startswith("/v1/"):
+        problem = replace(problem, status=429)  # what Segment's SDKs wait for without giving up
+    response = problem.response()
     if "connection" not in response.headers and not await drain(request):
         response.headers["Connection"] = "close"
     return response
@@ -125,21 +132,47 @@ class Collector:
                 self.settings,
                 lines=lines,
             )
-            share.take(EVENT_BYTES * (len(received.events) + len(received.rejections)))
-            await self.writer.write(received, key, share.size)
+            rejected = await self._store(request, received, key, share)
+        if received.events:
+            event_ids = [event.event_id for event in received.events]
+            return _json({"accepted": len(event_ids), "eventIds": event_ids, "rejected": rejected})
+        if received.single:
+            raise received.rejections[0].problem
+        message = "No event was accepted; rejected says why."
+        raise Problem(422, "nothing_accepted", message, members={"rejected": rejected})
+
+    async def post_messages(self, request: Request) -> Response:
+        """Stores what an SDK of Segment sends, and answers 200 even if some of it is refused."""
+        call = CALLS.get(request.path_params["call"])
+        if call is None:
+            raise Problem(404, "not_found", f"There is no such call; there are {', '.join(CALLS)}.")
+        self.database.require()
+        if is_ndjson(request):
+            raise Problem(415, "unsupported_media_type", "Send application/json or text/plain.")
+        with Share(self.admission) as share:
+            body = await read_body(request, self.settings, share)
+            messages = read_messages(body, call, self.supported, self.settings)
+            key = self.keys.authorize(request, "write", messages.write_key)
+            received = messages.received
+            rejected = await self._store(request, received, key, share)
+            stored = {event.position for event in received.events}
+            if users := [each for each in messages.identified if each.position in stored]:
+                async with self.database.connect(self.database.users) as connection:
+                    await save_users(connection, [(user, text) for _, user, text in users], key)
+        return _json({"success": True, "accepted": len(received.events), "rejected": rejected})
+
+    async def _store(
+        self, request: Request, received: Received, key: Key, share: Share
+    ) -> list[dict[str, object]]:
+        """Commits and counts events; returns the rejections as an answer lists them."""
+        share.take(EVENT_BYTES * (len(received.events) + len(received.rejections)))
+        await self.writer.write(received, key, share.size)
         request.scope["received"] = received
         self.metrics.accepted(key.name).inc(len(received.events))
         for rejection in received.rejections:
             self.metrics.rejected(rejection.problem.code).inc()
         rejections = sorted(received.rejections, key=lambda rejection: rejection.position)
-        rejected = [{"index": each.position, **each.problem.summary()} for each in rejections]
-        if received.events:
-            event_ids = [event.event_id for event in received.events]
-            return _json({"accepted": len(event_ids), "eventIds": event_ids, "rejected": rejected})
-        if received.single:
-            raise rejections[0].problem
-        message = "No event was accepted; rejected says why."
-        raise Problem(422, "nothing_accepted", message, members={"rejected": rejected})
+        return [{"index": each.position, **each.problem.summary()} for each in rejections]
 
     async def users(self, request: Request) -> Response:
         """Creates or updates a user (`POST`), or answers a page of them (`GET`)."""

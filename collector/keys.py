@@ -1,7 +1,7 @@
 """API keys: who may send and who may read. Known by hash, cached so that an outage changes nothing.
 
 The key's name is the source of what is sent with it. Credentials come as RFC 6750's Bearer token or
-as the user name of RFC 7617's Basic, which is how Segment's SDKs send theirs.
+as the user name of RFC 7617's Basic, which is how Segment's SDKs send theirs, or in the body.
 """
 
 from __future__ import annotations
@@ -58,8 +58,11 @@ class Keys:
             )
         self._keys = {row.key_hash: row for row in rows}
 
-    def authorize(self, request: Request, scope: Scope) -> Key:
-        """The key of a request; raises `Problem` where it has none that is good for `scope`."""
+    def authorize(self, request: Request, scope: Scope, in_body: str = "") -> Key:
+        """The key of a request; raises `Problem` where it has none that is good for `scope`.
+
+        One in the body counts where there is none in the headers.
+        """
         if self._keys is None:
             raise try_again(503, "storage_unavailable", "The API keys cannot be read yet")
         if not self._keys:
@@ -68,7 +71,8 @@ class Keys:
                 return LOCAL
             message = "No API key is configured; create one with scripts/keys create."
             raise Problem(401, "no_key_configured", message, headers=_CHALLENGE)
-        digest = sha256(_credential(header(request, b"authorization"))).digest()
+        credential = _credential(header(request, b"authorization")) or in_body.encode()
+        digest = sha256(credential).digest()
         key = self._keys.get(digest)
         if key is None or key.revoked or not hmac.compare_digest(key.key_hash, digest):
             message = "Send a valid API key: Authorization: Bearer KEY, or as Basic user name."

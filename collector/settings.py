@@ -38,6 +38,11 @@ SETTINGS = (
         "Most bytes being read or waiting to be stored; more answers 429",
     ),
     ("BODY_TIMEOUT_SECONDS", "30", "Longest time to send a body in"),
+    (
+        "SEGMENT_UNKNOWN_EVENTS",
+        "accept",
+        "Events that Segment's SDKs track under names that no seed lists: accept or reject",
+    ),
     ("CORS_ORIGINS", "", "Origins whose pages may call the API, comma-separated, or *"),
     ("FORWARDED_ALLOW_IPS", "", "Proxies whose X-Forwarded-* headers are believed, or *"),
     ("LOG_REQUESTS", "off", "Whether each request is a line of the log, in JSON: on or off"),
@@ -72,6 +77,7 @@ class Settings:
     max_events: int
     max_waiting_bytes: int
     body_timeout_seconds: int
+    segment_unknown_events: str
     cors_origins: tuple[str, ...]
     forwarded_allow_ips: str
     log_requests: bool
@@ -118,6 +124,7 @@ class Settings:
             max_events=number("MAX_EVENTS", 1, 50_000),
             max_waiting_bytes=number("MAX_WAITING_BYTES", 1, _GIBIBYTE),
             body_timeout_seconds=number("BODY_TIMEOUT_SECONDS", 1, 3600),
+            segment_unknown_events=choice("SEGMENT_UNKNOWN_EVENTS", "accept", "reject"),
             cors_origins=tuple(filter(None, map(str.strip, text("CORS_ORIGINS").split(",")))),
             forwarded_allow_ips=text("FORWARDED_ALLOW_IPS"),
             log_requests=choice("LOG_REQUESTS", "off", "on") == "on",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from msgspec import Raw
+from msgspec.structs import replace
 from psycopg import AsyncConnection, sql
 from psycopg.rows import scalar_row
 
@@ -31,10 +33,14 @@ _SET_EMAIL = """
 """
 _ADD_ROW = """
     insert into raw.users (received_at, occurred_at, source, key_id, user_id, payload)
-    values (
+    select
         %(received_at)s, %(occurred_at)s, %(source)s, %(key_id)s, %(user_id)s, %(payload)s::jsonb
+    where not exists (
+        select from raw.users
+        where user_id = %(user_id)s and occurred_at = %(occurred_at)s and source = %(source)s
+            and payload - 'segmentSentAt' = %(payload)s::jsonb - 'segmentSentAt'
     )
-"""
+"""  # a request sent again adds nothing, where it says when it happened
 _NUMBER = "select user_number from raw.user_ids where user_id = %s"
 
 UserState = tuple[str, Raw]  # canonical id, and newest state as JSON text
@@ -53,6 +59,33 @@ async def save_user(
     Raises `Problem` where email and userId belong to two users, psycopg.DataError where JSONB
     cannot hold the payload.
     """
+    async with connection.transaction():
+        user_id, created = await _add(connection, user, payload, key)
+        [state] = await _fetch(connection, _ONE_STATE, user_id=user_id, limit=1)
+    return state, created
+
+
+async def save_users(
+    connection: AsyncConnection, updates: Iterable[tuple[UserFields, str]], key: Key
+) -> None:
+    """Creates or updates users by userId, given with their payloads, in one transaction.
+
+    An email that belongs to another user goes on to find that one.
+    """
+    async with connection.transaction():
+        # In one order, so that no two transactions wait for each other.
+        for user, payload in sorted(updates, key=lambda update: str(update[0].user_id)):
+            try:
+                async with connection.transaction():
+                    await _add(connection, user, payload, key)
+            except Problem:
+                await _add(connection, replace(user, email=None), payload, key)
+
+
+async def _add(
+    connection: AsyncConnection, user: UserFields, payload: str, key: Key
+) -> tuple[str, bool]:
+    """Adds an update; returns the user's id and whether it is new."""
     received_at = datetime.now(UTC)
     values: dict[str, Any] = {
         "email": user.email and user.email.lower(),
@@ -63,7 +96,7 @@ async def save_user(
         "key_id": key.key_id,
         "payload": payload,
     }
-    async with connection.transaction(), connection.cursor(row_factory=scalar_row) as cursor:
+    async with connection.cursor(row_factory=scalar_row) as cursor:
         created = False
         while not (user_ids := await (await cursor.execute(_FIND_ID, values)).fetchall()):
             created = await (await cursor.execute(_CREATE_ID, values)).fetchone() is not None
@@ -76,8 +109,7 @@ async def save_user(
             except psycopg.errors.UniqueViolation:
                 raise _two_users() from None
         await cursor.execute(_ADD_ROW, values)
-        [state] = await _fetch(connection, _ONE_STATE, user_id=user_ids[0], limit=1)
-    return state, created
+    return values["user_id"], created
 
 
 async def find_user(connection: AsyncConnection, user_id: str) -> UserState:

@@ -34,6 +34,7 @@ _RANGE = Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)
 Text = Annotated[str, Meta(min_length=1, max_length=128)]
 Timestamp = Annotated[str, Meta(pattern=_TIME)]
 UserId = Annotated[int, _RANGE] | Annotated[float, _RANGE] | Text  # a float like 1.0, that is 1
+Email = Annotated[str, Meta(max_length=320, pattern="@")]
 
 
 class AnyObject(Struct, gc=False):
@@ -61,7 +62,7 @@ class UserIdText(Struct, gc=False, rename="camel"):
 class UserFields(Struct, gc=False, rename="camel"):
     """The contract's part of a user; further properties are kept and not looked at."""
 
-    email: Annotated[str, Meta(max_length=320, pattern="@")] | None = None
+    email: Email | None = None
     user_id: UserId | None = None
     name: Annotated[str, Meta(max_length=1024)] | None = None
     fico_score: Annotated[int, Meta(ge=300, le=850)] | None = None  # FICO's published range
@@ -107,7 +108,7 @@ _RULES = {
 }
 _FIELD_AT_FAULT = re.compile(r"(missing required field|at) `(?:\$\.)?(\w+)`$")
 _NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^][{}"]+', re.DOTALL)
-_NOT_JSON = (DecodeError, UnicodeDecodeError, RecursionError)
+NOT_JSON = (DecodeError, UnicodeDecodeError, RecursionError)
 _Fields = TypeVar("_Fields", EventFields, UserFields)
 _event_fields, _user_fields = Decoder(EventFields), Decoder(UserFields)
 _user_id_text, _anything = Decoder(UserIdText), Decoder(Raw)
@@ -128,7 +129,7 @@ def read_events(
     elif single:
         texts = [body] if body.strip() else []
     else:
-        texts = _elements_of(body, settings.max_events)
+        texts = elements_of(body, settings.max_events)
     if not texts:
         raise Problem(400, "no_events", "The body has no events: send one, an array or NDJSON.")
     if len(texts) > settings.max_events:
@@ -138,7 +139,7 @@ def read_events(
     made = os.urandom(16).hex()  # starts the eventIds of the events that come without one
     for position, text in enumerate(texts):
         try:
-            event_id = _read_event(text, supported, settings) or f"{made}-{position}"
+            event_id = read_event(text, supported, settings) or f"{made}-{position}"
             received.events.append(Event(position, event_id, text))
         except Problem as problem:
             problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
@@ -155,10 +156,8 @@ def read_user(body: bytes, settings: Settings) -> tuple[UserFields, str]:
 
 
 def parse_time(text: str) -> datetime:
-    """The time in an RFC 3339 text; a leap second counts as the second before it.
-
-    Raises ValueError for a day that is in no calendar.
-    """
+    """The time in an RFC 3339 text; raises ValueError for a day that is in no calendar."""
+    # A leap second counts as the second before it.
     return datetime.fromisoformat(text.upper().replace(":60", ":59"))
 
 
@@ -172,19 +171,18 @@ def _array_decoder(count: int) -> Decoder[Any]:
     return Decoder(defstruct("Elements", fields, array_like=True, gc=False))
 
 
-def _elements_of(body: bytes, max_events: int) -> list[bytes]:
+def elements_of(body: bytes, max_events: int) -> list[bytes]:
     """The elements of an array, at most one more than allowed; raises `Problem` if not JSON."""
     try:
         elements = astuple(_array_decoder(max_events + 1).decode(body))
         texts = [bytes(element) for element in elements if element is not None]
-        for text in texts:
-            text.decode()
-    except _NOT_JSON as error:
-        raise _problem_of(error, body) from None
+        body.decode()
+    except NOT_JSON as error:
+        raise json_problem(error, body) from None
     return texts
 
 
-def _read_event(text: bytes, supported: frozenset[str], settings: Settings) -> str | None:
+def read_event(text: bytes, supported: frozenset[str], settings: Settings) -> str | None:
     """The eventId, if there is one; raises `Problem` naming what is wrong."""
     event = _decode(_event_fields, text, settings)
     if event.event_type not in supported:
@@ -203,10 +201,10 @@ def _decode(decoder: Decoder[_Fields], text: bytes, settings: Settings) -> _Fiel
     try:
         text.decode()  # msgspec looks at the texts that it keeps, not at the others
         fields = decoder.decode(text)
-    except _NOT_JSON as error:
-        raise _problem_of(error, text) from None
+    except NOT_JSON as error:
+        raise json_problem(error, text) from None
     if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise _problem_of(RecursionError(), text)
+        raise json_problem(RecursionError(), text)
     if isinstance(fields.user_id, float):  # rounded, maybe to a whole number
         exact = Decimal(bytes(_user_id_text.decode(text).user_id).decode())
         if exact != exact.to_integral_value():
@@ -223,20 +221,20 @@ def _check_time(name: str, text: str | None) -> None:
 
 
 def _depth(text: bytes) -> int:
-    brackets = _NOT_BRACKETS.sub(b"", text)
-    return max(accumulate(1 if bracket in b"{[" else -1 for bracket in brackets))
+    return max(accumulate(1 if each in b"{[" else -1 for each in _NOT_BRACKETS.sub(b"", text)))
 
 
 def _invalid(name: str) -> Problem:
     return Problem(422, "invalid_field", f"{name} must be {_RULES[name]}.", name)
 
 
-def _problem_of(error: Exception, text: bytes) -> Problem:
+def json_problem(error: Exception, text: bytes) -> Problem:
+    """Why a text could not be decoded, worded for a client."""
     if isinstance(error, ValidationError):
         try:
             _anything.decode(text)  # msgspec stops at a broken rule, maybe before broken JSON
-        except _NOT_JSON as worse:
-            return _problem_of(worse, text)
+        except NOT_JSON as worse:
+            return json_problem(worse, text)
         fault = _FIELD_AT_FAULT.search(str(error))
         if not fault:
             return Problem(422, "not_an_object", "An event or a user must be a JSON object.")

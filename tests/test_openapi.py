@@ -27,6 +27,7 @@ from tests.test_protocol import connected
 from tests.test_writer import POISON
 
 HUGE = "x" * (1024 * 1024)
+MESSAGE = {"event": "conversion", "userId": "u"}
 # Every route with every status that a client can bring about; {} is a body that is not looked at.
 CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("post /events", "200", "write", {"json": event()}),
@@ -40,6 +41,19 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("post /events", "422", "write", {"content": POISON[0], "headers": JSON}),
     ("post /events", "422", "write", {"content": "{}\n{}", "headers": NDJSON}),
     ("post /events", "431", "write", {"headers": {"X": "x" * 40_000}}),
+    ("post /v1/{call}", "200", "write", {"json": MESSAGE}),
+    ("post /v1/{call}", "200", "", {"json": MESSAGE, "with_key": True}),
+    ("post /v1/{call}", "200", "write", {"json": {}}),
+    ("post /v1/{call}", "400", "write", {"content": b"{", "headers": JSON}),
+    ("post /v1/{call}", "400", "write", {"json": {}, "path": "/v1/batch"}),
+    ("post /v1/{call}", "401", "", {"json": MESSAGE}),
+    ("post /v1/{call}", "403", "read", {"json": MESSAGE}),
+    ("post /v1/{call}", "404", "write", {"json": MESSAGE, "path": "/v1/m"}),
+    ("post /v1/{call}", "413", "write", {"json": {"batch": [{}] * 5001}, "path": "/v1/batch"}),
+    ("post /v1/{call}", "415", "write", {"data": {"a": "b"}}),
+    ("post /v1/{call}", "415", "write", {"content": "{}", "headers": NDJSON}),
+    ("post /v1/{call}", "422", "write", {"json": []}),
+    ("post /v1/{call}", "431", "write", {"headers": {"X": "x" * 40_000}}),
     ("post /users", "201", "write", {"json": {"userId": "new", "email": "a@b"}}),
     ("post /users", "200", "write", {"json": {"userId": "new"}}),
     ("post /users", "400", "write", {"content": b"{", "headers": JSON}),
@@ -68,7 +82,8 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
 ]
 # 408, 429 and 503 take a slow client, a flood and an outage: see below and test_limits.
 ELSEWHERE = {
-    *((f"post {path}", "408") for path in ("/events", "/users")),
+    *((f"post {path}", "408") for path in ("/events", "/users", "/v1/{call}")),
+    ("post /v1/{call}", "429"),
     *(
         (f"{method} {path}", status)
         for method, path in (
@@ -131,7 +146,7 @@ def test_document_is_valid(document: dict[str, Any]) -> None:
 def test_every_route_is_documented(document: dict[str, Any]) -> None:
     app = create_app(Settings.from_environment({"DATABASE_URL": "postgresql://nowhere"}))
     routes = {
-        (method.lower(), re.sub(r"\{\w+(:path)?\}", "{userId}", route.path))
+        (method.lower(), route.path.replace("{user_id:path}", "{userId}"))
         for route in app.routes
         if isinstance(route, Route) and route.methods
         for method in route.methods - {"HEAD"}
@@ -165,7 +180,9 @@ def test_answers(  # noqa: PLR0917  pytest passes them by name
     collector, keys = keyed
     method, path = operation.split()
     sent = dict(sent)
-    url = collector.url + sent.pop("path", path.replace("{userId}", "new"))
+    url = collector.url + sent.pop("path", path.format(userId="new", call="track"))
+    if sent.pop("with_key", False):
+        sent["json"] = {**sent["json"], "writeKey": keys["write"]["Authorization"].split()[1]}
     headers = {**keys[scope], **sent.pop("headers", {})}
     if path == "/users/{userId}":
         httpx.post(f"{collector.url}/users", json={"userId": "new"}, headers=keys["write"])
@@ -187,11 +204,11 @@ def test_answers_without_a_database(document: dict[str, Any]) -> None:
         ):
             for operation, status in ELSEWHERE:
                 method, path = operation.split()
-                if status == "503":
+                if status == "503" or (operation, status) == ("post /v1/{call}", "429"):
                     body = event(userId=1) if method == "post" else None
-                    path = path.replace("{userId}", "1")
+                    path = path.format(userId="1", call="track")
                     response = client.request(method.upper(), path, json=body)
-                    assert response.status_code == 503
+                    assert response.status_code == int(status)
                     assert_true_to(document, operation, response)
 
 
@@ -199,10 +216,10 @@ def test_slow_bodies(
     create_database: Callable[..., AbstractContextManager[str]], document: dict[str, Any]
 ) -> None:
     with create_database() as url, running_collector(url, BODY_TIMEOUT_SECONDS="1") as collector:
-        for path in ("/events", "/users"):
+        for path in ("/events", "/users", "/v1/{call}"):
             with connected(collector) as connection:
                 head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
-                connection.sendall(head.encode())
+                connection.sendall(head.format(call="track").encode())
                 received = b""
                 while data := connection.recv(65536):
                     received += data

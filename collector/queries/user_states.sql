@@ -17,7 +17,7 @@ cross join lateral (
     from raw.users
     cross join jsonb_each(users.payload) as property
     where users.user_id = user_ids.user_id
-        and property.key <> 'occurredAt'
+        and property.key not in ('occurredAt', 'segmentSentAt')
         and property.value <> 'null'
 ) as state
 where {condition}

@@ -8,3 +8,20 @@
         {{ received_at }} + interval '24 hours'
     )
 {%- endmacro %}
+
+
+{#-
+    An SDK of Segment says when it sent an event, by the same clock as when the event happened: the
+    difference is true even where the clock is wrong. Without `sent_at` the client's time stands.
+    Differences that `plausible_time` would cut anyway are cut here, before they leave the range of
+    times; in UTC, since a day of an interval is not always 24 hours elsewhere.
+-#}
+{% macro skew_corrected_time(occurred_at, sent_at, received_at) -%}
+    case
+        when {{ sent_at }} - {{ occurred_at }} is null then {{ occurred_at }}
+        else (
+            {{ received_at }} at time zone 'UTC'
+            - least({{ sent_at }} - {{ occurred_at }}, interval '438001 hours')
+        ) at time zone 'UTC'
+    end
+{%- endmacro %}

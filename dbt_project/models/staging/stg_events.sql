@@ -35,16 +35,28 @@ unread as (
 
 ),
 
+corrected as (
+
+    select
+        *,
+
+        {{ skew_corrected_time('sent_occurred_at', 'segment_sent_at', 'received_at') }} as client_occurred_at
+
+    from unread
+
+),
+
 timed as (
 
     select
         *,
 
-        {{ plausible_time('coalesce(sent_occurred_at, received_at)', 'received_at') }} as occurred_at,
+        {{ plausible_time('coalesce(client_occurred_at, received_at)', 'received_at') }} as occurred_at,
 
         case
-            when sent_occurred_at is null then 'receipt'
-            when sent_occurred_at <> {{ plausible_time('sent_occurred_at', 'received_at') }} then 'clamped'
+            when client_occurred_at is null then 'receipt'
+            when client_occurred_at <> {{ plausible_time('client_occurred_at', 'received_at') }} then 'clamped'
+            when segment_sent_at is not null then 'corrected'
             else 'client'
         end as occurred_at_source,
 
@@ -56,7 +68,7 @@ timed as (
             when has_occurred_at and sent_occurred_at is null then 'occurred_at_invalid'
         end as rejection_code
 
-    from unread
+    from corrected
 
 ),
 

@@ -54,7 +54,8 @@ typed as (
 
         ---------- timestamps
         source.received_at,
-        {{ plausible_time('source.occurred_at', 'source.received_at') }} as occurred_at
+        source.occurred_at as sent_occurred_at,
+        {{ json_timestamptz("source.payload -> 'segmentSentAt'") }} as segment_sent_at
 
     from source
 
@@ -67,7 +68,8 @@ scored as (
     select
         *,
         -- FICO's published range.
-        case when sent_score between 300 and 850 then round(sent_score)::integer end as score
+        case when sent_score between 300 and 850 then round(sent_score)::integer end as score,
+        {{ skew_corrected_time('sent_occurred_at', 'segment_sent_at', 'received_at') }} as client_occurred_at
 
     from typed
 
@@ -82,7 +84,7 @@ final as (
         email_hash,
         score,
         has_score and score is null as is_score_invalid,
-        occurred_at,
+        {{ plausible_time('client_occurred_at', 'received_at') }} as occurred_at,
         received_at,
         {{ build_id() }} as build_id
 
