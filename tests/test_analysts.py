@@ -148,7 +148,7 @@ def test_changed_model_and_what_follows_it_is_built_elsewhere(
     assert warehouse.query(
         "select table_name from information_schema.tables where table_schema = 'slim_staging'"
         " order by 1"
-    ) == [("builds",), ("watermarks",)]
+    ) == [("builds",), ("changed_rows",), ("watermarks",)]
     counts = "select count(*) > 0, count(*) from {}.fct_tasks"
     assert warehouse.query(counts.format("slim_marts")) == warehouse.query(counts.format("marts"))
 
