@@ -19,7 +19,7 @@
     {%- set relation = ref(fact) -%}
     {%- set mark = low_mark() | int -%}
     {%- if mark == 0 -%}
-        (select facts.*, 1 as change from {{ relation }} as facts) as changes
+        (select *, 1 as change from {{ relation }}) as changes
     {%- else -%}
         (
             select facts.*, changed_rows.change

@@ -137,3 +137,9 @@
         {%- endif -%}
     {%- endif -%}
 {% endmacro %}
+
+
+{#- Who keeps rows of raw from being read: a function that scripts/migrate makes. -#}
+{% macro oldest_transaction() -%}
+    {{ source('raw', 'events').schema }}.oldest_transaction()
+{%- endmacro %}

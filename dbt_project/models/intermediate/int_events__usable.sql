@@ -1,20 +1,46 @@
 {{ config(materialized='view') }}
 
--- Without CTEs, which would keep PostgreSQL from joining into the view by index.
-select events.*
+-- Each CTE is read once, so that PostgreSQL takes it into the query and finds rows by index.
+with
 
-from {{ ref('stg_events') }} as events
+events as (
 
-left join {{ ref('sources') }} as sources on events.source = sources.source
+    select * from {{ ref('stg_events') }}
 
-where
-    events.rejection_code is null
-    and events.event_type <> 'event_voided'
-    and not coalesce(sources.is_test, false)
-    and not exists (
-        select 1 from {{ ref('stg_events') }} as voids
-        where
-            voids.voids_event_key is not null
-            and voids.voids_event_key = events.event_key
-            and voids.rejection_code is null
-    )
+),
+
+voids as (
+
+    select * from {{ ref('stg_events') }}
+    where
+        voids_event_key is not null
+        and rejection_code is null
+
+),
+
+sources as (
+
+    select * from {{ ref('sources') }}
+
+),
+
+final as (
+
+    select events.*
+
+    from events
+
+    left join sources on events.source = sources.source
+
+    where
+        events.rejection_code is null
+        and events.event_type <> 'event_voided'
+        and not coalesce(sources.is_test, false)
+        and not exists (
+            select 1 from voids
+            where voids.voids_event_key = events.event_key
+        )
+
+)
+
+select * from final

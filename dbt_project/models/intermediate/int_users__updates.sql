@@ -1,10 +1,30 @@
 {{ config(materialized='view') }}
 
--- Without CTEs, which would keep PostgreSQL from joining into the view by index.
-select user_updates.*
+-- Each CTE is read once, so that PostgreSQL takes it into the query and finds rows by index.
+with
 
-from {{ ref('stg_users') }} as user_updates
+user_updates as (
 
-left join {{ ref('sources') }} as sources on user_updates.source = sources.source
+    select * from {{ ref('stg_users') }}
 
-where not coalesce(sources.is_test, false)
+),
+
+sources as (
+
+    select * from {{ ref('sources') }}
+
+),
+
+final as (
+
+    select user_updates.*
+
+    from user_updates
+
+    left join sources on user_updates.source = sources.source
+
+    where not coalesce(sources.is_test, false)
+
+)
+
+select * from final

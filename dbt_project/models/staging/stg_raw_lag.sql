@@ -57,7 +57,7 @@ lag as (
 
 holder as (
 
-    select * from {{ source('raw', 'events').schema }}.oldest_transaction()
+    select * from {{ oldest_transaction() }}
 
 ),
 
