@@ -2,42 +2,44 @@
 
 with
 
-events as (
+-- Both from the ends of an index, as are the updates: each is read once only, so that it can be.
+event_days as (
 
-    select * from {{ ref('fct_events') }}
+    select
+        min(occurred_on) as first_day,
+        max(occurred_on) as last_day
+
+    from {{ ref('fct_events') }}
 
 ),
 
-user_updates as (
+first_update as (
 
-    select * from {{ ref('int_users__updates') }}
+    select {{ report_date('occurred_at') }} as day from {{ ref('int_users__updates') }}
+    order by occurred_at
+    limit 1
 
 ),
 
--- Each from one end of an index.
-ends as (
+last_update as (
 
-    select min(occurred_on) as day from events
+    select {{ report_date('occurred_at') }} as day from {{ ref('int_users__updates') }}
+    order by occurred_at desc
+    limit 1
 
-    union all
+),
 
-    select max(occurred_on) as day from events
+history as (
 
-    union all
+    select
+        least(event_days.first_day, first_update.day)::timestamp as first_day,
+        greatest(event_days.last_day, last_update.day)::timestamp as last_day
 
-    (
-        select {{ report_date('occurred_at') }} as day from user_updates
-        order by occurred_at
-        limit 1
-    )
+    from event_days
 
-    union all
+    left join first_update on true
 
-    (
-        select {{ report_date('occurred_at') }} as day from user_updates
-        order by occurred_at desc
-        limit 1
-    )
+    left join last_update on true
 
 ),
 
@@ -45,13 +47,7 @@ final as (
 
     select days.day::date as day
 
-    from (
-        select
-            min(day)::timestamp as first_day,
-            max(day)::timestamp as last_day
-
-        from ends
-    ) as history
+    from history
 
     cross join generate_series(history.first_day, history.last_day, interval '1 day') as days (day)
 
