@@ -19,6 +19,7 @@ import pytest
 
 from collector.settings import ROOT
 from tests.conftest import Collector, rows_of, running_collector, wait_until
+from tests.node import node_is_missing
 from tests.warehouse import Warehouse
 
 SEEDED = 3000
@@ -185,7 +186,7 @@ def test_moves_in_and_says_what_differs_and_why(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not STACK.is_dir(), reason="no ../shared/peers/seed-stack beside the checkout")
-@pytest.mark.skipif(shutil.which("npm") is None, reason="no Node")
+@pytest.mark.skipif(bool(node_is_missing(20, 19)), reason=node_is_missing(20, 19))
 def test_equals_what_etl_ts_makes(
     collector: Collector, warehouse: Warehouse, prototype: Prototype, tmp_path: Path
 ) -> None:

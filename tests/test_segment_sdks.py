@@ -21,6 +21,7 @@ from scripts.lib.browser import chromium, open_browser
 from tests.browsing import is_away
 from tests.conftest import Collector, running_collector, wait_until
 from tests.faults.servers import Postgres, own_postgres
+from tests.node import node_is_missing
 from tests.test_keys import make_key
 from tests.warehouse import Warehouse
 
@@ -131,9 +132,10 @@ def _clients(
         clients["python without Authorization"] = partial(program, command)
     shutil.copytree(CLIENTS, folder, dirs_exist_ok=True)
     npm = ["npm", "install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"]
-    if shutil.which("npm") is None or subprocess.run(npm, cwd=folder, check=False).returncode:
-        missing["node"] = missing["browser"] = "npm is missing or cannot install them"
+    if reason := node_is_missing(20):
+        missing["node"] = missing["browser"] = reason
         return clients
+    subprocess.run(npm, cwd=folder, check=True)
     clients["node"] = partial(program, ["node", folder / "client.js"])
     if chromium() is None:
         missing["browser"] = "no Chromium"
