@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from threading import Thread
+from types import FrameType
+from typing import Any, NoReturn
 
 import psycopg
 from psycopg import pq
@@ -30,6 +32,7 @@ RUN_NAME = "headwater-dbt"
 READ_NAME = "headwater-dbt-read"
 LOCK_NAME = "headwater-dbt-lock"
 MAX_PAUSE_SECONDS = 86_400
+CANCEL_SECONDS = 1  # that dbt has to cancel its queries by itself
 _MAY_BUILD = "select has_database_privilege(current_database(), 'create')"
 _BUILT_BY_OTHERS = """
     select relnamespace::regnamespace::text from pg_class
@@ -138,7 +141,8 @@ def run_dbt(
     if not WRITING.intersection(arguments):
         return _run(arguments, environment | {"PGAPPNAME": READ_NAME}, (), on_line)
     with writing_lock(database_url, say) as descriptor:
-        return _run(arguments, environment | {"PGAPPNAME": RUN_NAME}, (descriptor,), on_line)
+        environment["PGAPPNAME"] = RUN_NAME
+        return _run(arguments, environment, (descriptor,), on_line, database_url)
 
 
 def repeat_dbt(
@@ -150,14 +154,15 @@ def repeat_dbt(
     run says how it went.
     """
     os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": RUN_NAME})
+    told = _end_backends_when_told(database_url)
     from dbt.cli.main import dbtRunner  # noqa: PLC0415  takes a second, and reads the environment
 
     for number in itertools.count(1):
         started = time.monotonic()
         with writing_lock(database_url, _say):
             result = dbtRunner().invoke(list(arguments))
-        if isinstance(result.exception, (KeyboardInterrupt, SystemExit)):
-            raise result.exception
+        if told:  # dbt may have made another error of it
+            sys.exit(128 + told[0])
         if result.exception:
             _say(f"dbt: {result.exception}")
         outcome = "succeeded" if result.success else "failed"
@@ -166,13 +171,20 @@ def repeat_dbt(
     raise AssertionError
 
 
+def _as_login_role(database_url: str) -> psycopg.Connection:
+    """A connection that may end dbt's backends, whatever role PGOPTIONS has dbt take."""
+    return psycopg.connect(
+        database_url, autocommit=True, application_name=LOCK_NAME, options="-c role=none"
+    )
+
+
 @contextmanager
 def writing_lock(database_url: str, say: Callable[[str], None]) -> Iterator[int]:
     """Holds the lock of the writing runs and yields the descriptor of the connection behind it.
 
     A process that inherits the descriptor keeps the lock, even when this one is killed.
     """
-    with psycopg.connect(database_url, autocommit=True, application_name=LOCK_NAME) as connection:
+    with _as_login_role(database_url) as connection:
         connection.execute("set idle_session_timeout = 0")
         if connection.execute(_TRY_LOCK).fetchone() != (True,):
             holder = connection.execute(_HOLDER).fetchone()
@@ -190,6 +202,7 @@ def _run(
     environment: Mapping[str, str],
     descriptors: Sequence[int],
     on_line: Callable[[str], None] | None,
+    written_url: str | None = None,
 ) -> int:
     process = subprocess.Popen(
         [PROGRAM, *arguments],
@@ -206,9 +219,44 @@ def _run(
                 on_line(line.rstrip("\n"))
         return process.wait()
     except BaseException:
-        process.send_signal(signal.SIGINT)  # dbt cancels its queries and ends
-        process.wait()
+        process.send_signal(signal.SIGINT)  # dbt cancels its queries and ends, where it may
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(CANCEL_SECONDS)
+                break
+            if written_url:
+                _end_backends(written_url)
+            else:
+                process.kill()
         raise
+
+
+def _end_backends(database_url: str) -> None:
+    """Ends dbt's backends by the login role: with `ROLE`, dbt may not cancel its own queries."""
+    with suppress(psycopg.Error), _as_login_role(database_url) as connection:
+        connection.execute(_END_ORPHANS, [RUN_NAME])
+
+
+def _end_backends_when_told(database_url: str) -> list[int]:
+    """Has SIGINT and SIGTERM end dbt's backends until this process is gone; returns those come."""
+    told: list[int] = []
+
+    def end() -> None:
+        while True:
+            time.sleep(CANCEL_SECONDS)
+            _end_backends(database_url)
+
+    def handler(before: Any) -> Callable[[int, FrameType | None], None]:  # noqa: ANN401
+        def handle(number: int, frame: FrameType | None) -> None:
+            told.append(number)
+            Thread(target=end, daemon=True).start()
+            before(number, frame)
+
+        return handle
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler(signal.getsignal(number)))
+    return told
 
 
 def main() -> int:
