@@ -79,6 +79,8 @@ def _write_page(folder: Path) -> None:
         for node in manifest[kind].values():
             for field in _UNSEEN.intersection(node):
                 del node[field]
+            config = node.get("config", {}).items()
+            node["config"] = {name: value for name, value in config if value is not None}
     page = (folder / "index.html").read_text(encoding="utf-8")
     for fault, mended in _FAULTS.items():
         page = page.replace(fault, mended)
