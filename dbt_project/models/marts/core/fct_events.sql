@@ -21,7 +21,7 @@ events as (
     {%- if continues() %}
     where
         event_key in (
-            select changed_events.event_key from {{ ref('int_events__changed') }} as changed_events
+            select changed_events.event_key from {{ ref('int_events__changed').render() }} as changed_events
             where changed_events.build_id > {{ low_mark() }}
         )
     {%- endif %}
