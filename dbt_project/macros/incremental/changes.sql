@@ -24,7 +24,7 @@
         (
             select facts.*, changed_rows.change
             from {{ changed_rows() }} as changed_rows
-            cross join jsonb_populate_record(null::{{ relation.render() }}, changed_rows.row_values) as facts
+            cross join jsonb_populate_record(null::{{ relation.include(database=false).render() }}, changed_rows.row_values) as facts
             where changed_rows.model_name = {{ mark_name(relation) }} and changed_rows.build_id > {{ mark }}
         ) as changes
     {%- endif -%}
