@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -223,7 +224,8 @@ def test_repeated_dbt_goes_on_after_a_failure(dbt: Start, database: str) -> None
     assert next(outcomes) == "failed"
     with psycopg.connect(database) as connection:
         connection.execute("create table public.absent (id integer)")
-    assert "succeeded" in outcomes
+        connection.execute("grant select on public.absent to headwater_transformer")
+    assert "succeeded" in itertools.islice(outcomes, 20)
     assert rows_of(database, "select earlier from scratch.model") == [(0,)]
 
 
