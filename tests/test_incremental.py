@@ -93,6 +93,45 @@ def test_void_takes_an_event_out_whichever_comes_first(warehouse: Warehouse) -> 
     warehouse.dbt("test", "--select", "test_type:singular")
 
 
+def test_changes_of_scores_follow_the_cut_off_with_nothing_new(warehouse: Warehouse) -> None:
+    """Also where it moves back; who is not concerned is not written anew."""
+
+    def score(event_id: str, user_id: str, fico_score: int, day: str) -> dict[str, Any]:
+        return {
+            "eventId": event_id,
+            "eventType": "credit_score_updated",
+            "userId": user_id,
+            "occurredAt": f"{day}T00:00:00Z",
+            "activity": {"ficoScore": fico_score},
+        }
+
+    def changes(as_of: str) -> list[tuple[Any, ...]]:
+        warehouse.run(as_of=as_of)
+        return warehouse.query(
+            "select user_id, score_change_30d, score_change_90d from marts.credit_profiles"
+            " order by user_id"
+        )
+
+    warehouse.land(
+        score("1", "ann", 600, "2026-06-01"),
+        score("2", "ann", 650, "2026-09-15"),
+        score("3", "bob", 700, "2026-07-20"),
+        score("4", "cat", 720, "2026-01-01"),
+    )
+    september = [("ann", 50, 50), ("bob", 0, None), ("cat", 0, 0)]
+    assert changes("2026-09-20 00:00+00") == september
+    versions = dict(warehouse.query("select user_id, xmin::text from marts.credit_profiles"))
+    assert changes("2026-10-15 00:00+00") == [("ann", 0, 50), ("bob", 0, None), ("cat", 0, 0)]
+    assert changes("2026-10-18 00:00+00") == [("ann", 0, 50), ("bob", 0, 0), ("cat", 0, 0)]
+    assert changes("2026-09-20 00:00+00") == september
+    assert dict(
+        warehouse.query(
+            "select user_id, xmin::text = %s from marts.credit_profiles where user_id = 'cat'",
+            versions["cat"],
+        )
+    ) == {"cat": True}
+
+
 def test_any_split_gives_the_marts_of_a_full_refresh(warehouse: Warehouse) -> None:
     """Batches arrive shuffled and duplicated, between them the definitions change."""
     stream = generate(users=60, seed=7).events

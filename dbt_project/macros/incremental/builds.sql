@@ -55,6 +55,9 @@
     end
     $$;
 
+    alter table {{ watermarks() }}
+        add column if not exists as_of timestamptz not null default '-infinity';
+
     alter table {{ builds() }}
         add column if not exists finished_at timestamptz,
         add column if not exists failures integer,

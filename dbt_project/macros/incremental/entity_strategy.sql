@@ -5,7 +5,7 @@
 
     `unique_key` names the entity. Where rows can disappear (an event voided, two tasks that become
     one) the changed entities are not all in the new rows. `meta.changes` then names the relation
-    whose `build_id` tells which entities changed, or `meta.changes_of` the fact whose changes do.
+    whose `build_id` tells which entities changed besides, or `meta.changes_of` the fact whose changes do.
 -#}
 {% macro get_incremental_entity_sql(arg_dict) %}
     {%- set target = arg_dict['target_relation'] -%}
@@ -15,7 +15,11 @@
     {%- set meta = config.get('meta', {}) -%}
     {%- set is_replaced -%}
         {%- if meta.changes -%}
-        {{ entity }} in (select {{ entity }} from {{ ref(meta.changes) }} where build_id > {{ low_mark() }})
+        {{ entity }} in (
+            select {{ entity }} from {{ new_rows }}
+            union all
+            select {{ entity }} from {{ ref(meta.changes) }} where build_id > {{ low_mark() }}
+        )
         {%- elif meta.changes_of and not continues() -%}
         true
         {%- elif meta.changes_of -%}

@@ -82,7 +82,7 @@
     {#- A fact is never behind its own changes. -#}
     {%- set readers_only = config.get('meta', {}).get('changes_of') is not none %}
     {{ forget_changes() }}
-    insert into {{ watermarks() }} (model_name, build_id, read_below_xid, xid_origin, definitions)
+    insert into {{ watermarks() }} (model_name, build_id, read_below_xid, xid_origin, definitions, as_of)
     select
         '{{ this.schema }}.{{ this.identifier }}',
         -- No further than what the model was built from.
@@ -93,7 +93,8 @@
         )),
         builds.as_of_xid,
         {{ xid_origin() }},
-        {{ definitions() }}
+        {{ definitions() }},
+        builds.as_of
     from {{ builds() }} as builds
     where builds.invocation_id = '{{ invocation_id }}'
     on conflict (model_name) do update set
@@ -101,6 +102,7 @@
         read_below_xid = excluded.read_below_xid,
         xid_origin = excluded.xid_origin,
         definitions = excluded.definitions,
+        as_of = excluded.as_of,
         advanced_at = excluded.advanced_at
     {%- endif %}
 {% endmacro %}

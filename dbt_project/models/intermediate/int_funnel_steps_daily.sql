@@ -104,11 +104,17 @@ final as (
         seconds_to_reach_p50,
         seconds_to_reach_p90
 
-    from {{ this }}
+    from {{ this }} as known
 
     where
         cohort_on in (select changes.cohort_on from changes)
-        and (funnel, cohort_on, step_order) not in (select changed_steps.* from changed_steps)
+        and not exists (
+            select 1 from changed_steps
+            where
+                known.funnel = changed_steps.funnel
+                and known.cohort_on = changed_steps.cohort_on
+                and known.step_order = changed_steps.step_order
+        )
     {%- endif %}
 
 )

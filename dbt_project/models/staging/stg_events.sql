@@ -202,7 +202,11 @@ events as (
 
     from copies
 
-    where event_key not in (select copied_keys.event_key from copied_keys)
+    where
+        not exists (
+            select 1 from copied_keys
+            where copies.event_key = copied_keys.event_key
+        )
 
     union all
 

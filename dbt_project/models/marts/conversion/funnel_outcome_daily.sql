@@ -82,11 +82,17 @@ outcomes as (
         attempts,
         array[seconds_to_end_p50, seconds_to_end_p90] as seconds_to_end
 
-    from {{ this }}
+    from {{ this }} as known
 
     where
         cohort_on in (select changes.cohort_on from changes)
-        and (funnel, cohort_on, outcome) not in (select changed_outcomes.* from changed_outcomes)
+        and not exists (
+            select 1 from changed_outcomes
+            where
+                known.funnel = changed_outcomes.funnel
+                and known.cohort_on = changed_outcomes.cohort_on
+                and known.outcome = changed_outcomes.outcome
+        )
     {%- endif %}
 
 ),

@@ -1,16 +1,40 @@
-{{ config(indexes=[{'columns': ['user_id'], 'unique': true}]) }}
+{{
+    config(
+        materialized='incremental',
+        unique_key='user_id',
+        meta={'changes': 'int_users__changed'},
+        indexes=[{'columns': ['user_id'], 'unique': true}]
+    )
+}}
 
 with
+
+changed_users as (
+
+    select user_id from {{ ref('int_users__changed') }}
+    where build_id > {{ low_mark() }}
+    {%- if continues() %}
+
+    union
+
+    -- Whose score of 30 or 90 days ago is another by now.
+    select user_id from {{ ref('fct_credit_scores') }}
+    where {{ has_come_of_age('valid_from', '720 hours') }} or {{ has_come_of_age('valid_from', '2160 hours') }}
+    {%- endif %}
+
+),
 
 scores as (
 
     select * from {{ ref('fct_credit_scores') }}
+    where user_id in (select changed_users.user_id from changed_users)
 
 ),
 
 payments as (
 
     select * from {{ ref('int_payments__by_user') }}
+    where user_id in (select changed_users.user_id from changed_users)
 
 ),
 
@@ -68,14 +92,11 @@ final as (
             payments.payments_made::numeric / nullif(payments.payments_made + payments.payments_missed, 0), 6
         ) as on_time_rate,
         payments.last_payment_at,
-        payments.last_missed_at,
-        as_of.as_of
+        payments.last_missed_at
 
     from score_history
 
     full join payments using (user_id)
-
-    cross join as_of
 
 )
 

@@ -3,13 +3,13 @@
         materialized='incremental',
         unique_key='user_id',
         meta={'changes': 'int_users__changed'},
-        indexes=[{'columns': ['user_id', 'valid_from']}]
+        indexes=[{'columns': ['user_id', 'valid_from']}, {'columns': ['valid_from']}]
     )
 }}
 
 with
 
-changed_users as (
+changed_users as not materialized (
 
     select * from {{ ref('int_users__changed') }}
     where build_id > {{ low_mark() }}

@@ -15,7 +15,7 @@
 
 with
 
-changed_users as (
+changed_users as not materialized (
 
     select * from {{ ref('int_users__changed') }}
     where build_id > {{ low_mark() }}
