@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import urllib3
 from scripts.lib.bench.measure import MissingError
 from scripts.lib.bench.peer import Peer
 from scripts.lib.bench.server import Server
+from scripts.lib.cli import UserError
 from scripts.lib.running import Running, running_collector
 
 _UNTIL_READY = urllib3.Retry(20, status_forcelist={503}, backoff_factor=0.05)
@@ -67,3 +69,11 @@ class Bench:
             except urllib3.exceptions.HTTPError as error:
                 raise MissingError(f"the collector does not become ready: {error}") from error
             yield running
+
+
+def run_command(command: list[str], environment: Mapping[str, str]) -> None:
+    """Runs a command, which has to succeed. Raises UserError with the end of its output."""
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        output = finished.stdout + finished.stderr
+        raise UserError(f"{command[-1]} failed:\n{output[-3000:]}")

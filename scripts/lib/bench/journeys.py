@@ -19,7 +19,7 @@ from threading import Thread
 import msgspec
 
 from collector.settings import ROOT
-from scripts.lib.bench.bench import Bench
+from scripts.lib.bench.bench import Bench, run_command
 from scripts.lib.bench.measure import Goal, Row, Sample, ViolationError, alternated, check_count
 from scripts.lib.bench.server import execute, query
 from scripts.lib.bench.warehouse import Warehouse, landed
@@ -64,7 +64,7 @@ def backfill(bench: Bench) -> Iterator[Row]:
         data = bench.folder / "replay"
         shutil.rmtree(data, ignore_errors=True)
         started = time.monotonic()
-        _run(
+        run_command(
             [sys.executable, "-P", "-m", "scripts.lib.replay", str(file), "--url", address],
             {**os.environ, "PYTHONPATH": str(ROOT), "HEADWATER_DATA": str(data)},
         )
@@ -140,7 +140,7 @@ def demo(bench: Bench) -> Iterator[Row]:
             "DBT_LOG_PATH": str(folder / "logs"),
         }
         started = time.monotonic()
-        _run([str(ROOT / "scripts" / "demo")], environment | own)
+        run_command([str(ROOT / "scripts" / "demo")], environment | own)
         return {"wall": time.monotonic() - started}
 
     [figures] = alternated(bench.runs, shown)
@@ -238,10 +238,3 @@ def _next(ended: Queue[datetime | str]) -> datetime:
     if isinstance(at, str):
         raise UserError(f"dbt failed:\n{at}")
     return at
-
-
-def _run(command: list[str], environment: Mapping[str, str]) -> None:
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        output = finished.stdout + finished.stderr
-        raise UserError(f"{command[-1]} failed:\n{output[-3000:]}")

@@ -1,26 +1,28 @@
-"""The rows about dbt: first builds, increments, builds with nothing new, questions."""
+"""The rows about dbt: first builds, increments, builds with nothing new."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from functools import partial
-from statistics import median
-
-import psycopg
 
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.load import SQL
 from scripts.lib.bench.measure import Goal, Row, Sample, alternated
 from scripts.lib.bench.server import execute
-from scripts.lib.bench.warehouse import EVENTS_PER_USER, Run, Warehouse, built, landed
+from scripts.lib.bench.warehouse import (
+    EVENTS_PER_USER,
+    LARGE,
+    NONE,
+    SMALL,
+    Run,
+    Warehouse,
+    built,
+    landed,
+)
 
-SMALL, LARGE, NONE = 20_000, 200_000, 0  # users
 ETL_NOTE = "etl.ts makes three tables, slowly because of its ORM; a hand-tuned one would not."
 BOUND_NOTE = "Plain SQL for the same three tables, without keys, in one database: the bound."
-TIMES_ASKED = 5
 
 
 def first_build(bench: Bench) -> Iterator[Row]:
@@ -83,9 +85,9 @@ def linear(bench: Bench) -> Iterator[Row]:
     small, large = _pair(bench)
     seconds = [_first(warehouse).sum_seconds for warehouse in (small, large)]
     yield Row(
-        f"first build, {_events(large)} against {_events(small)}: sum of model time",
-        Sample(f"{_events(large)} events", "s", (seconds[1],)),
-        Sample(f"{_events(small)} events", "s", (seconds[0],)),
+        f"first build, {large.events} against {small.events}: sum of model time",
+        Sample(f"{large.events} events", "s", (seconds[1],)),
+        Sample(f"{small.events} events", "s", (seconds[0],)),
         Goal("<=", large.users / small.users),
         "One run each; wall seconds "
         f"{_first(large).wall_seconds:.0f} and {_first(small).wall_seconds:.0f}.",
@@ -100,12 +102,12 @@ def increment(bench: Bench) -> Iterator[Row]:
     for number in range(1, bench.runs + 1):
         for warehouse in (small, large):
             warehouse.land_increment()
-        bench.say(f"increment {number} of {bench.runs}: 10,000 new events in {_events(small)}")
+        bench.say(f"increment {number} of {bench.runs}: 10,000 new events in {small.events}")
         less = small.dbt("run", "--threads", "1")  # so that models do not wait for one another
-        bench.say(f"increment {number} of {bench.runs}: 10,000 new events in {_events(large)}")
+        bench.say(f"increment {number} of {bench.runs}: 10,000 new events in {large.events}")
         pairs.append((less, large.dbt("run", "--threads", "1")))
     work = "dbt run after 10,000 new events"
-    names = [f"in {_events(warehouse)}" for warehouse in (large, small)]
+    names = [f"in {warehouse.events}" for warehouse in (large, small)]
     yield Row(
         f"{work}: sum of model time",
         Sample(names[0], "s", tuple(pair[1].sum_seconds for pair in pairs)),
@@ -129,7 +131,7 @@ def idle(bench: Bench) -> Iterator[Row]:
     empty = built(bench, NONE)
 
     def run(warehouse: Warehouse) -> Mapping[str, float]:
-        bench.say(f"dbt run with nothing new in {_events(warehouse)} events")
+        bench.say(f"dbt run with nothing new in {warehouse.events} events")
         return {"wall": warehouse.dbt("run").wall_seconds}
 
     some, many, none = alternated(
@@ -137,48 +139,15 @@ def idle(bench: Bench) -> Iterator[Row]:
     )
     for warehouse, figures in ((small, some), (large, many)):
         yield Row(
-            f"dbt run with nothing new, {_events(warehouse)} events",
+            f"dbt run with nothing new, {warehouse.events} events",
             Sample("nothing new", "s", figures["wall"]),
             Sample("empty tables", "s", none["wall"]),
             Goal("<=", 1.5),
         )
 
 
-def questions(bench: Bench) -> Iterator[Row]:
-    """Ten typical questions to the marts, the slowest of them."""
-    _, large = _pair(bench)
-    answers: dict[str, list[float]] = {}
-    with closing(psycopg.connect(large.database_url, autocommit=True)) as connection:
-        for name, statement in asked():
-            bench.say(f"question: {name}")
-            for _ in range(1 + TIMES_ASKED):
-                started = time.monotonic()
-                connection.execute(statement.encode()).fetchall()
-                answers.setdefault(name, []).append((time.monotonic() - started) * 1000)
-    warm = {name: values[1:] for name, values in answers.items()}
-    slowest = max(warm, key=lambda name: median(warm[name]))
-    yield Row(
-        f"ten typical questions at {_events(large)} events: the slowest",
-        Sample(slowest, "ms", tuple(warm[slowest])),
-        None,
-        Goal("<=", 100, "ms"),
-        f"Each asked {TIMES_ASKED} times after a first.",
-        detail=warm,
-    )
-
-
-def asked() -> list[tuple[str, str]]:
-    """The questions of questions.sql by name."""
-    text = (SQL / "questions.sql").read_text()
-    return re.findall(r"^-- ([^\n.]+)\n(select .*?);$", text, re.MULTILINE | re.DOTALL)
-
-
 def _pair(bench: Bench) -> tuple[Warehouse, Warehouse]:
     return built(bench, bench.count(SMALL)), built(bench, bench.count(LARGE))
-
-
-def _events(warehouse: Warehouse) -> str:
-    return f"{warehouse.users * EVENTS_PER_USER:,}"
 
 
 def _first(warehouse: Warehouse) -> Run:

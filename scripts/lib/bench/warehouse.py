@@ -19,6 +19,7 @@ from scripts.lib.bench.load import SQL
 from scripts.lib.bench.server import execute, query
 from scripts.lib.cli import UserError
 
+SMALL, LARGE, NONE = 20_000, 200_000, 0  # users
 EVENTS_PER_USER = 10
 NEW_EVENTS = 10_000
 NEW_USERS = 2_000
@@ -63,6 +64,11 @@ class Warehouse:
     users: int
     first: Run | None = None
     batches: int = 0
+
+    @property
+    def events(self) -> str:
+        """How many events the history has, to be read."""
+        return f"{self.users * EVENTS_PER_USER:,}"
 
     def dbt(self, *arguments: str) -> Run:
         """Runs dbt, which has to succeed. Raises UserError with the end of its output."""

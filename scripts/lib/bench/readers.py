@@ -1,0 +1,76 @@
+"""The rows about who reads the marts: typical questions, and the insights site."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from statistics import median
+
+import psycopg
+
+from scripts.lib.bench.bench import Bench, run_command
+from scripts.lib.bench.load import SQL
+from scripts.lib.bench.measure import Goal, Row, Sample, alternated
+from scripts.lib.bench.warehouse import LARGE, built
+
+TIMES_ASKED = 5
+
+
+def questions(bench: Bench) -> Iterator[Row]:
+    """Ten typical questions to the marts, the slowest of them."""
+    large = built(bench, bench.count(LARGE))
+    answers: dict[str, list[float]] = {}
+    with closing(psycopg.connect(large.database_url, autocommit=True)) as connection:
+        for name, statement in asked():
+            bench.say(f"question: {name}")
+            for _ in range(1 + TIMES_ASKED):
+                started = time.monotonic()
+                connection.execute(statement.encode()).fetchall()
+                answers.setdefault(name, []).append((time.monotonic() - started) * 1000)
+    warm = {name: values[1:] for name, values in answers.items()}
+    slowest = max(warm, key=lambda name: median(warm[name]))
+    yield Row(
+        f"ten typical questions at {large.events} events: the slowest",
+        Sample(slowest, "ms", tuple(warm[slowest])),
+        None,
+        Goal("<=", 100, "ms"),
+        f"Each asked {TIMES_ASKED} times after a first.",
+        detail=warm,
+    )
+
+
+def site(bench: Bench) -> Iterator[Row]:
+    """`scripts/site` of the marts, with the dbt docs made anew and with those of the last time."""
+    large = built(bench, bench.count(LARGE))
+
+    def written() -> Mapping[str, float]:
+        started = time.monotonic()
+        run_command(
+            [sys.executable, "-P", "-m", "scripts.lib.site"],
+            large.environment(),
+        )
+        return {"wall": time.monotonic() - started}
+
+    def written_anew() -> Mapping[str, float]:
+        bench.say(f"scripts/site at {large.events} events")
+        shutil.rmtree(large.folder / "docs", ignore_errors=True)
+        return written()
+
+    anew, again = alternated(bench.runs, written_anew, written)
+    for figures, how in ((anew, "dbt docs made anew"), (again, "dbt docs up to date")):
+        yield Row(
+            f"scripts/site at {large.events} events, {how}",
+            Sample("Headwater", "s", figures["wall"]),
+            None,
+            Goal("<=", 10, "s"),
+        )
+
+
+def asked() -> list[tuple[str, str]]:
+    """The questions of questions.sql by name."""
+    text = (SQL / "questions.sql").read_text()
+    return re.findall(r"^-- ([^\n.]+)\n(select .*?);$", text, re.MULTILINE | re.DOTALL)
