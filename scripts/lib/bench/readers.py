@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from statistics import median
 
 import psycopg
@@ -16,6 +17,9 @@ from scripts.lib.bench.bench import Bench, run_command
 from scripts.lib.bench.load import SQL
 from scripts.lib.bench.measure import Goal, Row, Sample, alternated
 from scripts.lib.bench.warehouse import LARGE, built
+from scripts.lib.browser import open_browser
+from scripts.lib.cli import UserError
+from scripts.lib.site.build import FILES
 
 TIMES_ASKED = 5
 
@@ -68,6 +72,35 @@ def site(bench: Bench) -> Iterator[Row]:
             None,
             Goal("<=", 10, "s"),
         )
+    bench.say("opening the pages in Chromium")
+    try:
+        opened = _opened(large.folder / "site", bench.runs)
+    except UserError as error:
+        yield Row("opening a page of the site", missing=str(error))
+        return
+    slowest = max(opened, key=lambda page: median(opened[page]))
+    yield Row(
+        f"opening a page of the site at {large.events} events: the slowest",
+        Sample(f"{slowest}, until its last chart is drawn", "s", tuple(opened[slowest])),
+        None,
+        Goal("<=", 1, "s"),
+        detail=opened,
+    )
+
+
+def _opened(site: Path, runs: int) -> dict[str, list[float]]:
+    """Seconds that each page took, with nothing of it in the browser's cache."""
+    seconds: dict[str, list[float]] = {file: [] for file in FILES.values()}
+    with open_browser() as browser:
+        for _ in range(runs):
+            for file, taken in seconds.items():
+                page = browser.new_page()
+                started = time.monotonic()
+                page.goto((site / file).as_uri())
+                page.wait_for_selector("body[data-ready]")
+                taken.append(time.monotonic() - started)
+                page.close()
+    return seconds
 
 
 def asked() -> list[tuple[str, str]]:
