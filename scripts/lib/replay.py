@@ -21,7 +21,7 @@ from scripts.lib.client import Client
 from scripts.lib.mapping import MappingError, RowError, RowMapping, load_mapping
 from scripts.lib.outcome import Outcome, load, save, state_path, summary
 from scripts.lib.rejected import add_arguments, resend_rejected
-from scripts.lib.rows import BadRow, is_csv, read_header, read_rows
+from scripts.lib.rows import BadRow, is_csv, read_events, read_header, read_rows
 from scripts.lib.sending import encoded, send_events, send_users
 
 BATCH_ROWS = 5000
@@ -70,7 +70,8 @@ def replay(  # noqa: PLR0913  the options of the command
         ThreadPoolExecutor(1) as pool,  # one request at a time, so that the order is the file's
     ):
         client.check()
-        numbered = enumerate(read_rows(file, raw), start=1)
+        read = read_rows if rules or to_users else read_events
+        numbered = enumerate(read(file, raw), start=1)
         rows = islice(numbered, outcome.rows, None)
         sending: tuple[Future[None], Outcome] | None = None
         try:
@@ -109,8 +110,9 @@ def _check(file: Path, rules: RowMapping | None) -> None:
 
 
 def _items(
-    batch: Sequence[tuple[int, dict[str, Any] | BadRow]], rules: RowMapping | None, outcome: Outcome
-) -> Iterator[tuple[int, dict[str, Any]]]:
+    batch: Sequence[tuple[int, Any | BadRow]], rules: RowMapping | None, outcome: Outcome
+) -> Iterator[tuple[int, Any]]:
+    """Numbered events or users; rejected and skipped rows are counted."""
     for number, row in batch:
         if isinstance(row, BadRow):
             outcome.reject(number, row.code, row.message)

@@ -12,11 +12,14 @@ BODY_BYTES = 2 << 20  # half of what the collector takes in one request
 
 
 def encoded(
-    items: Iterable[tuple[int, dict[str, Any]]], fingerprint: str
+    items: Iterable[tuple[int, bytes | dict[str, Any]]], fingerprint: str
 ) -> list[tuple[int, bytes]]:
     """Numbered events as JSON, those without an eventId under one of `fingerprint` and number."""
     events = []
     for number, item in items:
+        if isinstance(item, bytes):
+            events.append((number, item))
+            continue
         item.setdefault("eventId", f"{fingerprint[:16]}-{number}")
         events.append((number, encode(item)))
     return events

@@ -27,7 +27,6 @@ entries as (
 events as (
 
     select * from {{ ref('fct_events') }}
-    where user_id in (select changed_users.user_id from changed_users)
 
 ),
 

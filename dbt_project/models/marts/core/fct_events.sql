@@ -4,7 +4,7 @@
         unique_key='event_key',
         meta={'changes': 'int_events__changed'},
         indexes=[
-            {'columns': ['user_id', 'occurred_at']},
+            {'columns': ['user_id', 'event_type', 'occurred_at']},
             {'columns': ['event_type', 'occurred_on']},
             {'columns': ['occurred_on']},
         ]

@@ -2,8 +2,7 @@
     config(
         materialized='incremental',
         unique_key='user_id',
-        meta={'changes': 'int_users__changed'},
-        indexes=[{'columns': ['user_id'], 'unique': true}]
+        meta={'changes': 'int_users__changed'}
     )
 }}
 
