@@ -188,6 +188,15 @@ def test_linked_and_linked_again(linked: Pair) -> None:
     linked.link("--replace")
     linked.agree()
 
+    linked.destination.stop("immediate")
+    half = linked.script("link", "--remove")
+    linked.destination.start()
+    assert half.returncode == 1
+    assert "When it is back, run this again" in half.stdout
+    assert rows_of(linked.source.url, slots) == []
+    linked.link("--remove")
+    assert rows_of(linked.destination.url, "select subname from pg_subscription") == []
+
 
 def test_replication_under_load(linked: Pair, tmp_path: Path) -> None:
     """Either side stops, months and a column are added; in the end both have the same rows."""

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from collector.settings import ROOT
-from scripts.lib.dbt import RUN_NAME, writing_lock
+from scripts.lib.dbt_lock import RUN_NAME, writing_lock
 from tests.conftest import rows_of, wait_until
 
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file())

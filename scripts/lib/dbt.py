@@ -9,12 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from threading import Thread
-from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import psycopg
 from psycopg import pq
@@ -23,16 +21,20 @@ from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, Undefin
 from collector.settings import ROOT, Settings
 from scripts.lib.cli import UserError, read_settings, run
 from scripts.lib.database import open_databases
+from scripts.lib.dbt_lock import (
+    CANCEL_SECONDS,
+    RUN_NAME,
+    end_backends,
+    end_backends_when_told,
+    writing_lock,
+)
 
 PROJECT = ROOT / "dbt_project"
 PROGRAM = Path(sys.executable).with_name("dbt")
 WRITING = {"build", "clone", "retry", "run", "run-operation", "seed", "snapshot", "test"}
 ROLE = "headwater_transformer"
-RUN_NAME = "headwater-dbt"
 READ_NAME = "headwater-dbt-read"
-LOCK_NAME = "headwater-dbt-lock"
 MAX_PAUSE_SECONDS = 86_400
-CANCEL_SECONDS = 1  # that dbt has to cancel its queries by itself
 _MAY_BUILD = "select has_database_privilege(current_database(), 'create')"
 _BUILT_BY_OTHERS = """
     select relnamespace::regnamespace::text from pg_class
@@ -41,25 +43,6 @@ _BUILT_BY_OTHERS = """
 # A build's sorts fit into more than 4 MB, and compiling its many statements takes longer than they
 # do. The environment's own PGOPTIONS come later and win.
 _SESSION = "-c work_mem=64MB -c jit=off"
-_LOCK_KEY = "hashtext('headwater'), hashtext('dbt')"
-_TRY_LOCK = f"select pg_try_advisory_lock({_LOCK_KEY})"
-_WAIT_FOR_LOCK = f"select pg_advisory_lock({_LOCK_KEY})"
-_HOLDER = """
-    select activity.pid, activity.backend_start::timestamptz(0)
-    from pg_locks as locks
-    inner join pg_stat_activity as activity using (pid)
-    where locks.locktype = 'advisory'
-        and locks.granted
-        and locks.classid = hashtext('headwater')::oid
-        and locks.objid = hashtext('dbt')::oid
-        and locks.objsubid = 2
-        and activity.datname = current_database()
-"""
-_END_ORPHANS = """
-    select pid, pg_terminate_backend(pid)
-    from pg_stat_activity
-    where application_name = %s and datname = current_database()
-"""
 USAGE = """usage: scripts/dbt [--every SECONDS] ARGUMENTS OF DBT
 
 Run dbt on the destination database (DESTINATION_DATABASE_URL, DATABASE_URL or the embedded
@@ -154,7 +137,7 @@ def repeat_dbt(
     run says how it went.
     """
     os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": RUN_NAME})
-    told = _end_backends_when_told(database_url)
+    told = end_backends_when_told(database_url)
     from dbt.cli.main import dbtRunner  # noqa: PLC0415  takes a second, and reads the environment
 
     for number in itertools.count(1):
@@ -169,32 +152,6 @@ def repeat_dbt(
         print(f"Run {number} {outcome} in {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
         time.sleep(pause)
     raise AssertionError
-
-
-def _as_login_role(database_url: str) -> psycopg.Connection:
-    """A connection that may end dbt's backends, whatever role PGOPTIONS has dbt take."""
-    return psycopg.connect(
-        database_url, autocommit=True, application_name=LOCK_NAME, options="-c role=none"
-    )
-
-
-@contextmanager
-def writing_lock(database_url: str, say: Callable[[str], None]) -> Iterator[int]:
-    """Holds the lock of the writing runs and yields the descriptor of the connection behind it.
-
-    A process that inherits the descriptor keeps the lock, even when this one is killed.
-    """
-    with _as_login_role(database_url) as connection:
-        connection.execute("set idle_session_timeout = 0")
-        if connection.execute(_TRY_LOCK).fetchone() != (True,):
-            holder = connection.execute(_HOLDER).fetchone()
-            if holder:
-                say(f"Waiting for another dbt run (its backend {holder[0]}, since {holder[1]}) ...")
-            connection.execute(_WAIT_FOR_LOCK)
-        orphans = [str(pid) for pid, _ in connection.execute(_END_ORPHANS, [RUN_NAME])]
-        if orphans:
-            say(f"Ended what a killed dbt run left behind: backend {', '.join(orphans)}")
-        yield connection.fileno()
 
 
 def _run(
@@ -225,38 +182,10 @@ def _run(
                 process.wait(CANCEL_SECONDS)
                 break
             if written_url:
-                _end_backends(written_url)
+                end_backends(written_url)
             else:
                 process.kill()
         raise
-
-
-def _end_backends(database_url: str) -> None:
-    """Ends dbt's backends by the login role: with `ROLE`, dbt may not cancel its own queries."""
-    with suppress(psycopg.Error), _as_login_role(database_url) as connection:
-        connection.execute(_END_ORPHANS, [RUN_NAME])
-
-
-def _end_backends_when_told(database_url: str) -> list[int]:
-    """Has SIGINT and SIGTERM end dbt's backends until this process is gone; returns those come."""
-    told: list[int] = []
-
-    def end() -> None:
-        while True:
-            time.sleep(CANCEL_SECONDS)
-            _end_backends(database_url)
-
-    def handler(before: Any) -> Callable[[int, FrameType | None], None]:  # noqa: ANN401
-        def handle(number: int, frame: FrameType | None) -> None:
-            told.append(number)
-            Thread(target=end, daemon=True).start()
-            before(number, frame)
-
-        return handle
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handler(signal.getsignal(number)))
-    return told
 
 
 def main() -> int:
