@@ -229,13 +229,28 @@ def test_mart_that_ran_ahead_of_its_inputs_catches_up(warehouse: Warehouse) -> N
 def test_counts_stay_exact_when_facts_and_marts_are_built_apart(warehouse: Warehouse) -> None:
     """Changes pile up before a mart reads them; a fact is made anew in between."""
     events = generate(users=30, seed=21).events
-    facts = ("int_users__changed", "fct_tasks", "fct_funnel_progress", "int_user_weeks")
+    facts = (
+        "int_users__changed",
+        "fct_tasks",
+        "fct_funnel_progress",
+        "int_user_weeks",
+        "int_credit_days",
+    )
+    newest_day = {
+        "eventId": "newest",
+        "eventType": "credit_score_updated",
+        "userId": 1,
+        "occurredAt": "2026-12-01T09:00:00Z",
+        "activity": {"ficoScore": 700},
+        "received_at": "2026-12-01 09:00:00+00",
+    }
     warehouse.land(*events[::3])
     warehouse.run()
-    for share in (events[1::3], events[2::3]):
+    for share in (events[1::3], [*events[2::3], newest_day]):
         warehouse.land(*share)
         warehouse.run("--select", *(f"+{fact}" for fact in facts))
-    warehouse.run("--select", "conversion_funnel_daily", "task_completion_daily")
+    marts = ("conversion_funnel_daily", "task_completion_daily", "credit_band_daily")
+    warehouse.run("--select", *marts, "int_credit_bands_daily")
     warehouse.run("--full-refresh", "--select", "fct_tasks", "int_user_weeks")
     warehouse.run()
     warehouse.keep_marts()

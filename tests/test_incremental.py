@@ -222,17 +222,40 @@ def test_marks_of_another_cluster_are_not_trusted(warehouse: Warehouse) -> None:
     warehouse.dbt("test", "--select", "test_type:singular")
 
 
-def test_reload_refuses_when_raw_has_lost_its_first_rows(warehouse: Warehouse) -> None:
-    warehouse.land(page_view("a"))
+def test_reload_refuses_when_raw_has_lost_rows(warehouse: Warehouse) -> None:
+    """Everything else goes on without them."""
+    warehouse.land(page_view("a"), page_view("b"))
     warehouse.run()
-    warehouse.land(page_view("b"))
-    warehouse.execute("delete from raw.events where event_id = 'a'")
+    warehouse.land(page_view("c"))
+    warehouse.execute("delete from raw.events where event_id = 'b'")
 
     refused = warehouse.try_dbt("build", "--full-refresh", reload_raw=True)
     assert refused.returncode == 1
-    assert "no longer reaches back" in refused.stdout
+    assert "no longer has all rows of" in refused.stdout
     warehouse.run("--full-refresh")
-    assert event_ids(warehouse) == ["a", "b"]
+    assert event_ids(warehouse) == ["a", "b", "c"]
+    warehouse.dbt("test", "--select", "test_type:singular")
+
+
+def test_what_reads_nothing_or_changes_nothing_moves_nothing(warehouse: Warehouse) -> None:
+    """A build with --empty, the words of a seed, an id that very many share."""
+    warehouse.land(*(page_view(f"{user}", user, anonymousId="kiosk") for user in range(1, 6)))
+    warehouse.run()
+    versions = warehouse.query("select event_id, xmin::text from marts.fct_events order by 1")
+    warehouse.set_seed(
+        "event_types",
+        [{**row, "description": "Reworded"} for row in warehouse.seed("event_types")],
+    )
+    warehouse.land(page_view("6", 1, anonymousId="kiosk"))
+    warehouse.run("--empty")
+    warehouse.run()
+    now = warehouse.query("select event_id, xmin::text from marts.fct_events order by 1")
+    assert now[:-1] == versions
+    assert now[-1][0] == "6"
+    assert warehouse.query(
+        "select user_id from intermediate.int_users__changed"
+        " where build_id = (select max(build_id) from intermediate.int_users__changed)"
+    ) == [("1",)]
 
 
 def test_anonymous_activity_joins_the_user_once_known(warehouse: Warehouse) -> None:

@@ -1,5 +1,6 @@
--- Every row of raw.events that was read is one staged event or a counted copy of one.
--- The mark tells how far staging has read; what landed after it is not due yet.
+-- Every row of raw.events that was read is one staged event or one counted copy of one. The mark
+-- tells how far staging has read; what landed after it is not due yet. Rows that raw no longer has,
+-- since they were erased or their partition was dropped, stay staged.
 with
 
 mark as (
@@ -11,58 +12,31 @@ mark as (
 
 raw_rows as (
 
-    select count(*) as row_count
-
-    from {{ source('raw', 'events') }}
-
+    select event_row_id from {{ source('raw', 'events') }}
     where loaded_xid < (select mark.read_below_xid from mark)
 
 ),
 
-voids as (
-
-    select voids_event_key from {{ ref('stg_events') }}
-    where
-        voids_event_key is not null
-        and rejection_code is null
-
-),
-
-classified as (
+staged_rows as (
 
     select
-        cardinality(duplicate_row_ids) as duplicates,
-        case
-            when rejection_code is not null then 'rejected'
-            when event_key in (select voids.voids_event_key from voids) then 'voided'
-            else 'usable'
-        end as fate
+        staged.event_row_id,
+        count(*) as times_staged
 
-    from {{ ref('stg_events') }}
+    from {{ ref('stg_events') }} as events
 
-),
+    cross join unnest(events.event_row_id || events.duplicate_row_ids) as staged (event_row_id)
 
-staged as (
-
-    select
-        count(*) filter (where fate = 'rejected') as rejected,
-        count(*) filter (where fate = 'voided') as voided,
-        count(*) filter (where fate = 'usable') as usable,
-        coalesce(sum(duplicates), 0) as duplicates
-
-    from classified
+    group by 1
 
 )
 
 select
-    raw_rows.row_count,
-    staged.rejected,
-    staged.voided,
-    staged.usable,
-    staged.duplicates
+    raw_rows.event_row_id,
+    coalesce(staged_rows.times_staged, 0) as times_staged
 
 from raw_rows
 
-cross join staged
+left join staged_rows on raw_rows.event_row_id = staged_rows.event_row_id
 
-where raw_rows.row_count <> staged.rejected + staged.voided + staged.usable + staged.duplicates
+where staged_rows.times_staged is distinct from 1

@@ -26,6 +26,7 @@
             from {{ changed_rows() }} as changed_rows
             cross join jsonb_populate_record(null::{{ relation.include(database=false).render() }}, changed_rows.row_values) as facts
             where changed_rows.model_name = {{ mark_name(relation) }} and changed_rows.build_id > {{ mark }}
+            {%- if invocation_args_dict.get('empty') %} and false{% endif %}
         ) as changes
     {%- endif -%}
 {%- endmacro %}

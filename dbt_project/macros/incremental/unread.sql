@@ -121,17 +121,18 @@
 
 {#-
     `--vars 'reload_raw: true'` rebuilds a staging table from raw. It refuses where raw no longer
-    holds the first row that staging has, since that would lose history.
+    holds a row that staging has, since that would lose history.
 -#}
 {% macro refuse_incomplete_reload(raw_relation, row_id) %}
     {%- if execute and var('reload_raw', false) and load_relation(this) -%}
         {%- set dropped -%}
-            select 1
-            where (select min({{ row_id }}) from {{ this }}) < (select min({{ row_id }}) from {{ raw_relation }})
+            select 1 from {{ this }} as staged
+            where not exists (select 1 from {{ raw_relation.render() }} as landed where landed.{{ row_id }} = staged.{{ row_id }})
+            limit 1
         {%- endset -%}
         {%- if run_query(dropped).rows | length > 0 -%}
             {{ exceptions.raise_compiler_error(
-                raw_relation ~ ' no longer reaches back to the first row of ' ~ this
+                raw_relation ~ ' no longer has all rows of ' ~ this
                 ~ ': reloading would lose it. Build without reload_raw.'
             ) }}
         {%- endif -%}

@@ -33,7 +33,7 @@
     {%- do collect_upstream(model.unique_id, upstream) -%}
     md5(concat_ws(
         '|', '' {%- for seed in upstream | sort if seed.startswith('seed.') %}
-        , (select string_agg(seed::text, '|' order by seed::text) from {{ seed_relation(graph.nodes[seed]) }} as seed)
+        , (select string_agg(seed_row, '|' order by seed_row) from {{ seed_rows(graph.nodes[seed]) }} as seed)
         {%- endfor %}
         , (
             select string_agg(marks.definitions, '|' order by marks.model_name)
@@ -52,6 +52,12 @@
         and (not readers_only or graph.nodes[unique_id].config.get('meta', {}).get('changes_of')) -%}
     , '{{ graph.nodes[unique_id].schema }}.{{ graph.nodes[unique_id].alias }}'
     {%- endfor -%}
+{%- endmacro %}
+
+
+{#- The rows of a seed as text, but for what its columns `description` say to people. -#}
+{% macro seed_rows(seed) -%}
+    (select (to_jsonb(seed) - 'description')::text as seed_row from {{ seed_relation(seed) }} as seed)
 {%- endmacro %}
 
 
@@ -76,7 +82,8 @@
 
 
 {% macro advance_watermark() %}
-    {%- if execute and model.config.materialized == 'incremental' %}
+    {#- With `--empty` nothing was read. -#}
+    {%- if execute and model.config.materialized == 'incremental' and not invocation_args_dict.get('empty') %}
     {%- set upstream = [] -%}
     {%- do collect_upstream(model.unique_id, upstream) -%}
     {#- A fact is never behind its own changes. -#}
@@ -85,12 +92,19 @@
     insert into {{ watermarks() }} (model_name, build_id, read_below_xid, xid_origin, definitions, as_of)
     select
         '{{ this.schema }}.{{ this.identifier }}',
-        -- No further than what the model was built from.
+        -- No further than what the model was built from; whole next time where that has no mark
+        -- here, as with --defer: its builds are numbered elsewhere.
         least(builds.build_id, (
-            select min(marks.build_id)
-            from {{ watermarks() }} as marks
-            where marks.model_name in ({{ incremental_models(upstream, readers_only) }})
-        )),
+            select min(coalesce(marks.build_id, 0))
+            from unnest(array[{{ incremental_models(upstream, readers_only) }}]) as parents (model_name)
+            left join {{ watermarks() }} as marks on parents.model_name = marks.model_name
+            where parents.model_name <> ''
+        ){% if readers_only %}, (
+            select 0 where not exists (
+                select 1 from {{ watermarks() }} as marks
+                where marks.model_name = {{ mark_name(ref(config.get('meta').changes_of)) }}
+            )
+        ){% endif %}),
         builds.as_of_xid,
         {{ xid_origin() }},
         {{ definitions() }},

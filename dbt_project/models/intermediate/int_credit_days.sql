@@ -25,6 +25,13 @@ scores as (
 
 ),
 
+-- Named once only, so that the score of a moment is found by index: periods have no gaps.
+all_scores as (
+
+    select * from {{ ref('fct_credit_scores') }}
+
+),
+
 conversions as (
 
     select * from {{ ref('fct_funnel_progress') }}
@@ -40,6 +47,26 @@ payments as (
     where
         event_type in ('payment_made', 'payment_missed')
         and user_id in (select changed_users.user_id from changed_users)
+
+),
+
+moments as (
+
+    select
+        user_id,
+        converted_at as happened_at,
+        'conversion' as happening
+
+    from conversions
+
+    union all
+
+    select
+        user_id,
+        occurred_at as happened_at,
+        event_type as happening
+
+    from payments
 
 ),
 
@@ -70,34 +97,21 @@ happenings as (
     union all
 
     select
-        scores.user_id,
-        scores.band,
-        conversions.converted_at as happened_at,
-        'conversion' as happening
+        moments.user_id,
+        score_then.band,
+        moments.happened_at,
+        moments.happening
 
-    from conversions
+    from moments
 
-    inner join scores
-        on
-            conversions.user_id = scores.user_id
-            and conversions.converted_at >= scores.valid_from
-            and (conversions.converted_at < scores.valid_to or scores.is_current)
-
-    union all
-
-    select
-        scores.user_id,
-        scores.band,
-        payments.occurred_at as happened_at,
-        payments.event_type as happening
-
-    from payments
-
-    inner join scores
-        on
-            payments.user_id = scores.user_id
-            and payments.occurred_at >= scores.valid_from
-            and (payments.occurred_at < scores.valid_to or scores.is_current)
+    cross join lateral (
+        select all_scores.band from all_scores
+        where
+            moments.user_id = all_scores.user_id
+            and moments.happened_at >= all_scores.valid_from
+        order by all_scores.valid_from desc
+        limit 1
+    ) as score_then
 
 ),
 

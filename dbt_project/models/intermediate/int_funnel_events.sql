@@ -2,7 +2,7 @@
     config(
         unique_key='user_id',
         meta={'changes': 'int_users__changed'},
-        indexes=[{'columns': ['user_id', 'funnel', 'position']}]
+        indexes=[{'columns': ['user_id', 'funnel', 'position', 'step_order']}]
     )
 }}
 

@@ -33,7 +33,6 @@ events as (
 scores as (
 
     select * from {{ ref('fct_credit_scores') }}
-    where user_id in (select changed_users.user_id from changed_users)
 
 ),
 
@@ -70,16 +69,20 @@ final as (
         entries.user_id,
         entries.funnel,
         entries.attempt,
-        jsonb_build_object('all', 'all', 'source', entries.source, 'band', coalesce(scores.band, 'unknown'))
+        jsonb_build_object('all', 'all', 'source', entries.source, 'band', coalesce(score_then.band, 'unknown'))
         || coalesce(properties.segments, '{}') as segments
 
     from entries
 
-    left join scores
-        on
+    -- By index: periods of scores have no gaps.
+    left join lateral (
+        select scores.band from scores
+        where
             entries.user_id = scores.user_id
             and entries.started_at >= scores.valid_from
-            and (entries.started_at < scores.valid_to or scores.is_current)
+        order by scores.valid_from desc
+        limit 1
+    ) as score_then on true
 
     left join properties
         on

@@ -57,6 +57,25 @@ owners as (
 
 ),
 
+-- One whose owner stays the same concerns nobody, however many share it.
+same_owners as (
+
+    select
+        changed_events.anonymous_id,
+        true as is_known
+
+    from changed_events
+
+    {% if continues() -%}
+    inner join {{ this }} as known using (anonymous_id)
+
+    {% endif -%}
+    left join owners using (anonymous_id)
+
+    where owners.user_id is not distinct from {{ 'known.user_id' if continues() else 'null and false' }}
+
+),
+
 final as (
 
     select
@@ -71,7 +90,9 @@ final as (
 
     left join owners using (anonymous_id)
 
-    where anonymous_id is not null
+    left join same_owners using (anonymous_id)
+
+    where anonymous_id is not null and same_owners.is_known is null
 
 )
 

@@ -18,6 +18,8 @@ final as (
 
     from source
 
+    where loaded_xid < {{ cut_off() }}
+
 )
 
 select * from final

@@ -50,8 +50,8 @@ typed as (
 
     from attributes
 
-    -- What the plan marks as personal stays in the raw schema.
-    where pii_class = 'none'
+    -- What identifies somebody directly is not in the activity any more, and so cannot be checked.
+    where pii_class <> 'direct_identifier'
 
 ),
 
@@ -63,10 +63,10 @@ final as (
         occurred_on,
         property,
         data_type,
-        text_value,
-        numeric_value,
-        boolean_value,
-        timestamp_value,
+        case when pii_class = 'none' then text_value end as text_value,
+        case when pii_class = 'none' then numeric_value end as numeric_value,
+        case when pii_class = 'none' then boolean_value end as boolean_value,
+        case when pii_class = 'none' then timestamp_value end as timestamp_value,
         case
             when is_missing and is_required then 'missing'
             when not is_missing and num_nonnulls(text_value, numeric_value, boolean_value, timestamp_value) = 0

@@ -1,16 +1,8 @@
-{{
-    config(
-        materialized='incremental',
-        unique_key='band',
-        meta={'changes_of': 'int_credit_days'}
-    )
-}}
-
 with
 
-changes as (
+bands_daily as (
 
-    select * from {{ changes_of('int_credit_days') }}
+    select * from {{ ref('int_credit_bands_daily') }}
 
 ),
 
@@ -26,57 +18,24 @@ days as (
 
 ),
 
-counts as (
-
-    select
-        band,
-        day,
-        change * users_entered as users_entered,
-        change * users_left as users_left,
-        change * conversions as conversions,
-        change * payments_made as payments_made,
-        change * payments_missed as payments_missed
-
-    from changes
-    {%- if continues() %}
-
-    union all
-
-    select
-        band,
-        day,
-        users_entered,
-        users_left,
-        conversions,
-        payments_made,
-        payments_missed
-
-    from {{ this }}
-    {%- endif %}
-
-),
-
 daily as (
 
     select
         score_bands.band,
         score_bands.band_order,
         days.day,
-
-        coalesce(sum(counts.users_entered), 0)::bigint as users_entered,
-        coalesce(sum(counts.users_left), 0)::bigint as users_left,
-        coalesce(sum(counts.conversions), 0)::bigint as conversions,
-        coalesce(sum(counts.payments_made), 0)::bigint as payments_made,
-        coalesce(sum(counts.payments_missed), 0)::bigint as payments_missed
+        coalesce(bands_daily.users_entered, 0) as users_entered,
+        coalesce(bands_daily.users_left, 0) as users_left,
+        coalesce(bands_daily.conversions, 0) as conversions,
+        coalesce(bands_daily.payments_made, 0) as payments_made,
+        coalesce(bands_daily.payments_missed, 0) as payments_missed
 
     from score_bands
 
     cross join days
 
-    left join counts
-        on score_bands.band = counts.band and days.day = counts.day
-
-    group by 1, 2, 3
+    left join bands_daily
+        on score_bands.band = bands_daily.band and days.day = bands_daily.day
 
 ),
 
