@@ -221,6 +221,77 @@ def test_failed_dbt_test_is_visible(
         expect(page.locator(".alert")).to_contain_text("numbers here may be wrong")
 
 
+def test_failed_build_stays_visible(browser: Browser, warehouse: Warehouse, tmp_path: Path) -> None:
+    """Also where its results are elsewhere, or a later command has overwritten them."""
+    warehouse.execute(
+        "insert into staging.builds"
+        " (invocation_id, as_of, as_of_xid, finished_at, failures, is_whole)"
+        " select 'failed', now(), '1', now(), 3, true"
+    )
+    output = tmp_path / "site"
+    try:
+        build_site(warehouse, output, "--no-docs", target=str(tmp_path))
+    finally:
+        warehouse.execute("delete from staging.builds where invocation_id = 'failed'")
+    with opened(browser, output / "health.html") as page:
+        expect(page.locator("#problems")).to_contain_text("3 failed or were skipped")
+        assert table(page, "builds")[0][2] == "3 failed or were skipped"
+        expect(page.locator("nav .badge")).to_have_text("3 failed")
+    with opened(browser, output / "tasks.html") as page:
+        expect(page.locator(".alert")).to_contain_text("numbers here may be wrong")
+
+
+def test_health_is_that_of_the_marts(browser: Browser, folder: Path, warehouse: Warehouse) -> None:
+    [(events, last)] = warehouse.query(
+        "select count(*)::integer, to_char(max(received_at), 'FMDD Mon YYYY, HH24:MI')"
+        " from marts.fct_events"
+    )
+    refused = warehouse.query(
+        "select rejection_code, sum(events_rejected)::integer from marts.rejection_rates_daily"
+        " group by 1"
+    )
+    with opened(browser, folder / "health.html") as page:
+        shown = [(row[1], int(row[2].replace(",", ""))) for row in table(page, "events")]
+        assert sum(count for _, count in shown) == events
+        counts: dict[str, int] = {}
+        for _, reason, count in table(page, "rejections"):
+            counts[reason] = counts.get(reason, 0) + int(count.replace(",", ""))
+        assert counts == dict(refused)
+        assert sum(int(row[1].replace(",", "")) for row in table(page, "freshness")) == events
+        assert table(page, "freshness")[0][2] == last
+
+
+def test_segments_and_retention_are_those_of_the_marts(
+    browser: Browser, folder: Path, warehouse: Warehouse
+) -> None:
+    segments = warehouse.query(
+        "select segment, segment_value, sum(reached)::text from marts.conversion_funnel_daily"
+        " where funnel = %s and step_order = 1 and segment <> 'all' group by 1, 2",
+        FUNNEL,
+    )
+    weeks = warehouse.query(
+        "select weeks_since::text, cohort_users::text, users_active::text"
+        " from marts.retention_weekly"
+    )
+    [(converted,)] = warehouse.query(
+        "select count(*)::integer from marts.fct_funnel_progress"
+        " where funnel = %s and is_converted",
+        FUNNEL,
+    )
+    with opened(browser, folder / "index.html") as page:
+        assert sorted(tuple(row[:3]) for row in table(page, "segments")) == sorted(segments)
+        assert sorted(tuple(row[1:4]) for row in table(page, "retention")) == sorted(weeks)
+        times = [int(row[2].replace(",", "")) for row in table(page, "times")]
+        assert sum(times) == converted
+
+
+def test_print_shows_whole_tables(browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / "health.html") as page:
+        page.emulate_media(media="print")
+        for region in page.locator(".scroll").all():
+            assert region.evaluate("box => box.scrollHeight <= box.clientHeight")
+
+
 def test_results_of_others(browser: Browser, warehouse: Warehouse, tmp_path: Path) -> None:
     results = warehouse.project / "target" / "run_results.json"
     (tmp_path / "run_results.json").write_text(

@@ -25,8 +25,12 @@ _COLUMNS = """
 """
 
 _WITHOUT_TESTS = ("--exclude", "resource_type:test", "resource_type:unit_test")
-# What the page of dbt shows nowhere.
-_UNSEEN = {"build_path", "checksum", "compiled_path", "created_at", "unrendered_config"}
+# What the page of dbt shows nowhere, and what it shows of a test's configuration.
+_UNSEEN = {
+    "build_path", "checksum", "compiled_path", "created_at", "extra_ctes", "file_key_name",
+    "unrendered_config",
+}  # fmt: skip
+_SEEN_OF_TESTS = {"enabled", "materialized", "severity"}
 # What makes it ask for files that do not exist: a template's text as an address, before and after.
 _FAULTS = {
     'xlink:href="{{': 'ng-attr-xlink:href="{{',
@@ -80,7 +84,11 @@ def _write_page(folder: Path) -> None:
             for field in _UNSEEN.intersection(node):
                 del node[field]
             config = node.get("config", {}).items()
-            node["config"] = {name: value for name, value in config if value is not None}
+            node["config"] = {
+                name: value
+                for name, value in config
+                if value is not None and (node["resource_type"] != "test" or name in _SEEN_OF_TESTS)
+            }
     page = (folder / "index.html").read_text(encoding="utf-8")
     for fault, mended in _FAULTS.items():
         page = page.replace(fault, mended)

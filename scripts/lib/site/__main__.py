@@ -10,10 +10,8 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-import psycopg
-
 from collector.settings import Settings
-from scripts.lib.cli import UserError, parser, read_settings, run
+from scripts.lib.cli import parser, read_settings, run
 from scripts.lib.database import open_databases
 from scripts.lib.site.build import build_site
 from scripts.lib.static import say, serve_folder
@@ -97,8 +95,8 @@ def _repeat(build: Callable[[], Path], pause: int) -> None:
         time.sleep(pause)
         try:
             build()
-        except (UserError, psycopg.Error) as error:
-            say(f"Not built again: {error}")
+        except Exception as error:  # whatever it is, the next time may be better
+            say(f"Not built again: {error or type(error).__name__}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ class LastRun:
     """The last run of dbt. Counts are by status; times are seconds."""
 
     command: str
-    finished_at: datetime
     seconds: float
     tests: dict[str, int]
     models: dict[str, int]
@@ -68,7 +66,6 @@ def read_last_run(target: Path, invocation_ids: set[str]) -> LastRun | None:
     built.sort(key=lambda result: float(result["execution_time"]), reverse=True)
     return LastRun(
         command=f"dbt {results['args']['which']}",
-        finished_at=datetime.fromisoformat(results["metadata"]["generated_at"]),
         seconds=results["elapsed_time"],
         tests=tests,
         models=models,
@@ -80,6 +77,6 @@ def read_last_run(target: Path, invocation_ids: set[str]) -> LastRun | None:
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         artifact: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # dbt may be in the middle of writing it
         return None
     return artifact

@@ -101,6 +101,10 @@ def _renderer(
     environment.filters["ago"] = partial(_ago, built_at)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
 
+    failed = last_run.failed if last_run else 0
+    if not failed and warehouse and warehouse.failed_build:
+        failed = warehouse.failed_build.failures or 0
+
     def render(page: str) -> str:
         has_events = warehouse is not None and warehouse.events > 0
         template = environment.get_template(f"{page}.html" if has_events else "empty.html")
@@ -110,6 +114,7 @@ def _renderer(
             files=FILES,
             warehouse=warehouse,
             last_run=last_run,
+            failed=failed,
             built_at=built_at,
             schema=schema,
             with_docs=with_docs,

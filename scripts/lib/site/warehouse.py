@@ -11,6 +11,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from scripts.lib.cli import UserError
+from scripts.lib.database import refusal
+
 QUERIES = Path(__file__).parent / "queries"
 PAGES = {
     "conversion": ("funnels", "funnel_days", "conversion_times", "attribution", "retention"),
@@ -32,12 +35,27 @@ class SourceFreshness:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A build of the marts; `models` counts incremental models that none has advanced since."""
+    """A run of dbt. `failures` are what failed or was skipped for it, null until it ends.
+
+    `is_whole` says whether it built and tested everything; `models` counts incremental models that
+    none has advanced since.
+    """
 
     invocation_id: str
     as_of: datetime
     started_at: datetime
+    finished_at: datetime | None
+    failures: int | None
+    is_whole: bool | None
     models: int
+
+    @property
+    def result(self) -> str:
+        """How it ended, in words."""
+        if self.failures is None:
+            return "runs, or was killed"
+        part = "" if self.is_whole else " (a part)"
+        return f"{self.failures} failed or were skipped{part}" if self.failures else f"good{part}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +74,12 @@ class Warehouse:
     datasets: dict[str, dict[str, Dataset]]
 
     @property
+    def failed_build(self) -> Build | None:
+        """The last build of everything that ended, if it failed."""
+        ended = [build for build in self.builds if build.is_whole and build.finished_at]
+        return ended[0] if ended and ended[0].failures else None
+
+    @property
     def last_received(self) -> date | None:
         """The last day of the health page, on which events may be received that happened before."""
         days = [row[1] for row in self.datasets["health"]["rejections"]["rows"]]
@@ -72,10 +96,11 @@ def read(database_url: str, schema: str, days: int) -> Warehouse:
     """Reads the last `days` days of the marts in `schema`. Raises NothingBuiltError without marts.
 
     All queries see one state of the database. The tables of builds and seeds are in the schemas
-    that the project builds beside `schema`.
+    that the project builds beside `schema`. Raises UserError where the role may not read them.
     """
     prefix = schema.removesuffix("marts")
-    path = ", ".join(f'"{name}"' for name in (schema, f"{prefix}staging", f"{prefix}seeds"))
+    schemas = (schema, f"{prefix}staging", f"{prefix}seeds")
+    path = ", ".join(f'"{name}"' for name in schemas)
     with psycopg.connect(database_url) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
@@ -83,6 +108,9 @@ def read(database_url: str, schema: str, days: int) -> Warehouse:
         try:
             return _read(connection, days)
         except psycopg.errors.UndefinedTable as error:
+            connection.rollback()
+            if reason := refusal(connection, schemas):
+                raise UserError(reason) from error
             raise NothingBuiltError(f"the schema {schema} has no marts yet") from error
 
 

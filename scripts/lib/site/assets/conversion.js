@@ -40,14 +40,15 @@ chart("funnel", (state) => {
     const row = { step, reached: reached(index), previous, step_rate: previous ? reached(index) / previous : null, overall_rate: reached(index) / reached(0) };
     return { ...row, label: `${format.count(row.reached)} · ${format.rate(row.overall_rate)}`, of_previous: shown("rate", row.step_rate) };
   });
-  const worst = rows.slice(1).reduce((found, row) => (row.step_rate !== null && (!found || row.step_rate < found.step_rate) ? row : found), null);
+  const lost = (row) => row.previous - row.reached;
+  const worst = rows.slice(1).reduce((found, row) => (lost(row) > (found ? lost(found) : 0) ? row : found), null);
   const bar = { type: "bar", height: { band: 0.72 }, cornerRadiusEnd: 2, tooltip: true };
   const tooltip = tip(["step", "step"], ["label", "reached"], ["of_previous", "of the step before"]);
   const x = { type: "quantitative", scale: { domain: [0, entered(days) * room(110)] }, axis: null };
   return {
     rows,
     columns: [["step", "Step", "text"], ["reached", "Attempts", "count"], ["step_rate", "Of the step before", "rate"], ["overall_rate", "Of all", "rate"]],
-    finding: worst && `Most are lost before ${worst.step}: ${format.rate(1 - worst.step_rate)} of those who came that far.`,
+    finding: worst && `Most are lost before ${worst.step}: ${format.count(lost(worst))}, ${format.rate(1 - worst.step_rate)} of those who came that far.`,
     spec: {
       height: rows.length * 36,
       encoding: { y: nameY("step", rows), tooltip },

@@ -10,7 +10,10 @@ const readable = (band) => band.replaceAll("_", " ");
 const bandColor = { field: "name", type: "nominal", sort: bands.map(readable), scale: { domain: bands.map(readable), range: BANDS } };
 fillSelect("funnel", levels(attempts, "funnel").map((funnel) => [funnel, funnel]));
 
-const lastDay = (rows) => rows.filter((row) => row.day === Math.max(...rows.map((other) => other.day)));
+const lastDay = (rows) => {
+  const last = rows.reduce((latest, row) => Math.max(latest, row.day), -1);
+  return rows.filter((row) => row.day === last);
+};
 
 tiles((state) => {
   const rows = days.filter(within(state));

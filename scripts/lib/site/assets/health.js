@@ -1,7 +1,16 @@
 "use strict";
 
+/** Rows of which no more than there are colours have a kind of their own; the others are the rarest. */
+function withOthers(rows, kind, count) {
+  const totals = [...groups(rows, (row) => row[kind])].map(([name, group]) => [name, sum(group, count)]);
+  if (totals.length <= SERIES.length) return rows;
+  const kept = new Set(totals.sort((a, b) => b[1] - a[1]).slice(0, SERIES.length - 1).map(([name]) => name));
+  return rows.map((row) => (kept.has(row[kind]) ? row : { ...row, [kind]: "(others)" }));
+}
+
 /** Stacked bars of a count by period and kind. */
-function stacked(all, state, kind, count, title) {
+function stacked(rowsOfAll, state, kind, count, title) {
+  const all = withOthers(rowsOfAll, kind, count);
   const rows = [...groups(all.filter(within(state)), (row) => `${period(state, row.day)} ${row[kind]}`).values()]
     .map((group) => {
       const start = period(state, group[0].day);

@@ -3,13 +3,16 @@ select
     builds.invocation_id,
     builds.as_of,
     builds.started_at,
+    builds.finished_at,
+    builds.failures,
+    builds.is_whole,
     count(watermarks.model_name) as models
 
 from builds
 
 left join watermarks using (build_id)
 
-group by builds.build_id, builds.invocation_id, builds.as_of, builds.started_at
+group by 1, 2, 3, 4, 5, 6, builds.build_id
 
 order by builds.build_id desc
 
