@@ -32,6 +32,13 @@ from tests.warehouse import Warehouse
 # A process started in the background ignores SIGINT, and so would the commands under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A user's own databases and targets are none of the tests' business.
+for name in (
+    "DATABASE_URL", "SOURCE_DATABASE_URL", "DESTINATION_DATABASE_URL", "MIGRATION_DATABASE_URL",
+    "DBT_TARGET", "DBT_TARGET_PATH", "DBT_SCHEMA", "ALERT_WEBHOOK_URL", "API_KEY",
+):  # fmt: skip
+    os.environ.pop(name, None)
+
 WAREHOUSE = "hw_warehouse"
 FAULTS = pytest.StashKey[str]()  # the table of tests/faults, for the end of the output
 EMPTY = """

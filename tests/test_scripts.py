@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 import pytest
+from psycopg import sql
 
 from collector.settings import ROOT
 from scripts.lib.dbt_lock import RUN_NAME, writing_lock
@@ -217,7 +218,7 @@ def test_interrupted_dbt_leaves_no_query_behind(
     wait_until(lambda: sleeping(database) == 0)
 
 
-def test_repeated_dbt_goes_on_after_a_failure(dbt: Start, database: str) -> None:
+def test_repeated_dbt_goes_on_after_a_failure(dbt: Start, database: str, postgres_url: str) -> None:
     process = dbt("select count(*) as earlier from public.absent", "--every", "0.1")
     assert process.stdout is not None
     outcomes = (line.split()[2] for line in process.stdout if line.startswith("Run "))
@@ -227,6 +228,20 @@ def test_repeated_dbt_goes_on_after_a_failure(dbt: Start, database: str) -> None
         connection.execute("grant select on public.absent to headwater_transformer")
     assert "succeeded" in itertools.islice(outcomes, 20)
     assert rows_of(database, "select earlier from scratch.model") == [(0,)]
+
+    name = urlsplit(database).path[1:]
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        closing = sql.SQL("alter database {} allow_connections {}")
+        connection.execute(closing.format(sql.Identifier(name), sql.Literal(False)))
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
+        )
+        try:
+            assert "failed" in itertools.islice(outcomes, 20)
+            assert next(outcomes) == "failed"  # not even the lock can be had
+        finally:
+            connection.execute(closing.format(sql.Identifier(name), sql.Literal(True)))
+    assert "succeeded" in itertools.islice(outcomes, 200)
 
 
 @pytest.mark.parametrize("pause", ["", "-1", "soon", "nan", "1e9"])
@@ -242,6 +257,19 @@ def test_docs_in_one_file(start: Start, tmp_path: Path) -> None:
     assert process.returncode == 0, errors
     assert "Nothing is built yet" in output
     assert "conversion_funnel_daily" in (tmp_path / "site" / "docs.html").read_text()
+
+
+def test_demo_keeps_out_of_a_database_with_events(start: Start, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "insert into raw.events (received_at, source, event_id, payload)"
+            " values (now(), 'shop', 'real', '{}')"
+        )
+    process = start("demo", "--users", "20")
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "has events already, and invented ones would stay among them" in errors
+    assert rows_of(database, "select event_id from raw.events") == [("real",)]
 
 
 @pytest.fixture

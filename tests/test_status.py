@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
 
+import psycopg
 import pytest
 
 from collector.settings import ROOT
@@ -76,6 +77,17 @@ def test_failed_and_missed_builds(warehouse: Warehouse) -> None:
         assert (missed.returncode, posted[0]["status"]) == (1, "missed")
         assert "more than 60 minutes ago" in posted[0]["text"]
         assert status(warehouse.database_url, "--max-age", "300", url=url).returncode == 0
+
+
+def test_rights_that_are_missing_are_no_missed_build(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create schema staging")
+    separator = "&" if "?" in database else "?"
+    analyst = f"{database}{separator}options=-crole%3Dheadwater_analyst"
+    with webhook() as (url, posted):
+        refused = status(analyst, url=url)
+    assert (refused.returncode, posted) == (1, [])
+    assert "headwater_analyst may not read the schema staging" in refused.stderr
 
 
 def test_nothing_built_and_nobody_there(database: str) -> None:

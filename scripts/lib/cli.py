@@ -29,6 +29,12 @@ def run(main: Callable[[], int]) -> NoReturn:
         sys.exit(f"error: {error}")
     except psycopg.OperationalError as error:
         sys.exit(f"error: PostgreSQL: {str(error).strip()}\nCheck DATABASE_URL and the server.")
+    except psycopg.Error as error:  # what a role may not do, tables of another version
+        reason = error.diag.message_primary or str(error).strip()
+        sys.exit(
+            f"error: PostgreSQL: {reason}\n"
+            "Check the rights of the role. After an update: scripts/migrate and scripts/dbt build."
+        )
     except BrokenPipeError:
         sys.exit(141)
     except KeyboardInterrupt:

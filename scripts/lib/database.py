@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import psycopg
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from collector.migrate import migrate
 from collector.settings import Settings
+
+_CLOSED = """
+    select current_user::text, string_agg(nspname, ', ' order by nspname) from pg_namespace
+    where nspname = any (%s) and not has_schema_privilege(oid, 'usage')
+    group by 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,30 @@ def described(database_url: str) -> str:
     """A database in words, without the password."""
     parts = conninfo_to_dict(database_url)
     return f"{parts.get('dbname', 'the default database')} on {parts.get('host', 'localhost')}"
+
+
+def libpq_environment(database_url: str) -> dict[str, str]:
+    """The variables by which a program with libpq finds the database of a URL."""
+    return {
+        option.envvar.decode(): option.val.decode()
+        for option in pq.Conninfo.parse(database_url.encode())
+        if option.envvar and option.val
+    }
+
+
+def refusal(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> str:
+    """Why the role of a connection finds no tables in `schemas`; empty where they have none.
+
+    PostgreSQL passes over a schema of the search path in which the role may not look.
+    """
+    closed = connection.execute(_CLOSED, [list(schemas)]).fetchone()
+    if not closed:
+        return ""
+    role, names = closed
+    return (
+        f"{role} may not read the schema {names}. Use the URL of the role that runs scripts/dbt, "
+        "or grant usage on it and select on its tables."
+    )
 
 
 def postgres_binary(name: str) -> str:

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import psycopg
-from psycopg import pq
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, UndefinedFunction
 
 from collector.settings import ROOT, Settings
 from scripts.lib.cli import UserError, read_settings, run
-from scripts.lib.database import open_databases
+from scripts.lib.database import libpq_environment, open_databases
 from scripts.lib.dbt_lock import (
     CANCEL_SECONDS,
     RUN_NAME,
@@ -65,17 +64,12 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
     if "DBT_PROFILES_DIR" not in os.environ:
         profiles.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / "profiles.yml.example", profiles / "profiles.yml")
-    options = pq.Conninfo.parse(database_url.encode())
     environment = {
         **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         "DBT_PROFILES_DIR": os.environ.get("DBT_PROFILES_DIR", str(profiles)),
         "DBT_PROJECT_DIR": str(PROJECT),
         "DBT_TARGET": settings.dbt_target,
-        **{
-            option.envvar.decode(): option.val.decode()
-            for option in options
-            if option.envvar and option.val
-        },
+        **libpq_environment(database_url),
     }
     session = _SESSION
     if _may_take_role(database_url):
@@ -138,12 +132,17 @@ def repeat_dbt(
     """
     os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": RUN_NAME})
     told = end_backends_when_told(database_url)
-    from dbt.cli.main import dbtRunner  # noqa: PLC0415  takes a second, and reads the environment
+    # Takes a second, and reads the environment.
+    from dbt.cli.main import dbtRunner, dbtRunnerResult  # noqa: PLC0415
 
     for number in itertools.count(1):
         started = time.monotonic()
-        with writing_lock(database_url, _say):
-            result = dbtRunner().invoke(list(arguments))
+        try:
+            with writing_lock(database_url, _say):
+                result = dbtRunner().invoke(list(arguments))
+        except psycopg.OperationalError as error:  # as long as PostgreSQL is away
+            _say(f"PostgreSQL: {error}")
+            result = dbtRunnerResult(success=False)
         if told:  # dbt may have made another error of it
             sys.exit(128 + told[0])
         if result.exception:

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from collector.settings import Settings
 from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.client import Client, encode
-from scripts.lib.database import Databases, open_databases
+from scripts.lib.database import Databases, described, open_databases
 from scripts.lib.dbt import run_dbt
 from scripts.lib.generator import UNSUPPORTED_TYPE, generate
 from scripts.lib.migrate import migrate_all
@@ -36,17 +36,22 @@ NEXT = """
   scripts/serve      the collector, ready for your own events
   scripts/dbt build  the marts brought up to date after new events"""
 _LANDED = "select distinct event_id from raw.events where event_id = any(%s)"
+_HAS_EVENTS = "select exists (select from raw.events)"
 _DBT_STEP = re.compile(r"(\d+) of (\d+) (?!START)")
 
 
-def demo(settings: Settings, users: int, seed: int, console: Console) -> None:
-    """Sends the generated stream, builds, prints. Raises UserError when a part fails."""
+def demo(settings: Settings, users: int, seed: int, console: Console, *, force: bool) -> None:
+    """Sends the generated stream, builds, prints.
+
+    Raises UserError when a part fails, and, without `force`, before it would put invented events
+    among those of a database of one's own: raw forgets nothing.
+    """
     with open_databases(settings) as databases, _progress(console) as progress:
         if databases.source != databases.destination:
             raise UserError("the demo needs one database for both: set DATABASE_URL only")
         if not databases.embedded:
             migrate_all(databases)
-        _send(settings, databases, users, seed, progress)
+        _send(settings, databases, users, seed, progress, force=force)
         _build(settings, databases, progress)
         progress.add_task("Building the site", total=None)
         site = build_site(settings, databases.destination, settings.data_directory / "site")
@@ -55,11 +60,25 @@ def demo(settings: Settings, users: int, seed: int, console: Console) -> None:
     console.print(NEXT.format(site=escape(str(site.index))), soft_wrap=True)
 
 
-def _send(
-    settings: Settings, databases: Databases, users: int, seed: int, progress: Progress
+def _send(  # noqa: PLR0913
+    settings: Settings,
+    databases: Databases,
+    users: int,
+    seed: int,
+    progress: Progress,
+    *,
+    force: bool,
 ) -> None:
     stream = generate(users, seed)
     events = _missing(databases.source, stream.events)
+    if len(events) == len(stream.events) and not (force or databases.embedded):
+        with psycopg.connect(databases.source) as connection:
+            if connection.execute(_HAS_EVENTS).fetchone() == (True,):
+                raise UserError(
+                    f"{described(databases.source)} has events already, and invented ones would "
+                    "stay among them. Unset DATABASE_URL for the embedded PostgreSQL, name an "
+                    "empty database, or take --force."
+                )
     if not events:
         progress.console.print(f"The stream of seed {seed} has landed before; nothing is sent.")
         return
@@ -147,13 +166,17 @@ def main() -> int:
     )
     arguments.add_argument("--users", type=int, default=2000, help="1 to 100000 (%(default)s)")
     arguments.add_argument("--seed", type=int, default=1, help="another stream (%(default)s)")
+    arguments.add_argument(
+        "--force", action="store_true", help="even into a database of your own that has events"
+    )
     options = arguments.parse_args()
     if not 1 <= options.users <= 100_000:
         arguments.error("--users must be from 1 to 100000")
     if not 1 <= options.seed <= 1_000_000:
         arguments.error("--seed must be from 1 to 1000000")
     console = Console()
-    demo(replace(read_settings(), dbt_target="prod"), options.users, options.seed, console)
+    settings = replace(read_settings(), dbt_target="prod")
+    demo(settings, options.users, options.seed, console, force=options.force)
     return 0
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from scripts.lib.cli import read_settings, run
-from scripts.lib.database import open_databases, postgres_binary
+from scripts.lib.database import libpq_environment, open_databases, postgres_binary
 
 USAGE = """usage: scripts/psql [PSQL ARGUMENTS]
 
@@ -24,10 +24,11 @@ def main() -> int:
         return 0
     program = postgres_binary("psql")
     with open_databases(read_settings()) as databases:
-        command = [program, databases.destination, *arguments]
+        # Not as an argument, which everybody on the machine can see.
+        environment = {**os.environ, **libpq_environment(databases.destination)}
         if not databases.embedded:
-            os.execv(program, command)  # noqa: S606
-        process = subprocess.Popen(command)
+            os.execve(program, [program, *arguments], environment)  # noqa: S606
+        process = subprocess.Popen([program, *arguments], env=environment)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the query, not for us
         return process.wait()
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.lib.cli import UserError, parser, read_settings, run
-from scripts.lib.database import open_databases
+from scripts.lib.database import open_databases, refusal
 from scripts.lib.replication import lag_text
 
 BAR_WIDTH = 16
@@ -119,8 +119,9 @@ def show(database_url: str, console: Console, schema: str = "marts") -> None:
             heading, funnels, outcomes = rows(_HEADING)[0], rows(_FUNNELS), rows(_OUTCOMES)
             tasks, bands = rows(_TASKS), rows(_BANDS)
         except psycopg.errors.UndefinedTable as error:
+            reason = refusal(connection, [schema])
             raise UserError(
-                f"the schema {schema} has no marts yet; run scripts/dbt build"
+                reason or f"the schema {schema} has no marts yet; run scripts/dbt build"
             ) from error
         lag = raw_lag(connection, schema)
     console.print(_title(*heading))

@@ -30,7 +30,14 @@ def running_collector(database_url: str, log: Path, **environment: str) -> Itera
     Raises UserError with what it logged where it does not start.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    own = {"PYTHONPATH": str(ROOT), "HOST": "127.0.0.1", "PORT": "0", "DATABASE_URL": database_url}
+    own = {
+        "PYTHONPATH": str(ROOT),
+        "HOST": "127.0.0.1",
+        "PORT": "0",
+        "DATABASE_URL": database_url,
+        "SOURCE_DATABASE_URL": "",  # a user's own would win
+        "DESTINATION_DATABASE_URL": "",
+    }
     with (
         log.open("wb") as errors,
         subprocess.Popen(

@@ -11,7 +11,7 @@ import psycopg
 import urllib3
 
 from scripts.lib.cli import UserError, parser, read_settings, run
-from scripts.lib.database import described, open_databases
+from scripts.lib.database import described, open_databases, refusal
 from scripts.lib.static import say
 
 MAX_AGE_MINUTES = 60
@@ -38,14 +38,20 @@ class Status:
 
 
 def builds_status(database_url: str, max_age: timedelta, schema: str = "staging") -> Status:
-    """Whether the last whole build succeeded, and began within `max_age`."""
+    """Whether the last whole build succeeded, and began within `max_age`.
+
+    Raises UserError where the role of the connection may not see that.
+    """
     database = described(database_url)
     try:
         with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
             connection.execute("select set_config('search_path', %s, false)", [schema])
-            [(age, began, failures, ended)] = connection.execute(_BUILDS).fetchall()
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
-        age = began = failures = None
+            try:
+                [(age, began, failures, ended)] = connection.execute(_BUILDS).fetchall()
+            except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+                if reason := refusal(connection, [schema]):
+                    raise UserError(reason) from error
+                age = began = failures = None
     except psycopg.OperationalError:
         return Status("unreachable", database, f"{database} cannot be reached")
     if failures:

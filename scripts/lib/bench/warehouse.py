@@ -115,6 +115,8 @@ class Warehouse:
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "DATABASE_URL": self.database_url,
+            "SOURCE_DATABASE_URL": "",  # a user's own would win
+            "DESTINATION_DATABASE_URL": "",
             "HEADWATER_DATA": str(self.folder),
             "DBT_TARGET": "prod",
             "DBT_TARGET_PATH": str(self.folder / "target"),
