@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
-from tests.conftest import rows_of, wait_until
+from tests.conftest import rows_of, running_collector, wait_until
 from tests.faults.servers import Postgres, own_postgres
 from tests.faults.trial import trial
 from tests.postgres import pg_ctl, programs
+from tests.test_events import event
 from tests.test_incremental import event_ids, page_view
 from tests.warehouse import Warehouse
 
@@ -72,6 +74,16 @@ def test_synchronous_standby_has_every_acknowledged_event(tmp_path: Path) -> Non
         assert it.ledger.acknowledged == it.ledger.sent
         assert outcome.lost == 0
         assert outcome.in_raw == outcome.sent
+
+
+def test_without_the_standby_nothing_is_acknowledged() -> None:
+    reload = "select pg_reload_conf()"
+    with own_postgres() as primary, running_collector(primary.url) as collector:
+        primary.execute("alter system set synchronous_standby_names = '*'", reload)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{collector.url}/events", json=event(), timeout=2)
+        primary.execute("alter system reset synchronous_standby_names", reload)
+        assert httpx.post(f"{collector.url}/events", json=event()).status_code == 200
 
 
 def test_build_after_an_asynchronous_failover_says_what_differs(
