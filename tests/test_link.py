@@ -19,6 +19,7 @@ from tests.conftest import rows_of, wait_until
 from tests.faults.servers import Postgres, own_postgres
 from tests.faults.trial import trial
 from tests.test_builds import Writer, assert_raw_and_marts_agree
+from tests.test_incremental import event_ids, page_view
 from tests.warehouse import Warehouse
 
 # Stamps are the destination's own; all else is the same on both sides, to the row.
@@ -232,6 +233,42 @@ def test_replication_under_load(linked: Pair, tmp_path: Path) -> None:
         assert rows_of(server.url, PARTITION_AND_NOTE) == [(False, None), (False, "x")]
     assert rows_of(linked.destination.url, UNREADABLE) == [(0,)]
     linked.link("--status")
+
+
+@pytest.mark.slow
+def test_raw_and_marts_agree_after_each_disturbance(linked: Pair, parsed_project: Path) -> None:
+    project = shutil.copytree(parsed_project, linked.folder / "disturbed" / "dbt_project")
+    source = Warehouse(linked.source.url, project)
+    destination = Warehouse(linked.destination.url, project)
+    both = (linked.destination, linked.source)
+    sent: list[str] = []
+
+    def agree(after: str) -> None:
+        sent.append(after)
+        source.land(page_view(after))
+        linked.agree()
+        destination.run("--select", "+fct_events")
+        assert event_ids(destination) == sorted(sent)
+
+    agree("copied")
+    linked.destination.stop("immediate")
+    sent.append("while it was away")
+    source.land(page_view("while it was away"))
+    linked.destination.start()
+    agree("destination stopped")
+    linked.source.stop("immediate")
+    linked.source.start()
+    agree("source restarted")
+    for server in both:
+        server.execute("select raw.ensure_event_partitions(14)")
+    linked.source.execute(IN_A_YEAR)
+    sent.append("in a year")
+    agree("partitions made")
+    for server in both:
+        server.execute("alter table raw.events add column note text")
+    linked.link()
+    linked.source.execute(WITH_NOTE)
+    agree("column added")
 
 
 @pytest.mark.slow
