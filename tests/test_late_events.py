@@ -123,6 +123,7 @@ def test_event_of_60_days_ago_corrects_what_it_belongs_to(warehouse: Warehouse) 
         "fct_event_attributes": {
             ("page_viewed", "path", LATE),
             ("task_completed", "taskType", LATE),
+            ("credit_score_updated", "ficoScore", LATE),
         },
     }
 
