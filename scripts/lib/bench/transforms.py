@@ -123,6 +123,11 @@ def increment(bench: Bench) -> Iterator[Row]:
         "Catalogs included.",
         detail=_by_table(*pairs[-1]),
     )
+    yield Row(
+        f"{work}: rows read",
+        Sample(names[0], "rows", tuple(float(pair[1].rows_read) for pair in pairs)),
+        Sample(names[1], "rows", tuple(float(pair[0].rows_read) for pair in pairs)),
+    )
 
 
 def idle(bench: Bench) -> Iterator[Row]:
