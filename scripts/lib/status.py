@@ -22,7 +22,8 @@ _BUILDS = """
         now() - max(started_at) filter (where failures = 0),
         max(started_at) filter (where failures = 0),
         (array_agg(failures order by build_id desc))[1],
-        (array_agg(finished_at order by build_id desc))[1]
+        (array_agg(finished_at order by build_id desc))[1],
+        (array_agg(reason order by build_id desc))[1]
     from builds
     where is_whole and finished_at is not null
 """
@@ -47,15 +48,17 @@ def builds_status(database_url: str, max_age: timedelta, schema: str = "staging"
         with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
             connection.execute("select set_config('search_path', %s, false)", [schema])
             try:
-                [(age, began, failures, ended)] = connection.execute(_BUILDS).fetchall()
+                [(age, began, failures, ended, reason)] = connection.execute(_BUILDS).fetchall()
             except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-                if reason := refusal(connection, [schema]):
-                    raise UserError(reason) from error
-                age = began = failures = None
+                if refused := refusal(connection, [schema]):
+                    raise UserError(refused) from error
+                age = began = failures = reason = None
     except psycopg.OperationalError:
         return Status("unreachable", database, f"{database} cannot be reached")
     if failures:
         text = f"dbt build, ended {ended:%Y-%m-%d %H:%M %Z}: {failures} failed or were skipped"
+        if reason:
+            text += f": {reason}"
         return Status("failed", database, text)
     if age is None:
         return Status("missed", database, "No dbt build of everything has succeeded yet")

@@ -14,14 +14,14 @@
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
     {%- set meta = config.get('meta', {}) -%}
     {%- set is_replaced -%}
-        {%- if meta.changes -%}
+        {%- if not continues() and not reads_raw() -%}
+        true
+        {%- elif meta.changes -%}
         {{ entity }} in (
             select {{ entity }} from {{ new_rows }}
             union all
             select {{ entity }} from {{ ref(meta.changes) }} where build_id > {{ low_mark() }}
         )
-        {%- elif meta.changes_of and not continues() -%}
-        true
         {%- elif meta.changes_of -%}
         {{ entity }} in (
             select {{ entity }} from {{ new_rows }}
