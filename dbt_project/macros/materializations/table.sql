@@ -9,7 +9,7 @@
     {%- if known is none or not known.is_table -%}
         {{ return(dbt.materialization_table_default()) }}
     {%- endif -%}
-    {%- do run_query(get_create_table_as_sql(True, new_rows, sql)) -%}
+    {%- do run_query(create_temporary_table(new_rows)) -%}
     {%- if run_query(differing_columns(new_rows, known)).rows | length > 0 -%}
         {%- do run_query('drop table ' ~ new_rows) -%}
         {{ return(dbt.materialization_table_default()) }}
@@ -30,6 +30,18 @@
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [known]}) }}
 {% endmaterialization %}
+
+
+{#- With the types of its contract, which dbt gives to no temporary table. -#}
+{% macro create_temporary_table(relation) -%}
+    {%- if config.get('contract').enforced -%}
+    {{ get_assert_columns_equivalent(sql) }}
+    create temporary table {{ relation }} {{ get_table_columns_and_constraints() }};
+    insert into {{ relation }} {{ get_select_subquery(sql) }}
+    {%- else -%}
+    create temporary table {{ relation }} as {{ sql }}
+    {%- endif -%}
+{%- endmacro %}
 
 
 {% macro differing_columns(new_table, known_table) -%}
