@@ -82,7 +82,7 @@ MINUTES = (0, 0, 0, 29, 30, 31)
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """The events of one user: what, when, in which of two builds and at what second of it."""
+    """The events of one user: what, when, in which of two builds and on which day received."""
     subject = draw(st.sampled_from([VISITS + SALES, LOANS + SALES, WORK, VISITS + LOANS + SALES]))
     moments = st.tuples(st.sampled_from(HOURS), st.sampled_from(MINUTES))
     times = draw(st.lists(moments, min_size=1, max_size=16))
@@ -97,7 +97,7 @@ def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
                 "activity": activity,
                 "occurredAt": (MONDAY + timedelta(hours=hours, minutes=minutes)).isoformat(),
                 "build": draw(st.integers(0, 1)),
-                "received_at": RECEIVED + timedelta(seconds=draw(st.integers(0, 2))),
+                "received_at": RECEIVED + draw(st.integers(0, 2)) * timedelta(days=1),
             }
         )
     return found

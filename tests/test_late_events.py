@@ -119,6 +119,7 @@ def test_event_of_60_days_ago_corrects_what_it_belongs_to(warehouse: Warehouse) 
         "retention_weekly": set(),
         "attribution": set(),
         "rejection_rates_daily": set(),
+        "rejection_reasons_daily": set(),
         "tracking_plan_violations": set(),
         "fct_event_attributes": {
             ("page_viewed", "path", LATE),
@@ -142,6 +143,7 @@ KEYS = {
     "retention_weekly": "cohort_week, active_week",
     "attribution": "user_id, funnel",
     "rejection_rates_daily": "source, day",
+    "rejection_reasons_daily": "source, day",
     "tracking_plan_violations": "event_type, occurred_on",
     "fct_event_attributes": "event_type, property, occurred_on",
 }
