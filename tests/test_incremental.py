@@ -224,9 +224,12 @@ def captured_columns(warehouse: Warehouse) -> list[str]:
         for path in sorted((warehouse.project / "target/run/headwater/models").rglob("*.sql")):
             statement = path.read_text()
             replaced = re.search(r"delete from (\S+) as", statement)
-            for name in set(re.findall(r'"(\w+__dbt_tmp\w*)"', statement)) if replaced else ():
-                new_rows = f'create temporary table "{name}" as table {replaced[1]} with no data'
-                connection.execute(new_rows.encode())
+            if replaced:
+                for name in set(re.findall(r'"(\w+__dbt_tmp\w*)"', statement)):
+                    new_rows = (
+                        f'create temporary table "{name}" as table {replaced[1]} with no data'
+                    )
+                    connection.execute(new_rows.encode())
             for start in re.finditer(r"\(\s*select\b", statement):
                 subquery = balanced(statement[start.start() :])
                 subqueries += "delete from" in statement
@@ -280,7 +283,7 @@ def test_days_of_receipt_are_kept_by_builds_that_do_not_touch_them(warehouse: Wa
     for day in ("10-01", "10-01", "10-02"):
         refuse("{}", day)
     refuse("{}", "10-01", "ci")
-    expected = [("10-01", 2, 2, 0.5), ("10-02", 1, 0, 0.0)]
+    expected: list[tuple[Any, ...]] = [("10-01", 2, 2, 0.5), ("10-02", 1, 0, 0.0)]
     assert rates() == expected
 
     warehouse.land(page_view("d", received_at=third), page_view("a", received_at=third))

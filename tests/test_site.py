@@ -91,7 +91,7 @@ def test_conversion_is_that_of_the_marts(
 ) -> None:
     steps = attempts(warehouse, FUNNEL, "all", "all")
     sources = warehouse.query(
-        "select traffic_source, sum(first_touch_credit)::text from marts.attribution"
+        "select traffic_source, sum(last_non_direct_credit)::text from marts.attribution"
         " where funnel = %s group by 1",
         FUNNEL,
     )

@@ -27,7 +27,10 @@ final as (
         {{ json_text("payload -> 'eventType'") }} as event_type,
 
         ---------- json
-        case when jsonb_typeof(payload -> 'activity') = 'object' then payload -> 'activity' end as activity,
+        case
+            when jsonb_typeof(payload -> 'activity') = 'object'
+                then {{ segment_campaign("payload -> 'segment' -> 'context' -> 'campaign'") }} || (payload -> 'activity')
+        end as activity,
 
         ---------- booleans
         coalesce(jsonb_typeof(payload -> 'userId'), 'null') <> 'null' as has_user_id,
