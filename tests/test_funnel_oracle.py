@@ -160,7 +160,7 @@ def generated(
 ) -> Iterator[Warehouse]:
     """Generated users, whose events arrive in two builds, out of order."""
     batches: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
-    for user, history in enumerate(generated_histories()):
+    for user, history in enumerate(generated_histories(), start=1):
         for index, event in enumerate(history):
             batches[event.pop("build")].append(
                 event | {"userId": user, "eventId": f"{user}.{index}"}

@@ -49,12 +49,12 @@ def test_copy_that_was_received_first_but_read_last_counts(warehouse: Warehouse)
         event("visit", "page_viewed", "ann", at, received_at=second),
         event("sale", "conversion", "cat", at, received_at=first),
         event("gift", "conversion", "dan", at, received_at=first),
-        event("void", "event_voided", 0, at, received_at=second, activity={"eventId": "sale"}),
+        event("void", "event_voided", 9, at, received_at=second, activity={"eventId": "sale"}),
     )
     warehouse.run()
     warehouse.land(
         event("visit", "page_viewed", "bob", at, received_at=first),
-        event("void", "event_voided", 0, at, received_at=first, activity={"eventId": "gift"}),
+        event("void", "event_voided", 9, at, received_at=first, activity={"eventId": "gift"}),
     )
     warehouse.run()
 
