@@ -1,7 +1,8 @@
 """What the marts have to say, worked out the slow way, one user at a time, in plain Python.
 
-Written from the docs blocks `funnel_attempts` and `work_items` of dbt_project/models/docs.md and
-the description of `fct_sessions`, not from their SQL.
+Written from the docs blocks `funnel_attempts`, `work_items`, `traffic_source`, `touches` and
+`attribution_rules` of dbt_project/models/docs.md and the description of `fct_sessions`, not from
+their SQL.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -74,8 +76,20 @@ def attempts(events: Iterable[Event], definition: Sequence[Mapping[str, str]]) -
 def _is(event: Event, row: Mapping[str, str]) -> bool:
     """Whether an event is one of a step's or an end's."""
     return event.event_type == row["event_type"] and (
-        not row["property"] or event.activity.get(row["property"]) == row["property_value"]
+        not row["property"] or is_value(event.activity.get(row["property"]), row["property_value"])
     )
+
+
+def is_value(value: object, text: str) -> bool:
+    """Whether a value of an activity is the one that a seed names."""
+    if isinstance(value, bool):
+        return text == str(value).lower()
+    if isinstance(value, int | float):
+        try:
+            return value == float(text)
+        except ValueError:
+            return False
+    return value == text
 
 
 def sessions(interactions: Iterable[Event], gap: timedelta) -> list[list[Event]]:
@@ -117,3 +131,82 @@ def tasks(task_events: Iterable[Event]) -> list[Task]:
             task = items[-1]
         task.events.append(event)
     return [*by_id.values(), *(item for items in numbered.values() for item in items)]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Where a session came from, in the words of `fct_sessions`."""
+
+    started_at: datetime
+    source: str
+    medium: str
+    campaign: str
+    is_visit: bool
+
+
+def visit(
+    session: Sequence[Event],
+    referrers: Mapping[str, tuple[str, str] | None],
+    sources: Mapping[str, str],
+) -> Visit:
+    """The traffic of a session.
+
+    `referrers` says what each referrer that occurs stands for, `sources` what a campaign's does.
+    """
+    named = ("utmSource", "utmMedium", "utmCampaign")
+    campaigns = [
+        [str(event.activity.get(name, "")).strip().lower() for name in named] for event in session
+    ]
+    campaign = next((each for each in campaigns if any(each)), None)
+    origins = [referrers[event.activity.get("referrer", "")] for event in session]
+    origin = next((each for each in origins if each), None)
+    viewed = any(event.event_type in ("page_viewed", "screen_viewed") for event in session)
+    if campaign:
+        words = (
+            sources.get(campaign[0], campaign[0]) or "unknown",
+            campaign[1] or "none",
+            campaign[2] or "none",
+        )
+    else:
+        words = (*(origin or ("direct", "none")), "none")
+    return Visit(session[0].occurred_at, *words, viewed or bool(campaign or origin))
+
+
+Touch = tuple[datetime | None, str, tuple[Fraction, ...]]
+
+
+def touches(
+    visits: Iterable[Visit], at: datetime, window: timedelta, most: int, half_life: timedelta
+) -> list[Touch]:
+    """When, from where and with which credits a conversion at `at` was touched.
+
+    The credits: first touch, last touch, last non-direct, linear, position-based, time decay.
+    """
+    before = [each for each in visits if each.is_visit and at - window <= each.started_at <= at]
+    if not before:
+        return [(None, "unknown", (Fraction(1),) * 6)]
+    others = [each for each in before if each.source != "direct"]
+    kept = [
+        each
+        for index, each in enumerate(before)
+        if index == 0 or index > len(before) - most + 1 or each in others[-1:]
+    ]
+    credited = [each for each in kept if each.source != "direct"] or kept
+    ages = [(credited[-1].started_at - each.started_at) / half_life for each in credited]
+    weights = [Fraction(0.5**age) for age in ages]
+    found: list[Touch] = []
+    for each in kept:
+        rules = [Fraction(each is kept[0]), Fraction(each is kept[-1]), Fraction(0)]
+        shares = [Fraction(0)] * 3
+        if each in credited:
+            place, count = credited.index(each), len(credited)
+            rules[2] = Fraction(place == count - 1)
+            middle = Fraction(1, 5 * (count - 2)) if count > 2 else Fraction(1, count)
+            is_end = place in (0, count - 1)
+            shares = [
+                Fraction(1, count),
+                Fraction(2, 5) if count > 2 and is_end else middle,
+                weights[place] / sum(weights),
+            ]
+        found.append((each.started_at, each.source, (*rules, *shares)))
+    return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,10 +21,16 @@ from tests.histories import (
     rows_by_user,
     shortest_difference,
 )
-from tests.oracle import sessions, tasks
+from tests.oracle import Event, sessions, tasks, touches, visit
 from tests.warehouse import Warehouse
 
-USERS = 600
+USERS = 800
+WINDOW, HALF_LIFE, MOST_TOUCHES = timedelta(days=1), timedelta(days=2), 4
+SETTINGS = {
+    "attribution_window_days": {"value": "1"},
+    "attribution_half_life_days": {"value": "2"},
+    "attribution_max_touches": {"value": "4"},
+}
 MONDAY = datetime(2026, 9, 7, tzinfo=UTC)
 RECEIVED = datetime(2026, 10, 1, tzinfo=UTC)
 
@@ -40,6 +48,7 @@ FUNNELS = [
         "conversion product=car",
         "page_viewed path=/leave -> left",
     ),
+    *funnel("levels", "page_viewed level=5", "conversion"),
     *funnel("leaving", "page_viewed", "conversion", "page_viewed path=/leave -> left"),
     *funnel(
         "loan",
@@ -58,7 +67,29 @@ FUNNELS = [
     ),
 ]
 
-VISITS = [("page_viewed", {"path": path}) for path in ("/pricing", "/cart", "/leave", "/")]
+# What a referrer stands for: source and medium, or nothing.
+REFERRERS = {
+    "": None,
+    " HTTPS://user:pw@WWW.News.example.:8443/@x": ("news.example", "referral"),
+    "https://www.google.com/": ("google", "organic"),
+    "android-app://com.google.android.gm/": ("gmail", "email"),
+    "https://loans.example/account": None,
+    "https://m.checkout.stripe.com/pay": None,
+    "https://shop.example/": None,  # the event's own url has this host
+}
+SOURCES = {"fb": "facebook"}
+PLACES: list[dict[str, Any]] = [
+    {"path": "/"},
+    *({"path": "/", "level": level} for level in (5, 5.0, "5", "5.0", "05", 5.5, True, None)),
+    *({"referrer": each, "url": "http://SHOP.example/x"} for each in REFERRERS),
+    {"utmSource": "Newsletter ", "utmMedium": "Email", "utmCampaign": "Spring"},
+    {"utmSource": "fb", "referrer": "https://www.google.com/"},
+    {"utmCampaign": "spring"},
+]
+TRAFFIC: list[tuple[str, dict[str, Any]]] = [("page_viewed", place) for place in PLACES]
+VISITS: list[tuple[str, dict[str, Any]]] = [
+    ("page_viewed", {"path": path}) for path in ("/pricing", "/cart", "/leave", "/")
+]
 SALES = [("conversion", {"product": product}) for product in ("car", "home")]
 LOANS: list[tuple[str, dict[str, str]]] = [
     (event_type, {})
@@ -82,8 +113,9 @@ MINUTES = (0, 0, 0, 29, 30, 31)
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """The events of one user: what, when, in which of two builds and at what second of it."""
-    subject = draw(st.sampled_from([VISITS + SALES, LOANS + SALES, WORK, VISITS + LOANS + SALES]))
+    """The events of one user: what, when, in which of two builds and on which day received."""
+    subjects = [VISITS + SALES, LOANS + SALES, WORK, VISITS + LOANS + SALES, TRAFFIC + SALES]
+    subject = draw(st.sampled_from(subjects))
     moments = st.tuples(st.sampled_from(HOURS), st.sampled_from(MINUTES))
     times = draw(st.lists(moments, min_size=1, max_size=16))
     if draw(st.booleans()):
@@ -97,7 +129,7 @@ def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
                 "activity": activity,
                 "occurredAt": (MONDAY + timedelta(hours=hours, minutes=minutes)).isoformat(),
                 "build": draw(st.integers(0, 1)),
-                "received_at": RECEIVED + timedelta(seconds=draw(st.integers(0, 2))),
+                "received_at": RECEIVED + draw(st.integers(0, 2)) * timedelta(days=1),
             }
         )
     return found
@@ -128,13 +160,20 @@ def generated(
 ) -> Iterator[Warehouse]:
     """Generated users, whose events arrive in two builds, out of order."""
     batches: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
-    for user, history in enumerate(generated_histories()):
+    for user, history in enumerate(generated_histories(), start=1):
         for index, event in enumerate(history):
             batches[event.pop("build")].append(
                 event | {"userId": user, "eventId": f"{user}.{index}"}
             )
     with create_warehouse() as warehouse:
         warehouse.set_seed("funnels", FUNNELS)
+        warehouse.set_seed(
+            "project_settings",
+            [
+                {**row, **SETTINGS.get(row["setting"], {})}
+                for row in warehouse.seed("project_settings")
+            ],
+        )
         for batch in batches:
             warehouse.land(*batch)
             warehouse.run()
@@ -155,7 +194,7 @@ def test_funnels(generated: Warehouse) -> None:
         ("one_step_named", "sold"),
         *((name, "open") for name in {row["funnel"] for row in FUNNELS[3:]}),
         *((name, "converted") for name in ("two_steps", "same_type_twice", "same_type_only")),
-        *((name, "converted") for name in ("filtered", "leaving")),
+        *((name, "converted") for name in ("filtered", "leaving", "levels")),
         *((name, "left") for name in ("filtered", "leaving")),
         *((name, outcome) for name in ("loan", "loan_in_time") for outcome in ("paid", "declined")),
     }
@@ -175,13 +214,21 @@ def test_funnels(generated: Warehouse) -> None:
     ) == [(True, True, True, True)]
 
 
-def test_sessions(generated: Warehouse) -> None:
-    histories = landed(generated)
+def sessions_by_oracle(warehouse: Warehouse) -> dict[str, list[list[Event]]]:
     types = {
         row["event_type"]
-        for row in generated.seed("event_types")
+        for row in warehouse.seed("event_types")
         if row["is_interaction"] == "true"
     }
+    return {
+        user: sessions(
+            (event for event in events if event.event_type in types), timedelta(minutes=30)
+        )
+        for user, events in landed(warehouse).items()
+    }
+
+
+def test_sessions(generated: Warehouse) -> None:
     expected = rows_by_user(
         (
             user,
@@ -190,25 +237,73 @@ def test_sessions(generated: Warehouse) -> None:
             session[-1].occurred_at,
             len(session),
             session[0].event_type,
+            next((e.activity["path"] for e in session if e.activity.get("path")), ""),
+            *astuple(visit(session, REFERRERS, SOURCES))[1:],
         )
-        for user, events in histories.items()
-        for n, session in enumerate(
-            sessions(
-                (event for event in events if event.event_type in types), timedelta(minutes=30)
-            ),
-            start=1,
-        )
+        for user, found in sessions_by_oracle(generated).items()
+        for n, session in enumerate(found, start=1)
     )
     actual = rows_by_user(
         generated.query(
             """
-            select user_id, session_number, started_at, ended_at, event_count, entry_event_type
+            select
+                user_id, session_number, started_at, ended_at, event_count, entry_event_type,
+                coalesce(entry_path, ''), traffic_source, traffic_medium, traffic_campaign, is_visit
             from marts.fct_sessions
             """
         )
     )
-    assert shortest_difference(histories, expected, actual) is None
+    assert shortest_difference(landed(generated), expected, actual) is None
     assert sum(len(rows) for rows in expected.values()) > 1000
+    origins = {row[6] for rows in expected.values() for row in rows}
+    assert origins == {
+        "direct", "news.example", "google", "gmail", "newsletter", "facebook", "unknown",
+    }  # fmt: skip
+
+
+def test_attribution(generated: Warehouse) -> None:
+    """The touches of each conversion and their credits by each rule, to a hundred thousandth."""
+    visits = {
+        user: [visit(session, REFERRERS, SOURCES) for session in found]
+        for user, found in sessions_by_oracle(generated).items()
+    }
+    expected = {
+        (key, *touch[:2]): [float(credit) for credit in touch[2]]
+        for key, user, at in generated.query(
+            "select progress_key, user_id, converted_at from marts.fct_funnel_progress"
+            " where is_converted"
+        )
+        for touch in touches(visits.get(user, []), at, WINDOW, MOST_TOUCHES, HALF_LIFE)
+    }
+    actual = {
+        (key, touched_at, source): [float(credit) for credit in shares]
+        for key, touched_at, source, *shares in generated.query(
+            """
+            select
+                progress_key, touched_at, traffic_source, first_touch_credit, last_touch_credit,
+                last_non_direct_credit, linear_credit, position_based_credit, time_decay_credit
+            from marts.attribution
+            """
+        )
+    }
+    assert actual.keys() == expected.keys()
+    differing = [
+        (touch, expected[touch], shares)
+        for touch, shares in actual.items()
+        if shares != pytest.approx(expected[touch], abs=1e-5)
+    ]
+    assert differing == []
+    assert max(Counter(key for key, *_ in actual).values()) == MOST_TOUCHES
+    assert generated.query(
+        """
+        select count(*) from (
+            select progress_key from marts.attribution group by 1 having
+                (sum(first_touch_credit), sum(last_touch_credit), sum(last_non_direct_credit),
+                sum(linear_credit), sum(position_based_credit), sum(time_decay_credit))
+                <> (1, 1, 1, 1, 1, 1)
+        ) as uneven
+        """
+    ) == [(0,)]
 
 
 def test_tasks(generated: Warehouse) -> None:

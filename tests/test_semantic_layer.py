@@ -100,10 +100,11 @@ def built(
         yield warehouse
 
 
-def mf(warehouse: Warehouse, *arguments: str) -> str:
-    """Runs `scripts/mf`, which has to succeed, and returns what it printed."""
+def mf(warehouse: Warehouse, *arguments: str, folder: Path = ROOT) -> str:
+    """Runs `scripts/mf` in a folder, which has to succeed, and returns what it printed."""
     finished = subprocess.run(
         [ROOT / "scripts" / "mf", *arguments],
+        cwd=folder,
         env={
             **os.environ,
             "DATABASE_URL": warehouse.database_url,
@@ -125,9 +126,9 @@ def test_metric_equals_sql_on_the_marts(
     built: Warehouse, tmp_path: Path, question: tuple[str, str], query: str
 ) -> None:
     metric, dimension = question
-    output = tmp_path / "answer.csv"
-    mf(built, "query", "--metrics", metric, "--group-by", dimension, "--csv", str(output))
-    with output.open(newline="") as file:
+    query_of_metric = ("query", "--metrics", metric, "--group-by", dimension)
+    mf(built, *query_of_metric, "--csv", "answer.csv", folder=tmp_path)
+    with (tmp_path / "answer.csv").open(newline="") as file:
         answer = {
             row[dimension]: float(row[metric]) if row[metric] else None
             for row in csv.DictReader(file)

@@ -32,6 +32,7 @@ MARTS = (
     "fct_event_attributes",
     "tracking_plan_violations",
     "rejection_rates_daily",
+    "rejection_reasons_daily",
     "dim_users",
     "fct_sessions",
     "retention_weekly",

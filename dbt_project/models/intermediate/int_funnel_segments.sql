@@ -50,7 +50,8 @@ properties as (
         entries.attempt,
 
         jsonb_object_agg(
-            segments.segment, coalesce(left(events.activity ->> segments.property, 256), 'unknown')
+            segments.segment,
+            coalesce({{ canonical_value('(events.activity -> segments.property)') }}, 'unknown')
         ) as segments
 
     from entries

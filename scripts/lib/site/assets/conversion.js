@@ -120,18 +120,18 @@ chart("segments", (state) => {
 });
 
 chart("attribution", (state) => {
-  const rules = [["first_touch", "First touch"], ["last_touch", "Last touch"], ["linear", "Linear"]];
+  const rules = [["last_non_direct", "Last non-direct"], ["last_touch", "Last touch"], ["first_touch", "First touch"], ["linear", "Linear"], ["position_based", "Position-based"], ["time_decay", "Time decay"]];
   const sources = [...groups(ofFunnel(credits, state), (row) => row.traffic_source)].map(([traffic_source, group]) =>
-    ({ traffic_source, first_touch: sum(group, "first_touch"), last_touch: sum(group, "last_touch"), linear: Math.round(sum(group, "linear") * 1e4) / 1e4 }));
-  const rows = sources.sort((a, b) => b.linear - a.linear);
+    ({ traffic_source, ...Object.fromEntries(rules.map(([field]) => [field, Math.round(sum(group, field) * 1e4) / 1e4])) }));
+  const rows = sources.sort((a, b) => b.last_non_direct - a.last_non_direct);
   const top = rows[0];
   return {
     rows,
     columns: [["traffic_source", "Source", "text"], ...rules.map(([field, title]) => [field, title, "count"])],
-    finding: top && `${top.traffic_source} brought most: ${format.count(top.linear)} of ${format.count(sum(rows, "linear"))} conversions by the linear rule.`,
+    finding: top && `${top.traffic_source} brought most: ${format.count(top.last_non_direct)} of ${format.count(sum(rows, "last_non_direct"))} conversions by the last visit that was not direct.`,
     spec: {
-      height: rows.length * 50,
-      transform: [{ fold: rules.map(([field]) => field), as: ["rule", "conversions"] }, { calculate: `{first_touch:'First touch',last_touch:'Last touch',linear:'Linear'}[datum.rule]`, as: "rule_name" }],
+      height: rows.length * 80,
+      transform: [{ fold: rules.map(([field]) => field), as: ["rule", "conversions"] }, { calculate: `${JSON.stringify(Object.fromEntries(rules))}[datum.rule]`, as: "rule_name" }],
       mark: { type: "bar", tooltip: true, cornerRadiusEnd: 2 },
       encoding: {
         y: nameY("traffic_source", rows), yOffset: { field: "rule_name", type: "nominal", sort: rules.map(([, title]) => title) },
