@@ -143,7 +143,7 @@ def tasks(task_events: Iterable[Event]) -> list[Task]:
 
 def backlogs(
     tasks: Iterable[Task], today: date, carry_forward_days: int
-) -> dict[date, tuple[int, int, int, int, int]]:
+) -> dict[date, tuple[int, ...]]:
     """What happened to the tasks of one type on each day: moves in their order, and the backlog."""
     days: dict[date, Counter[str]] = defaultdict(Counter)
     for task in tasks:

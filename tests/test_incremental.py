@@ -8,7 +8,10 @@ from typing import Any
 import psycopg
 
 from scripts.lib.generator import generate
+from tests.histories import funnel
 from tests.warehouse import MARTS, Warehouse, land
+
+QUICK = funnel("quick", "page_viewed", "application_submitted", window_days="3")
 
 
 def page_view(event_id: str, user_id: object = 1, **more: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -156,20 +159,7 @@ def test_any_split_gives_the_marts_of_a_full_refresh(warehouse: Warehouse) -> No
         "funnels",
         [
             *warehouse.seed("funnels"),
-            {
-                "funnel": "quick",
-                "step_order": "1",
-                "step": "view",
-                "event_type": "page_viewed",
-                "window_days": "3",
-            },
-            {
-                "funnel": "quick",
-                "step_order": "2",
-                "step": "apply",
-                "event_type": "application_submitted",
-                "window_days": "3",
-            },
+            *QUICK,
         ],
     )
     warehouse.land(*shares[1], received_at="2026-11-01 09:00:00+00")
@@ -208,6 +198,38 @@ def test_any_split_gives_the_marts_of_a_full_refresh(warehouse: Warehouse) -> No
     assert warehouse.query("select count(*) from marts.fct_events") == [
         (len({event["eventId"] for event in stream}),)
     ]
+
+
+def test_cut_off_moves_on_with_and_without_events(warehouse: Warehouse) -> None:
+    """Months are received over days, some events late and twice; then the cut-off moves back."""
+    stream = generate(users=60, seed=9).events
+    first, second, third = (stream[number * 600 : (number + 1) * 600] for number in range(3))
+    late = first[::9]
+    warehouse.set_seed("project_settings", low_limits(warehouse))
+    warehouse.set_seed("segments", [{"segment": "path", "property": "path"}])
+    warehouse.set_seed("funnels", [*warehouse.seed("funnels"), *QUICK])
+
+    def build(as_of: str, *events: dict[str, Any]) -> None:
+        warehouse.land(*events, received_at=as_of)
+        warehouse.run(as_of=as_of)
+
+    def agree(as_of: str) -> None:
+        warehouse.keep_marts()
+        warehouse.run("--full-refresh", as_of=as_of)
+        assert warehouse.differences() == dict.fromkeys(MARTS, 0)
+
+    def moment(event: dict[str, Any]) -> str:
+        at: str = event["occurredAt"]
+        return at
+
+    build(moment(first[-1]), *(event for event in first if event not in late))
+    build(moment(second[-1]), *second, *first[1::5])
+    build("2026-10-26 00:00:00+00", *late)
+    build("2026-10-29 12:00:00+00")
+    agree("2026-10-29 12:00:00+00")
+    build("2026-10-20 00:00:00+00")
+    build("2026-10-21 00:00:00+00", *third[:100])
+    agree("2026-10-21 00:00:00+00")
 
 
 def low_limits(warehouse: Warehouse) -> list[dict[str, str]]:
