@@ -1,16 +1,16 @@
 """What the marts have to say, worked out the slow way, one user at a time, in plain Python.
 
-Written from the docs blocks `funnel_attempts`, `work_items`, `traffic_source`, `touches` and
-`attribution_rules` of dbt_project/models/docs.md and the description of `fct_sessions`, not from
-their SQL.
+Written from the docs blocks `funnel_attempts`, `work_items`, `carried_forward`, `traffic_source`,
+`touches` and `attribution_rules` of dbt_project/models/docs.md and the descriptions of the marts,
+not from their SQL. Days are of UTC.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -43,8 +43,13 @@ def in_order(events: Iterable[Event]) -> list[Event]:
     return sorted(events, key=lambda event: (event.occurred_at, event.arrival))
 
 
-def attempts(events: Iterable[Event], definition: Sequence[Mapping[str, str]]) -> list[Attempt]:
-    """The attempts of one user at one funnel; `definition` is the funnel's rows of the seed."""
+def attempts(
+    events: Iterable[Event], definition: Sequence[Mapping[str, str]], as_of: datetime
+) -> list[Attempt]:
+    """The attempts of one user at one funnel, as they stand at a moment.
+
+    `definition` is the funnel's rows of the seed.
+    """
     steps = {int(row["step_order"]): row for row in definition if row["step_order"]}
     ends = [row for row in definition if not row["step_order"]]
     days = {row["window_days"] for row in steps.values()} - {""}
@@ -70,6 +75,9 @@ def attempts(events: Iterable[Event], definition: Sequence[Mapping[str, str]]) -
             continue
         if len(attempt.reached_at) == len(steps):
             attempt.end(steps[len(steps)]["outcome"] or "converted", event.occurred_at)
+    for attempt in found:
+        if attempt.ended_at is None and window <= as_of - attempt.reached_at[0]:
+            attempt.outcome = "expired"
     return found
 
 
@@ -113,6 +121,20 @@ class Task:
 
     def times(self, event_type: str) -> int:
         return sum(event.event_type == event_type for event in self.events)
+
+    def moves(self) -> list[tuple[date, str]]:
+        """What happened to it, on which day: opened, reopened, completed, abandoned."""
+        found = [(self.events[0].occurred_at.date(), "opened")]
+        was_closed = False
+        for event in self.events:
+            is_closing = event.event_type in ("task_completed", "task_abandoned")
+            if is_closing and not was_closed:
+                move = event.event_type.removeprefix("task_")
+                found.append((event.occurred_at.date(), move))
+            if was_closed and not is_closing:
+                found.append((event.occurred_at.date(), "reopened"))
+            was_closed = is_closing
+        return found
 
 
 def tasks(task_events: Iterable[Event]) -> list[Task]:
@@ -210,3 +232,51 @@ def touches(
             ]
         found.append((each.started_at, each.source, (*rules, *shares)))
     return found
+
+
+def backlogs(
+    tasks: Iterable[Task], today: date, carry_forward_days: int
+) -> dict[date, tuple[int, ...]]:
+    """What happened to the tasks of one type on each day: moves in their order, and the backlog."""
+    days: dict[date, Counter[str]] = defaultdict(Counter)
+    for task in tasks:
+        for day, move in task.moves():
+            days[day][move] += 1
+    found = {}
+    backlog = 0
+    for day, following in pairwise([*sorted(days), date.max]):
+        moves = days[day]
+        backlog += moves["opened"] + moves["reopened"] - moves["completed"] - moves["abandoned"]
+        kinds = ("opened", "reopened", "completed", "abandoned")
+        found[day] = (*(moves[kind] for kind in kinds), backlog)
+        for later in range(1, carry_forward_days + 1):
+            carried = day + timedelta(days=later)
+            if backlog and carried < following and carried <= today:
+                found[carried] = (0, 0, 0, 0, backlog)
+    return found
+
+
+def retention(
+    active_days: Iterable[Iterable[date]], today: date, limit: int
+) -> dict[tuple[date, date], tuple[int, int, bool]]:
+    """By cohort week and week: users, of these active, whether the week is over.
+
+    `active_days` has the days of each user.
+    """
+    users = [{monday(day) for day in days} for days in active_days]
+    found = {}
+    for cohort_week in {min(weeks) for weeks in users if weeks}:
+        cohort = [weeks for weeks in users if weeks and min(weeks) == cohort_week]
+        last = max(monday(today), *(week for weeks in cohort for week in weeks))
+        for number in range(limit + 1):
+            week = cohort_week + timedelta(weeks=number)
+            if week <= last:
+                active = sum(week in weeks for weeks in cohort)
+                is_over = week + timedelta(weeks=1) <= today
+                found[cohort_week, week] = (len(cohort), active, is_over)
+    return found
+
+
+def monday(day: date) -> date:
+    """The first day of its week."""
+    return day - timedelta(days=day.weekday())

@@ -10,7 +10,10 @@ from typing import Any
 import psycopg
 
 from scripts.lib.generator import generate
+from tests.histories import funnel
 from tests.warehouse import MARTS, Warehouse, land
+
+QUICK = funnel("quick", "page_viewed", "application_submitted", window_days="3")
 
 
 def page_view(event_id: str, user_id: object = 1, **more: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -135,7 +138,10 @@ def test_changes_of_scores_follow_the_cut_off_with_nothing_new(warehouse: Wareho
 
 
 def test_any_split_gives_the_marts_of_a_full_refresh(warehouse: Warehouse) -> None:
-    """Batches arrive shuffled, duplicated and on many days, between them the definitions change."""
+    """Batches arrive shuffled, twice and over many days; between them the definitions change.
+
+    What is told by the cut-off changes with it: expired attempts, complete cohorts, current weeks.
+    """
     stream = generate(users=60, seed=7).events
     shares = [stream[start::3] for start in range(3)]
     shares[2] += shares[0][:200] + shares[1][-200:]
@@ -145,7 +151,9 @@ def test_any_split_gives_the_marts_of_a_full_refresh(warehouse: Warehouse) -> No
             yield {"received_at": f"2026-11-{1 + index % 9:02} {hour}:00:00+00"} | event
 
     warehouse.land(*over_days(shares[0], 10))
-    warehouse.run()
+    warehouse.run(as_of="2026-10-11 10:00:00+00")
+    warehouse.set_seed("project_settings", low_limits(warehouse))
+    warehouse.set_seed("segments", [{"segment": "path", "property": "path"}])
     warehouse.set_seed(
         "score_bands",
         [
@@ -157,27 +165,14 @@ def test_any_split_gives_the_marts_of_a_full_refresh(warehouse: Warehouse) -> No
         "funnels",
         [
             *warehouse.seed("funnels"),
-            {
-                "funnel": "quick",
-                "step_order": "1",
-                "step": "view",
-                "event_type": "page_viewed",
-                "window_days": "3",
-            },
-            {
-                "funnel": "quick",
-                "step_order": "2",
-                "step": "apply",
-                "event_type": "application_submitted",
-                "window_days": "3",
-            },
+            *QUICK,
         ],
     )
     warehouse.land(*over_days(shares[1], 9))
-    warehouse.run()
+    warehouse.run(as_of="2026-10-24 10:00:00+00")
     assert warehouse.query(
-        "select count(*) > 0 from marts.fct_funnel_progress where funnel = 'quick'"
-    ) == [(True,)]
+        "select outcome from marts.fct_funnel_progress where funnel = 'quick' group by 1 order by 1"
+    ) == [("converted",), ("expired",), ("open",)]
     assert warehouse.query("select distinct band from marts.fct_credit_scores order by 1") == [
         ("high",),
         ("low",),
@@ -303,6 +298,47 @@ def test_days_of_receipt_are_kept_by_builds_that_do_not_touch_them(warehouse: Wa
     warehouse.land(page_view("d", received_at=second))
     expected[1:3] = [("10-02", 2, 0, 0.0)]
     assert rates() == expected
+
+
+def test_cut_off_moves_on_with_and_without_events(warehouse: Warehouse) -> None:
+    """Months are received over days, some events late and twice; then the cut-off moves back."""
+    stream = generate(users=60, seed=9).events
+    first, second, third = (stream[number * 600 : (number + 1) * 600] for number in range(3))
+    late = first[::9]
+    warehouse.set_seed("project_settings", low_limits(warehouse))
+    warehouse.set_seed("segments", [{"segment": "path", "property": "path"}])
+    warehouse.set_seed("funnels", [*warehouse.seed("funnels"), *QUICK])
+
+    def build(as_of: str, *events: dict[str, Any]) -> None:
+        warehouse.land(*events, received_at=as_of)
+        warehouse.run(as_of=as_of)
+
+    def agree(as_of: str) -> None:
+        warehouse.keep_marts()
+        warehouse.run("--full-refresh", as_of=as_of)
+        assert warehouse.differences() == dict.fromkeys(MARTS, 0)
+
+    def moment(event: dict[str, Any]) -> str:
+        at: str = event["occurredAt"]
+        return at
+
+    build(moment(first[-1]), *(event for event in first if event not in late))
+    build(moment(second[-1]), *second, *first[1::5])
+    build("2026-10-26 00:00:00+00", *late)
+    build("2026-10-29 12:00:00+00")
+    agree("2026-10-29 12:00:00+00")
+    build("2026-10-20 00:00:00+00")
+    build("2026-10-21 00:00:00+00", *third[:100])
+    agree("2026-10-21 00:00:00+00")
+
+
+def low_limits(warehouse: Warehouse) -> list[dict[str, str]]:
+    """Limits of the marts that a small history reaches."""
+    limits = {"retention_weeks": "4", "carry_forward_days": "3", "segment_values": "2"}
+    return [
+        row | {"value": limits.get(row["setting"], row["value"])}
+        for row in warehouse.seed("project_settings")
+    ]
 
 
 def test_marks_of_another_cluster_are_not_trusted(warehouse: Warehouse) -> None:
