@@ -59,7 +59,7 @@ class Database:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.keys = Keys()
+        self.keys = Keys(settings)
         self.reachable = True
         self.replication: list[dict[str, Any]] = []
         self.storing = True  # False after the disk was full, or the like, until a look finds space
