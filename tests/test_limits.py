@@ -137,7 +137,7 @@ def test_flood_while_nothing_can_be_stored(
                     asyncio.create_task(client.post(f"{collector.url}/events", content=body))
                     for body in [large, small, refused] * 40
                 ]
-                await asyncio.wait(sending, timeout=4)
+                await asyncio.wait(sending, timeout=2)
                 assert (await client.get(f"{collector.url}/healthz")).status_code == 200
                 blocker.rollback()
                 return await asyncio.gather(*sending)
