@@ -220,7 +220,7 @@ def test_slow_bodies(
     with create_database() as url, running_collector(url, BODY_TIMEOUT_SECONDS="1") as collector:
         for path in ("/events", "/users", "/v1/{call}"):
             with connected(collector) as connection:
-                head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+                head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
                 connection.sendall(head.format(call="track").encode())
                 received = b""
                 while data := connection.recv(65536):
