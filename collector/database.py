@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool, TooManyRequests
 from collector.keys import Keys
 from collector.problems import Problem, try_again
 from collector.settings import Settings
+from collector.upkeep import Upkeep
 
 ROLE = "headwater_collector"
 WRITERS = 2  # one collects the next batch while the other waits for the disk
@@ -68,6 +69,7 @@ class Database:
         self.users = _pool(settings, "users", 4)
         self._watch = _pool(settings, "watch", 1)
         self._lost = asyncio.Event()
+        self._upkeep = Upkeep()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -103,6 +105,7 @@ class Database:
                 self.replication = await (await cursor.execute(_REPLICATION)).fetchall()
                 if row and row[0] and not self.storing:
                     await self._try_to_store(connection)
+                await self._upkeep.tend(connection, replicated=bool(self.replication))
         except psycopg.OperationalError as error:
             self._note(error)
             raise
