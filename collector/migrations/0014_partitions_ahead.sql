@@ -125,13 +125,13 @@ declare
     known bigint;
     others bigint;
 begin
-    select array_agg(month) into months
+    select array_agg(distinct months_of_rows.first_day) into months
     from (
-        select distinct date_trunc('month', received_at at time zone 'UTC')::date as month
+        select distinct date_trunc('month', received_at at time zone 'UTC')::date as first_day
         from raw.events_default
         where isfinite(received_at)
     ) as months_of_rows
-    where not raw.has_event_partition(months_of_rows.month);
+    where not raw.has_event_partition(months_of_rows.first_day);
     if months is null then
         return;
     end if;

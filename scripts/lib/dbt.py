@@ -40,6 +40,7 @@ _MAY_BUILD = "select has_database_privilege(current_database(), 'create')"
 _BUILT_BY_OTHERS = """
     select relnamespace::regnamespace::text from pg_class
     where relname = 'watermarks' and relkind = 'r' and raw.is_to_hand_over(relowner)
+        and raw.missed_heartbeats() is not null
 """
 # A build's sorts fit into more than 4 MB, and compiling its many statements takes longer than they
 # do. What puts one table in the place of another waits for who reads it, and those who come after

@@ -73,6 +73,17 @@
     );
     create index if not exists changed_rows_build_id_idx on {{ changed_rows() }} (model_name, build_id);
 
+    -- Where no collector does, as in a destination of its own. Its owner made the function; a role that
+    -- may not call it builds all the same.
+    do $$
+    begin
+        perform {{ source('raw', 'events').schema }}.keep_event_partitions();
+    exception
+        when undefined_function or insufficient_privilege then
+            null;
+    end
+    $$;
+
     insert into {{ builds() }} (invocation_id, as_of, as_of_xid)
     values (
         '{{ invocation_id }}',

@@ -92,6 +92,11 @@
             {{ exceptions.raise_compiler_error(
                 raw_name ~ ' is still being copied from the source (scripts/link --status): build again when it is there.'
             ) }}
+        {%- elif run_query('select ' ~ raw_relation.schema ~ '.missed_heartbeats()').rows[0][0] > 0 -%}
+            {{ exceptions.raise_compiler_error(
+                'This database lacks what the source has sent it, as one restored from a snapshot of its disk does'
+                ~ ' (scripts/link --status): scripts/link --replace copies raw anew.'
+            ) }}
         {%- endif -%}
         {%- set of_elsewhere -%}
             select 1 from {{ raw_relation }} where loaded_xid >= pg_snapshot_xmax(pg_current_snapshot()) limit 1
