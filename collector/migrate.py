@@ -35,11 +35,16 @@ _RECORDS = """
 logger = logging.getLogger("collector")
 
 
+class NewerSchemaError(Exception):
+    """The database was migrated by a later version than this one."""
+
+
 def migrate(database_url: str) -> list[str]:
     """Brings the raw schema of a database up to date and returns the names of what was applied.
 
     Raises `psycopg.Error` when the database is unreachable, the role may not create schemas, or
-    somebody holds a lock on raw for longer than `ATTEMPTS` seconds.
+    somebody holds a lock on raw for longer than `ATTEMPTS` seconds; `NewerSchemaError` for a
+    database of a later version.
     """
     applied: list[str] = []
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -49,8 +54,14 @@ def migrate(database_url: str) -> list[str]:
         done = {
             name for (name,) in connection.execute("select name from public.headwater_migrations")
         }
+        paths = sorted(MIGRATIONS.glob("*.sql"))
+        if unknown := done - {path.stem for path in paths}:
+            raise NewerSchemaError(
+                f"The raw schema is of a later version, with {', '.join(sorted(unknown))}: "
+                "update this checkout, or use the one that made it."
+            )
         connection.execute(_BE_BRIEF)
-        for path in sorted(MIGRATIONS.glob("*.sql")):
+        for path in paths:
             if path.stem in done:
                 continue
             record = "insert into public.headwater_migrations (name) values (%s)"

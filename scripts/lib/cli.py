@@ -11,6 +11,7 @@ from typing import NoReturn
 import psycopg
 
 from collector import __version__
+from collector.migrate import NewerSchemaError
 from collector.settings import Settings
 
 
@@ -26,7 +27,7 @@ def run(main: Callable[[], int]) -> NoReturn:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         sys.exit(main())
-    except UserError as error:
+    except (UserError, NewerSchemaError) as error:
         sys.exit(f"error: {error}")
     except psycopg.OperationalError as error:
         sys.exit(f"error: PostgreSQL: {str(error).strip()}\nCheck DATABASE_URL and the server.")

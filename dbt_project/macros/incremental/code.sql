@@ -64,7 +64,10 @@
 {%- endmacro %}
 
 
-{#- Whether the table was made by other code. Asked once a model, before its mark moves. -#}
+{#-
+    Whether the table was made by other code; without a mark, by such as kept none. Asked once a
+    model, before its mark moves.
+-#}
 {% macro is_outdated() %}
     {%- if not execute or model.resource_type != 'model' or model.config.materialized != 'incremental' -%}
         {{ return(false) }}
@@ -76,7 +79,7 @@
             where marks.model_name = {{ mark_name(this) }}
         {%- endset -%}
         {%- set marks = run_query(mark).rows -%}
-        {%- do model.update({'is_outdated': marks | length == 1 and marks[0][0]}) -%}
+        {%- do model.update({'is_outdated': marks | length == 0 or marks[0][0]}) -%}
     {%- endif -%}
     {{ return(model['is_outdated']) }}
 {% endmacro %}
