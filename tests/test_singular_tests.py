@@ -57,6 +57,7 @@ FAULTS = {
         "update seeds.funnels set window_days = 30 where step_order = 2",
         "update seeds.funnels set window_days = 30 where step_order is null",
         "update seeds.funnels set outcome = null where step_order is null",
+        "update seeds.funnels set outcome = 'expired' where step_order is null",
     ],
     "funnel_steps_never_grow": [
         "update marts.conversion_funnel_daily set reached = reached_previous + 1",

@@ -57,38 +57,15 @@ _TASKS = """
     order by 2 desc, 1
 """
 _BANDS = """
-    with
-
-    profiles as (
-
-        select
-            current_band as band,
-            count(*) as users,
-            sum(payments_made) as made,
-            sum(payments_missed) as missed
-        from credit_profiles
-        where current_band is not null
-        group by 1
-
-    ),
-
-    bands as (
-
-        select band, min(band_order) as band_order, sum(conversions) as conversions
-        from credit_band_daily
-        group by 1
-
-    )
-
     select
-        bands.band,
-        coalesce(profiles.users, 0),
-        coalesce(bands.conversions, 0)::bigint,
-        coalesce(profiles.made + profiles.missed, 0)::bigint,
-        profiles.made / nullif(profiles.made + profiles.missed, 0)
-    from bands
-    left join profiles using (band)
-    order by bands.band_order
+        band,
+        (array_agg(users order by day desc))[1],
+        sum(conversions)::bigint,
+        sum(payments_made + payments_missed)::bigint,
+        sum(payments_made) / nullif(sum(payments_made + payments_missed), 0)
+    from credit_band_daily
+    group by band, band_order
+    order by band_order
 """
 _LAG = """
     select
@@ -161,7 +138,7 @@ def _title(events: int, users: int, first: date | None, last: date | None) -> st
 
 def _funnel_tables(funnels: Rows, outcomes: Rows) -> Iterator[RenderableType]:
     for funnel, steps in groupby(funnels, key=lambda row: row[0]):
-        table = _table(f"Funnel {funnel}", "step", "attempts", "of previous", "of first", "")
+        table = _table(f"Funnel {funnel}", "step", "attempts", "of previous", "of first, so far", "")
         first = previous = 0
         for _, step, reached, _ in steps:
             first, previous = first or reached, previous or reached
@@ -193,7 +170,7 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
             )  # fmt: skip
         yield _captioned(table, "medians: wait from schedule to start, cycle from start to end")
     if bands:
-        table = _table("Credit bands", "band", "users", "conversions", "payments", "on time", "")
+        table = _table("Credit bands", "band", "users now", "conversions", "payments", "on time", "")
         most = max(users for _, users, *_ in bands) or 1
         for band, users, conversions, payments, on_time in bands:
             table.add_row(
@@ -201,7 +178,7 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
                 "" if on_time is None else f"{on_time:.1%}",
                 Bar(most, 0, users, width=BAR_WIDTH, color="cyan"),
             )  # fmt: skip
-        yield table
+        yield _captioned(table, "conversions and payments by the band at that time")
 
 
 def _table(title: str, first: str, *others: str) -> Table:

@@ -19,6 +19,8 @@ const ofSegment = (rows, state) =>
   ofFunnel(rows, state).filter((row) => row.segment === state.segment && row.segment_value === state.segmentValue);
 const entered = (rows) => rows.reduce((total, row) => total + row.reached[0], 0);
 const converted = (rows) => rows.reduce((total, row) => total + row.reached.at(-1), 0);
+/** Attempts that had all of their time, or have no limit. */
+const finished = (rows) => rows.filter((row) => row.is_complete !== false);
 const outOf = (rows) => `${format.count(converted(rows))} of ${format.count(entered(rows))}`;
 
 tiles((state) => {
@@ -27,7 +29,7 @@ tiles((state) => {
   return {
     entered: [format.count(entered(rows)), "that began in these days"],
     converted: [format.count(converted(rows)), "at any time since"],
-    rate: [shown("rate", converted(rows) / entered(rows)), "of the attempts"],
+    rate: [shown("rate", converted(finished(rows)) / entered(finished(rows))), "of those that had all their time"],
     time: [shown("duration", quantile(bins, 0.5)), "about, all segments"],
   };
 });
@@ -70,7 +72,7 @@ chart("cohorts", (state) => {
   return {
     rows,
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["entered", "Attempts", "count"], ["converted", "Converted", "count"], ["rate", "Rate", "rate"]],
-    finding: `${outOf(days)} attempts converted (${format.rate(converted(days) / entered(days))}).`,
+    finding: entered(finished(days)) ? `${outOf(finished(days))} attempts that had all their time converted (${format.rate(converted(finished(days)) / entered(finished(days)))}).` : "No attempt has had all its time yet.",
     spec: {
       encoding: { x: timeX(rows), y: { field: "rate", type: "quantitative", axis: rateAxis, scale: { domainMin: 0 } }, tooltip: tip(["when", grain(state)], ["share", "converted"], ["count", "attempts"]) },
       mark: { type: "line", point: true, tooltip: true },
