@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.histories import (
+from tests.support.histories import (
     funnel,
     funnels_by_marts,
     funnels_by_oracle,
@@ -19,8 +19,8 @@ from tests.histories import (
     rows_by_user,
     shortest_difference,
 )
-from tests.oracle import sessions, tasks
-from tests.warehouse import Warehouse
+from tests.support.oracle import sessions, tasks
+from tests.support.warehouse import Warehouse
 
 USERS = 600
 MONDAY = datetime(2026, 9, 7, tzinfo=UTC)

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from collector.settings import ROOT
-from tests.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 
 @contextmanager
