@@ -33,7 +33,7 @@ def migrate_all(databases: Databases) -> dict[str, list[str]]:
 
 
 def follow_publication(databases: Databases) -> None:
-    """Has a destination that raw is replicated to copy the tables that are new. Raises UserError."""
+    """Has a destination of its own copy the tables that are new. Raises UserError."""
     with opened("destination", databases.destination) as destination:
         subscription = destination.subscription()
         if subscription and subscription.is_enabled:
