@@ -293,6 +293,36 @@ def test_marks_of_another_cluster_are_not_trusted(warehouse: Warehouse) -> None:
     warehouse.dbt("test", "--select", *RAW_IS_IN_EVENTS)
 
 
+def test_rows_read_a_second_time_count_once(warehouse: Warehouse) -> None:
+    """Nor does it matter that a source gave the id of a user's update to another user's."""
+    staged = """
+        select event_id, event_row_id, duplicate_row_ids, other_user_ids, has_conflict
+        from staging.stg_events order by 1
+    """
+    update_user = (
+        "insert into raw.users (user_row_id, received_at, occurred_at, source, user_id, payload)"
+        " values (%s, now(), now(), 'default', %s, '{}')"
+    )
+    warehouse.execute(update_user, 1, "ann")
+    warehouse.execute(update_user, 2, "bob")
+    warehouse.land(*map(page_view, "abbb"), page_view("b", 2))
+    warehouse.run()
+    before = warehouse.query(staged)
+    warehouse.execute("update staging.watermarks set read_below_xid = '0'")
+    warehouse.dbt("build")
+    assert warehouse.query(staged) == before
+
+    warehouse.execute("delete from raw.users where user_row_id = 2")
+    warehouse.execute(update_user, 2, "eve")
+    warehouse.execute("update staging.watermarks set xid_origin = 'cluster 1'")
+    warehouse.run()
+    users = "select user_id from marts.dim_users where is_known order by 1"
+    assert warehouse.query(users) == [("ann",), ("eve",)]
+    warehouse.keep_marts()
+    warehouse.run("--full-refresh")
+    assert warehouse.differences() == dict.fromkeys(MARTS, 0)
+
+
 def test_reload_refuses_when_raw_has_lost_rows(warehouse: Warehouse) -> None:
     """Everything else goes on without them."""
     warehouse.land(page_view("a"), page_view("b"))

@@ -1,7 +1,7 @@
 -- What a destination that raw is replicated to has, and what it lacks, shows in what it has of these:
 -- the collector numbers them without a gap while there is a destination. A gap there means that the
 -- destination went back to an earlier state, as a snapshot of its disk is, while the source went on
--- from where it had confirmed. Both sides keep those of the last weeks.
+-- from where it had confirmed. Both sides keep those of the last week.
 create table raw.heartbeats (
     beat bigint not null,
     sent_at timestamptz not null default now(),
@@ -32,7 +32,7 @@ $$;
 create function raw.forget_heartbeats() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    delete from raw.heartbeats where beat < new.beat - 400000;
+    delete from raw.heartbeats where beat < new.beat - 60000;
     return null;
 end
 $$;

@@ -216,7 +216,7 @@ def main() -> int:
     arguments = parser(
         "link",
         "Replicate raw from SOURCE_DATABASE_URL to DESTINATION_DATABASE_URL, where dbt builds.\n"
-        "Migrates both first. Safe to repeat; repeat it after every update.\n\n" + NEEDS,
+        "Migrates both first. Safe to repeat.\n\n" + NEEDS,
     )
     arguments.add_argument(
         "--connection",

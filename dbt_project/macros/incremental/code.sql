@@ -8,9 +8,12 @@
     computes it whole and swaps the tables, whatever became of its columns.
 -#}
 {% macro code() -%}
-    {%- set parts = [] -%}
-    {%- do collect_code(model.unique_id, [], parts) -%}
-    {{ return(local_md5(parts | join('\n'))) }}
+    {%- if 'code_fingerprint' not in model -%}
+        {%- set parts = [] -%}
+        {%- do collect_code(model.unique_id, [], parts) -%}
+        {%- do model.update({'code_fingerprint': local_md5(parts | join('\n'))}) -%}
+    {%- endif -%}
+    {{ return(model['code_fingerprint']) }}
 {%- endmacro %}
 
 
@@ -69,12 +72,14 @@
     model, before its mark moves.
 -#}
 {% macro is_outdated() %}
-    {%- if not execute or model.resource_type != 'model' or model.config.materialized != 'incremental' -%}
+    {%- if not execute or model.resource_type != 'model' or model.config.materialized != 'incremental'
+        or invocation_args_dict.get('empty') or not load_relation(this) -%}
         {{ return(false) }}
     {%- endif -%}
     {%- if 'is_outdated' not in model -%}
         {%- set mark -%}
-            select marks.code is distinct from '{{ code() }}' {% if reads_raw() %}or marks.definitions <> {{ definitions() }}{% endif %}
+            -- As JSON, since a database of an earlier version has no such column before its first build.
+            select to_jsonb(marks) ->> 'code' is distinct from '{{ code() }}' {% if reads_raw() %}or marks.definitions <> {{ definitions() }}{% endif %}
             from {{ watermarks() }} as marks
             where marks.model_name = {{ mark_name(this) }}
         {%- endset -%}
