@@ -13,6 +13,7 @@ import pytest
 
 from collector.settings import ROOT
 from scripts.lib.generator import generate
+from tests.support.histories import funnel
 from tests.support.warehouse import Warehouse
 
 pytest.importorskip("dbt_metricflow", reason="the optional extra `semantic` is not installed")
@@ -41,9 +42,11 @@ QUERIES = [
         """
         select
             segment_value,
-            sum(reached) filter (where step = 'approved') / sum(reached) filter (where step_order = 1)
+            sum(reached) filter (where (funnel, step_order) in (
+                select funnel, max(step_order) from seeds.funnels group by 1
+            )) / sum(reached) filter (where step_order = 1)
         from marts.conversion_funnel_daily
-        where segment = 'band' and funnel = 'loan_application' and is_complete is not false
+        where segment = 'band' and is_complete is not false
         group by 1
         """,
     ),
@@ -122,8 +125,10 @@ QUERIES = [
 def built(
     create_warehouse: Callable[[], AbstractContextManager[Warehouse]],
 ) -> Iterator[Warehouse]:
-    """A warehouse with marts of 120 users."""
+    """A warehouse with marts of 120 users, and a funnel of which most attempts are over."""
+    quick = funnel("quick", "page_viewed", "application_submitted", window_days="3")
     with create_warehouse() as warehouse:
+        warehouse.set_seed("funnels", [*warehouse.seed("funnels"), *quick])
         warehouse.land(*generate(users=120, seed=11).events)
         warehouse.run()
         yield warehouse

@@ -138,7 +138,9 @@ def _title(events: int, users: int, first: date | None, last: date | None) -> st
 
 def _funnel_tables(funnels: Rows, outcomes: Rows) -> Iterator[RenderableType]:
     for funnel, steps in groupby(funnels, key=lambda row: row[0]):
-        table = _table(f"Funnel {funnel}", "step", "attempts", "of previous", "of first, so far", "")
+        table = _table(
+            f"Funnel {funnel}", "step", "attempts", "of previous", "of first, so far", ""
+        )
         first = previous = 0
         for _, step, reached, _ in steps:
             first, previous = first or reached, previous or reached
@@ -170,7 +172,9 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
             )  # fmt: skip
         yield _captioned(table, "medians: wait from schedule to start, cycle from start to end")
     if bands:
-        table = _table("Credit bands", "band", "users now", "conversions", "payments", "on time", "")
+        table = _table(
+            "Credit bands", "band", "users now", "conversions", "payments", "on time", ""
+        )
         most = max(users for _, users, *_ in bands) or 1
         for band, users, conversions, payments, on_time in bands:
             table.add_row(

@@ -16,29 +16,22 @@ changes as (
 moves as (
 
     select
-        changes.*,
-        moves.day,
-        moves.move
+        *,
+        opened_on as day,
+        'opened' as move
 
     from changes
 
-    cross join lateral (
-        select
-            changes.opened_on as day,
-            'opened' as move
-        union all
-        select
-            unnest(changes.reopened_days) as day,
-            'reopened' as move
-        union all
-        select
-            unnest(changes.completed_days) as day,
-            'completed' as move
-        union all
-        select
-            unnest(changes.abandoned_days) as day,
-            'abandoned' as move
-    ) as moves
+    union all
+
+    select
+        changes.*,
+        status_changes.day,
+        status_changes.status as move
+
+    from changes
+
+    cross join jsonb_to_recordset(changes.status_changes) as status_changes (day date, status text)
 
 ),
 

@@ -45,7 +45,7 @@ def adversary(bench: Bench) -> Iterator[Row]:
         "adversary: the mart with most rows",
         Sample("rows", "rows", (float(largest),)),
         Sample("events sent", "events", (float(len(events)),)),
-        Goal("<=", 20),
+        Goal("<=", 10),
         f"Of histories of one client, built in {first.sum_seconds:.0f} s of model time.",
         detail={
             name: [float(count), first.model_seconds[name], more.model_seconds[name]]

@@ -5,8 +5,8 @@
         meta={
             'changes': 'int_users__changed',
             'counted': [
-                'task_type', 'opened_on', 'closed_on', 'reopened_days', 'completed_days', 'abandoned_days',
-                'completed_at', 'times_started', 'times_completed', 'assignee_count', 'wait_seconds', 'cycle_seconds',
+                'task_type', 'opened_on', 'closed_on', 'status_changes', 'completed_at', 'times_started',
+                'times_completed', 'assignee_count', 'wait_seconds', 'cycle_seconds',
             ],
         },
         indexes=[{'columns': ['user_id']}, {'columns': ['task_type', 'opened_on']}]
@@ -56,7 +56,8 @@ compared as (
         *,
 
         case when task_id is null then task_type end as numbered_type,
-        coalesce(lag(event_type) over task_events in ('task_completed', 'task_abandoned'), false) as was_closed
+        event_type in ('task_completed', 'task_abandoned') as is_closing,
+        lag(event_type) over task_events in ('task_completed', 'task_abandoned') as was_closed
 
     from numbered
 
@@ -99,12 +100,13 @@ tasks as (
         count(*) filter (where event_type = 'task_completed') as times_completed,
         count(*) filter (where event_type = 'task_abandoned') as times_abandoned,
 
-        array_agg({{ report_date('occurred_at') }} order by occurred_at, received_at, event_row_id)
-        filter (where was_closed and event_type in ('task_scheduled', 'task_started')) as reopened_days,
-        array_agg({{ report_date('occurred_at') }} order by occurred_at, received_at, event_row_id)
-        filter (where not was_closed and event_type = 'task_completed') as completed_days,
-        array_agg({{ report_date('occurred_at') }} order by occurred_at, received_at, event_row_id)
-        filter (where not was_closed and event_type = 'task_abandoned') as abandoned_days
+        jsonb_agg(
+            jsonb_build_object(
+                'day', {{ report_date('occurred_at') }},
+                'status', case when is_closing then replace(event_type, 'task_', '') else 'reopened' end
+            )
+            order by occurred_at, received_at, event_row_id
+        ) filter (where is_closing <> coalesce(was_closed, false)) as status_changes
 
     from compared
 
@@ -126,9 +128,7 @@ final as (
         {{ report_date('opened_at') }} as opened_on,
         {{ report_date("case when last_event_type in ('task_completed', 'task_abandoned') then last_event_at end") }}
             as closed_on,
-        coalesce(reopened_days, '{}') as reopened_days,
-        coalesce(completed_days, '{}') as completed_days,
-        coalesce(abandoned_days, '{}') as abandoned_days,
+        coalesce(status_changes, '[]') as status_changes,
         opened_at,
         scheduled_at,
         started_at,
