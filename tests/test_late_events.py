@@ -85,7 +85,7 @@ def test_event_of_60_days_ago_corrects_what_it_belongs_to(warehouse: Warehouse) 
         },
         "retention_weekly": set(),
         "attribution": set(),
-        "rejection_rates_daily": set(),
+        "rejection_rates_daily": {("default", date(2026, 11, 1))},  # what was accepted
         "rejection_reasons_daily": set(),
         "tracking_plan_violations": set(),
         "fct_event_attributes": {

@@ -35,6 +35,13 @@ FAULTS = {
         " (select min(opened_on) from marts.fct_tasks)",
         "delete from marts.retention_weekly where weeks_since = 1",
     ],
+    "definitions_are_written_as_they_are_compared": [
+        "insert into seeds.unwanted_referrals (host, reason) values ('www.Pay.example', 'payment')",
+        "insert into seeds.unwanted_referrals (host, reason)"
+        " values ('https://pay.example/', 'payment')",
+        "update seeds.traffic_sources set name = 'Google.com' where name = 'google.com'",
+        "update seeds.illegal_ids set id = 'None' where id = 'none'",
+    ],
     "every_usable_event_is_in_fct_events": [
         "delete from marts.fct_events where event_key ="
         " (select min(event_key) from marts.fct_events where event_type = 'payment_made')",

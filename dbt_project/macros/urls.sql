@@ -12,19 +12,29 @@
     {%- set blanks = '[\\u0001-\\u0020]' -%}
     {%- set character = '[^\\u0001-\\u0020\\u007f/\\\\?#@:<>\\[\\]^|%]' -%}
     {%- set authority = '(?:[^/\\\\?#]*@)?(\\[[0-9a-f:.]+\\]|' ~ character ~ '+)(?::[0-9]*)?(?:[/\\\\?#].*)?' -%}
-    nullif(left(
-        regexp_replace(
-            rtrim(
-                substring(
-                    lower(regexp_replace({{ url }}, '^{{ blanks }}+|{{ blanks }}+$|[\t\n\r]', '', 'g'))
-                    from '^(?:https?:[/\\]*|(?:android|ios)-app://){{ authority }}$'
+    case
+        -- What nearly all are needs no more than a cut.
+        when {{ url }} ~ '^https?://([a-z0-9-]+[.])+[a-z0-9-]+(/|$)'
+            then left(
+                case
+                    when {{ url }} ~ '^https?://www[.][^./]+[.]' then substr(split_part({{ url }}, '/', 3), 5)
+                    else split_part({{ url }}, '/', 3)
+                end, 256
+            )
+        else nullif(left(
+            regexp_replace(
+                rtrim(
+                    substring(
+                        lower(regexp_replace({{ url }}, '^{{ blanks }}+|{{ blanks }}+$|[\t\n\r]', '', 'g'))
+                        from '^(?:https?:[/\\]*|(?:android|ios)-app://){{ authority }}$'
+                    ),
+                    '.'
                 ),
-                '.'
+                '^www[.](?=[^.]+[.])', ''
             ),
-            '^www[.](?=[^.]+[.])', ''
-        ),
-        256
-    ), '')
+            256
+        ), '')
+    end
 {%- endmacro %}
 
 

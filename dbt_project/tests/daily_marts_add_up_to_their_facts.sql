@@ -82,7 +82,7 @@ facts as (
 
     select
         'retention_weekly' as mart,
-        {{ report_week('occurred_on') }} as day,
+        {{ report_week(report_date('occurred_at')) }} as day,
         count(distinct user_id) as quantity
 
     from {{ ref('fct_events') }}

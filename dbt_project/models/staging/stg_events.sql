@@ -48,8 +48,8 @@ identified as (
         {{ told_from_visitors(legal_id('sent_user_id')) }} as user_id,
         {{ legal_id('sent_anonymous_id') }} as anonymous_id,
         array(
-            select distinct aliased.id from unnest(sent_aliased_ids) as aliased (id)
-            where {{ legal_id('aliased.id') }} <> coalesce({{ legal_id('sent_anonymous_id') }}, '')
+            select distinct aliased.id from unnest(unread.sent_aliased_ids) as aliased (id)
+            where {{ legal_id('aliased.id') }} <> coalesce({{ legal_id('unread.sent_anonymous_id') }}, '')
             order by aliased.id
         ) as aliased_ids
 

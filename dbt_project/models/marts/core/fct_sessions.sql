@@ -20,11 +20,22 @@ interactions as (
 
     select
         *,
-        lag(occurred_at) over (partition by user_id order by occurred_at, received_at, event_row_id) as previous_at
 
-    from {{ ref('int_interactions') }}
+        lag(occurred_at) over (partition by user_id order by occurred_at, received_at, event_row_id) as previous_at,
+        event_type in ('page_viewed', 'screen_viewed') as is_view,
+        {{ json_text("activity -> 'path'") }} as path,
+        {{ json_text("activity -> 'device'") }} as device,
+        {{ campaign_value("activity -> 'utmSource'") }} as utm_source,
+        {{ campaign_value("activity -> 'utmMedium'") }} as utm_medium,
+        {{ campaign_value("activity -> 'utmCampaign'") }} as utm_campaign,
+        {{ url_host("(activity ->> 'referrer')") }} as referrer,
+        {{ url_host("(activity ->> 'url')") }} as own_host
 
-    where user_id in (select changed_users.user_id from changed_users)
+    from {{ ref('fct_events') }}
+
+    where
+        is_interaction
+        and user_id in (select changed_users.user_id from changed_users)
 
 ),
 
@@ -39,7 +50,18 @@ numbered as (
         ) over (
             partition by user_id
             order by occurred_at, received_at, event_row_id
-        ) as session_number
+        ) as session_number,
+        case
+            when num_nonnulls(utm_source, utm_medium, utm_campaign) > 0
+                then array[coalesce(utm_source, 'unknown'), utm_medium, utm_campaign]
+        end as campaign,
+        -- Nobody comes from where they are, nor from where they were sent to pay or sign in.
+        case
+            when
+                referrer is distinct from own_host
+                and not {{ is_host_of('referrer', 'unwanted_referrals') }}
+                then referrer
+        end as referrer_host
 
     from interactions
 
@@ -70,40 +92,49 @@ sessions as (
 
 ),
 
+names as (
+
+    select distinct coalesce(campaign[1], referrer_host) as name from sessions
+
+),
+
+-- A host stands for its subdomains too; the longest counts.
+known_sources as (
+
+    select distinct on (names.name)
+        names.name,
+        traffic_sources.source,
+        traffic_sources.medium
+
+    from names
+
+    inner join {{ ref('traffic_sources') }} as traffic_sources
+        on
+            names.name = traffic_sources.name
+            or (
+                traffic_sources.name like '%.%'
+                and right(names.name, length(traffic_sources.name) + 1) = '.' || traffic_sources.name
+            )
+
+    order by names.name, length(traffic_sources.name) desc
+
+),
+
 traffic as (
 
     select
         sessions.*,
-        coalesce(known.source, sessions.campaign[1], sessions.referrer_host, 'direct') as traffic_source,
+        coalesce(known_sources.source, sessions.campaign[1], sessions.referrer_host, 'direct') as traffic_source,
         case
             when sessions.campaign is not null then coalesce(sessions.campaign[2], 'none')
-            when sessions.referrer_host is not null then coalesce(known.medium, 'referral')
+            when sessions.referrer_host is not null then coalesce(known_sources.medium, 'referral')
             else 'none'
         end as traffic_medium,
         coalesce(sessions.campaign[3], 'none') as traffic_campaign
 
     from sessions
 
-    left join lateral (
-        select
-            traffic_sources.source,
-            traffic_sources.medium
-
-        from {{ ref('traffic_sources') }} as traffic_sources
-
-        -- A host stands for its subdomains too.
-        where
-            coalesce(sessions.campaign[1], sessions.referrer_host) = traffic_sources.name
-            or (
-                traffic_sources.name like '%.%'
-                and right(coalesce(sessions.campaign[1], sessions.referrer_host), length(traffic_sources.name) + 1)
-                = '.' || traffic_sources.name
-            )
-
-        order by length(traffic_sources.name) desc
-
-        limit 1
-    ) as known on true
+    left join known_sources on coalesce(sessions.campaign[1], sessions.referrer_host) = known_sources.name
 
 ),
 
