@@ -29,7 +29,7 @@ from collector.registry import supported_event_types
 from collector.request_log import RequestLog
 from collector.segment import CALLS, read_messages
 from collector.settings import Settings
-from collector.users import find_user, list_users, save_user, save_users
+from collector.users import answer_of, find_user, list_users, save_user, save_users
 from collector.validation import Received, read_events, read_user
 from collector.writer import Writer
 
@@ -179,7 +179,7 @@ class Collector:
         return await (self.post_user if request.method == "POST" else self.get_users)(request)
 
     async def post_user(self, request: Request) -> Response:
-        """Stores a user and answers its newest state."""
+        """Stores a user and answers what the request said of it, with its id."""
         key = self.keys.authorize(request, "write")
         self.database.require()
         if is_ndjson(request):
@@ -188,9 +188,9 @@ class Collector:
             body = await read_body(request, self.settings, share)
             user, payload = read_user(body, self.settings)
             async with self.database.connect(self.database.users) as connection:
-                (user_id, state), created = await save_user(connection, user, payload, key)
-        headers = {"Location": "/users/" + quote(user_id, safe="")}
-        return _json(state, 201, headers) if created else _json(state)
+                user_id, created = await save_user(connection, user, payload, key)
+        headers = {"Location": "/users/" + quote(user_id, safe="")} if created else None
+        return _json(answer_of(payload, user_id), 201 if created else 200, headers)
 
     async def get_users(self, request: Request) -> Response:
         """Answers a page of users, with a link (RFC 8288) to the next one where there is more."""
