@@ -50,8 +50,9 @@ _NUMBER = "select user_number from raw.user_ids where user_id = %s"
 ATTEMPTS = 5
 _RACE = (DeadlockDetected, UniqueViolation)
 _object, _NULL = Decoder(dict[str, Raw]), Raw(b"null")
-
-UserState = tuple[str, Raw]  # canonical id, and newest state as JSON text
+# Of a user's properties as text (one update has half of it), and of a page before its last user.
+STATE_BYTES = 2 * 1024 * 1024
+ROWS_AT_A_TIME = 4
 
 
 def canonical_user_id(user_id: float | str) -> str:
@@ -132,18 +133,21 @@ def answer_of(payload: str, user_id: str) -> dict[str, object]:
     return answer
 
 
-async def find_user(connection: AsyncConnection, user_id: str) -> UserState:
+async def find_user(connection: AsyncConnection, user_id: str) -> bytes:
     """The newest state of one user, by canonical id; raises `Problem` where there is none."""
-    states = await _fetch(connection, _ONE_STATE, user_id=user_id, limit=1)
+    states, _ = await _fetch(connection, _ONE_STATE, 1, user_id=user_id)
     if not states:
         raise Problem(404, "not_found", "There is no user with this userId.")
     return states[0]
 
 
-async def list_users(connection: AsyncConnection, after: str | None, limit: int) -> list[UserState]:
+async def list_users(
+    connection: AsyncConnection, after: str | None, limit: int
+) -> tuple[list[bytes], str]:
     """Up to `limit` users in order of creation, from the one after the user `after` on.
 
-    Raises `Problem` where there is no user `after`.
+    Fewer where they are large. Returns also the id of the last one, if there are more. Raises
+    `Problem` where there is no user `after`.
     """
     number = 0
     if after is not None:
@@ -151,11 +155,26 @@ async def list_users(connection: AsyncConnection, after: str | None, limit: int)
         if row is None:
             raise Problem(422, "invalid_parameter", "after must be the id of a user.", "after")
         [number] = row
-    return await _fetch(connection, _STATES_AFTER, after=number, limit=limit)
+    return await _fetch(connection, _STATES_AFTER, limit, after=number)
 
 
 async def _fetch(
-    connection: AsyncConnection, query: sql.Composed, **values: object
-) -> list[UserState]:
-    rows = await (await connection.execute(query, values)).fetchall()
-    return [(user_id, Raw(json)) for user_id, json in rows]
+    connection: AsyncConnection, query: sql.Composed, limit: int, **values: object
+) -> tuple[list[bytes], str]:
+    """States as JSON, and the id of the last where there are more. No more is held than is asked
+    for: the first states of `STATE_BYTES` together, and a few beyond."""
+    states: list[bytes] = []
+    last, size = "", 0
+    async with (
+        connection.transaction(),
+        connection.cursor("states", binary=True) as cursor,
+    ):
+        cursor.itersize = ROWS_AT_A_TIME
+        await cursor.execute(query, {**values, "limit": limit + 1, "max_bytes": STATE_BYTES})
+        async for user_id, state in cursor:
+            if len(states) == limit or size >= STATE_BYTES:
+                return states, last
+            states.append(state)
+            size += len(state)
+            last = user_id
+    return states, ""

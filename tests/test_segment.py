@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from collector.segment import CALLS
+from collector.segment_body import CALLS
 from tests.conftest import Collector, running_collector, wait_until
 from tests.test_bad_requests import SECRET, assert_problem
 from tests.test_keys import bearer, keyed, make_key
