@@ -14,6 +14,7 @@ from msgspec.json import Decoder, encode
 
 from collector.problems import Problem
 from collector.settings import Settings
+from collector.times import sdk_times
 from collector.validation import Email, UserFields, UserId, read_event
 
 # The event type that a call becomes; a track call has its own.
@@ -30,7 +31,6 @@ NAMES = {
     "activity": "properties",
     "eventId": "messageId",
     "eventType": "event",
-    "occurredAt": "timestamp",
 }
 CAMPAIGN = {"utmSource": "source", "utmMedium": "medium", "utmCampaign": "name"}
 
@@ -59,12 +59,14 @@ def read_message(
             raise Problem(422, "invalid_field", reason, "event")
         if settings.segment_unknown_events == "accept":
             supported = frozenset([event_type])
+    occurred_at, sent_at = sdk_times(message.get("timestamp"), message.get("sentAt"))
     fields: dict[str, Raw | None] = {
         "eventType": Raw(encode(event_type)),
         "eventId": message.get("messageId"),
         "userId": message.get("userId"),
         "anonymousId": message.get("previousId" if kind == "alias" else "anonymousId"),
-        "occurredAt": message.get("timestamp"),
+        "occurredAt": occurred_at,
+        "segmentSentAt": None if sent_at == message.get("sentAt") else sent_at,
         "activity": _activity(kind, message),
         "segment": Raw(encode(message)),  # what is left of it
     }
@@ -108,7 +110,7 @@ def _identified(given: Fields, message: Fields) -> tuple[UserFields, str]:
     user = UserFields(user_id=user_id, email=email, occurred_at=occurred_at)
     payload["userId"] = given["userId"]
     if occurred_at and "sentAt" in message:
-        payload["segmentSentAt"] = message["sentAt"]
+        payload["segmentSentAt"] = given.get("segmentSentAt", message["sentAt"])
     return user, encode(payload).decode()
 
 

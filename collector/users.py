@@ -15,7 +15,8 @@ from psycopg.rows import scalar_row
 
 from collector.keys import Key
 from collector.problems import Problem
-from collector.validation import UserFields, parse_time
+from collector.times import parse_time
+from collector.validation import UserFields
 
 _QUERIES = Path(__file__).parent / "queries"
 _CREATE_ID = (_QUERIES / "create_user_id.sql").read_bytes()

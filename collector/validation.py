@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Generator
-from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Annotated, NamedTuple, TypeVar
@@ -21,18 +20,13 @@ from collector.json_text import NOT_JSON, check_cost, elements_of, json_problem
 from collector.problems import Problem
 from collector.registry import SEED
 from collector.settings import Settings
+from collector.times import Timestamp, parse_time
 from collector.turns import STEP_BYTES
 
 MAX_INTEGER = 2**53 - 1  # as far as all readers of JSON are exact (RFC 8259, section 6)
-# RFC 3339, section 5.6, with offsets as far as PostgreSQL takes them.
-_TIME = (
-    r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)"
-    r"(\.[0-9]{1,9})?([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])\Z"
-)
 _RANGE = Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)
 
 Text = Annotated[str, Meta(min_length=1, max_length=128)]
-Timestamp = Annotated[str, Meta(pattern=_TIME)]
 UserId = Annotated[int, _RANGE] | Annotated[float, _RANGE] | Text  # a float like 1.0, that is 1
 Email = Annotated[str, Meta(max_length=320, pattern="@")]
 
@@ -157,12 +151,6 @@ def read_user(body: bytes, settings: Settings) -> tuple[UserFields, str]:
     if user.email is None and user.user_id is None:
         raise Problem(422, "missing_field", "A user needs an email or a userId.", "email")
     return user, body.decode()
-
-
-def parse_time(text: str) -> datetime:
-    """The time in an RFC 3339 text; raises ValueError for a day that is in no calendar."""
-    # A leap second counts as the second before it.
-    return datetime.fromisoformat(text.upper().replace(":60", ":59"))
 
 
 def read_event(text: bytes, supported: frozenset[str], settings: Settings) -> str | None:

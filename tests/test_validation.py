@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from collector.problems import Problem
 from collector.settings import Settings
+from collector.times import parse_time
 from collector.turns import finished
-from collector.validation import Received, parse_time, read_events, read_user
+from collector.validation import Received, read_events, read_user
 
 SETTINGS = Settings.from_environment({})
 SUPPORTED = frozenset({"page_viewed"})
