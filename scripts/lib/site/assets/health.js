@@ -38,7 +38,7 @@ function stacked(rowsOfAll, state, kind, count, title) {
   };
 }
 
-chart("events", (state) => stacked(dataset("events"), state, "event_subject", "events", "about"));
-chart("rejections", (state) => stacked(dataset("rejections"), state, "rejection_code", "events_rejected", "reason"));
+chart("events", (state) => stacked(dataset("events_daily"), state, "event_subject", "events", "about"));
+chart("rejections", (state) => stacked(dataset("rejections_daily"), state, "rejection_code", "events_rejected", "reason"));
 
 start();
