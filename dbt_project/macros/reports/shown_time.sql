@@ -22,7 +22,7 @@
                     2 / (1 + 2 ^ (1 / 36.0::float))
                     * 2 ^ ((floor(36 * ln({{ seconds }}::float) / ln(2::float) + 1e-9) + 1) / 36)
                 )::numeric,
-                3
+                4
             )
     end
 {%- endmacro %}
