@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import datetime
 
 import psycopg
 import pytest
@@ -12,7 +13,7 @@ from scripts.lib.mapping import load_mapping
 from scripts.lib.rows import read_rows
 from tests.histories import funnel, funnels_by_marts, funnels_by_oracle, landed, shortest_difference
 from tests.test_bpi2012 import LOG, MAPPING
-from tests.warehouse import Warehouse
+from tests.warehouse import AS_OF, Warehouse
 
 # An approved application is registered and activated at the same instant, in whatever order.
 THREE_AT_ONCE = ("application_activated", "application_registered", "application_approved")
@@ -61,7 +62,7 @@ def test_funnels_in_another_order(warehouse: Warehouse) -> None:
 
     histories = landed(warehouse)
     assert len(histories) == 13_087
-    expected = funnels_by_oracle(histories, seed)
+    expected = funnels_by_oracle(histories, seed, datetime.fromisoformat(AS_OF))
     assert shortest_difference(histories, expected, funnels_by_marts(warehouse)) is None
 
     def reached(name: str) -> list[int]:

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import Collector, running_collector
 from tests.test_events import event
 
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def answer(connection: socket.socket) -> tuple[int, str]:
     [
         GET + b"X: " + b"x" * 33_000 + b"\r\n\r\n",
         GET + b"X: y\r\n" * 8000 + b"\r\n",
-        b"GET /" + b"x" * 33_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + b"x" * 33_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         GET + b"X: " + b"x" * 500_000,
         b"GET /" + b"x" * 500_000,
     ],
@@ -64,7 +64,7 @@ def test_head_that_is_too_large(hurried: Collector, head: bytes) -> None:
 
 def test_large_body_in_one_piece_with_its_head(hurried: Collector) -> None:
     body = json.dumps(event(activity={"a": "x" * 200_000})).encode()
-    head = b"POST /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: " + b"x" * 32_000
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: " + b"x" * 32_000
     with connected(hurried) as connection:
         connection.sendall(b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
         assert answer(connection) == (200, "")
@@ -129,7 +129,7 @@ def test_others_are_served_meanwhile(hurried: Collector) -> None:
         httpx.Client(base_url=hurried.url) as client,
     ):
         first.sendall(GET)
-        second.sendall(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        second.sendall(b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
         assert client.post("/events", json=event()).status_code == 200
 
 

@@ -69,7 +69,7 @@ def test_transformer_builds_and_analyst_reads_the_marts_only(
 ) -> None:
     (warehouse.project / "models/attempts.sql").write_text(ATTEMPTS)
     warehouse.land(*generate(users=5, seed=1).events)
-    warehouse.dbt("build", "--exclude-resource-type", "unit_test")
+    warehouse.build()
 
     attempts = warehouse.query("select role_name, statement, outcome from attempts.attempts")
     assert len(attempts) == 9
@@ -95,7 +95,7 @@ def test_transformer_builds_and_analyst_reads_the_marts_only(
     # Nobody but their maker reads the schemas of a developer.
     monkeypatch.setenv("DBT_TARGET", "dev")
     monkeypatch.setenv("DBT_SCHEMA", "mine")
-    warehouse.run("--select", "+int_days", "+retention_weekly")
+    warehouse.run("--select", "+int_time_spine", "+retention_weekly")
     with analyst(warehouse) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("select from mine_marts.retention_weekly")
 

@@ -105,7 +105,7 @@ def test_personal_data_stays_out_of_log_and_answers(
         connection.execute("alter table raw.events rename to elsewhere")
         answer = client.post("/events", json=event(userId=SECRET))
         connection.execute("alter table raw.elsewhere rename to events")
-    assert_problem(answer, 503, "storage_unavailable")
+    assert_problem(answer, 503, "not_migrated")
     assert client.post("/events", json=event(userId=SECRET)).status_code == 200
     log = collector.log.read_text()
     assert "Refused events cannot be kept: UndefinedTable" in log

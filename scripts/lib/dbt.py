@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,9 +23,10 @@ from scripts.lib.cli import UserError, read_settings, run
 from scripts.lib.database import libpq_environment, open_databases
 from scripts.lib.dbt_lock import (
     CANCEL_SECONDS,
-    RUN_NAME,
+    PROD,
     end_backends,
     end_backends_when_told,
+    run_name,
     writing_lock,
 )
 
@@ -38,15 +40,18 @@ _MAY_BUILD = "select has_database_privilege(current_database(), 'create')"
 _BUILT_BY_OTHERS = """
     select relnamespace::regnamespace::text from pg_class
     where relname = 'watermarks' and relkind = 'r' and raw.is_to_hand_over(relowner)
+        and raw.missed_heartbeats() is not null
 """
 # A build's sorts fit into more than 4 MB, and compiling its many statements takes longer than they
-# do. The environment's own PGOPTIONS come later and win.
-_SESSION = "-c work_mem=64MB -c jit=off"
+# do. What puts one table in the place of another waits for who reads it, and those who come after
+# wait for both: not for long. The environment's own PGOPTIONS come later and win.
+_SESSION = "-c work_mem=64MB -c jit=off -c lock_timeout=10s"
 USAGE = """usage: scripts/dbt [--every SECONDS] ARGUMENTS OF DBT
 
 Run dbt on the destination database (DESTINATION_DATABASE_URL, DATABASE_URL or the embedded
-PostgreSQL) with the project's profile. Commands that write wait for each other. With --every the
-command is run again and again in one process, SECONDS apart, which spares each run dbt's start.
+PostgreSQL) with the project's profile. Commands that write into one target wait for each other.
+With --every the command is run again and again in one process, SECONDS apart, which spares each run
+dbt's start.
 Examples: scripts/dbt build
           scripts/dbt build --select +dim_users
           scripts/dbt show --inline 'select count(*) from {{ ref("fct_events") }}'
@@ -109,6 +114,19 @@ def _may_take_role(database_url: str) -> bool:
     return True
 
 
+def target_schema(arguments: Sequence[str], settings: Settings) -> str:
+    """The staging schema of the target that dbt would build, as profiles.yml.example has it."""
+    options = [word for argument in arguments for word in argument.split("=", 1)]
+    target = settings.dbt_target
+    for option, value in itertools.pairwise(options):
+        if option in ("-t", "--target"):
+            target = value
+    if target == "prod":
+        return PROD
+    prefix = os.environ.get("DBT_SCHEMA", f"dev_{os.environ.get('USER', 'analyst')}")
+    return f"{prefix}_{PROD}"
+
+
 def run_dbt(
     arguments: Sequence[str],
     settings: Settings,
@@ -126,9 +144,11 @@ def run_dbt(
     environment = dbt_environment(settings, database_url)
     if not WRITING.intersection(arguments):
         return _run(arguments, environment | {"PGAPPNAME": READ_NAME}, (), on_line)
-    with writing_lock(database_url, say) as descriptor:
-        environment["PGAPPNAME"] = RUN_NAME
-        return _run(arguments, environment, (descriptor,), on_line, database_url)
+    schema = target_schema(arguments, settings)
+    with writing_lock(database_url, say, schema) as descriptor:
+        environment["PGAPPNAME"] = run_name(schema)
+        end = partial(end_backends, database_url, schema)
+        return _run(arguments, environment, (descriptor,), on_line, end)
 
 
 def repeat_dbt(
@@ -136,19 +156,23 @@ def repeat_dbt(
 ) -> NoReturn:
     """Runs dbt again and again in this process, `pause` seconds apart, until it is told to end.
 
-    Saves what a process of its own costs each run: its start and dbt's imports. A line after each
-    run says how it went.
+    Saves what a process of its own costs each run: its start, dbt's imports and reading what was
+    parsed. A line after each run says how it went.
     """
-    os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": RUN_NAME})
-    told = end_backends_when_told(database_url)
+    schema = target_schema(arguments, settings)
+    os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": run_name(schema)})
+    told = end_backends_when_told(database_url, schema)
     # Takes a second, and reads the environment.
-    from dbt.cli.main import dbtRunner, dbtRunnerResult  # noqa: PLC0415
+    from dbt.cli.main import dbtRunnerResult  # noqa: PLC0415
 
+    from scripts.lib.dbt_runner import KeepingRunner  # noqa: PLC0415
+
+    runner = KeepingRunner()
     for number in itertools.count(1):
         started = time.monotonic()
         try:
-            with writing_lock(database_url, _say):
-                result = dbtRunner().invoke(list(arguments))
+            with writing_lock(database_url, _say, schema):
+                result = runner.invoke(arguments)
         except psycopg.OperationalError as error:  # as long as PostgreSQL is away
             _say(f"PostgreSQL: {error}")
             result = dbtRunnerResult(success=False)
@@ -167,7 +191,7 @@ def _run(
     environment: Mapping[str, str],
     descriptors: Sequence[int],
     on_line: Callable[[str], None] | None,
-    written_url: str | None = None,
+    end_queries: Callable[[], None] | None = None,
 ) -> int:
     process = subprocess.Popen(
         [PROGRAM, *arguments],
@@ -189,8 +213,8 @@ def _run(
             with suppress(subprocess.TimeoutExpired):
                 process.wait(CANCEL_SECONDS)
                 break
-            if written_url:
-                end_backends(written_url)
+            if end_queries:
+                end_queries()
             else:
                 process.kill()
         raise

@@ -19,6 +19,7 @@ Connection = psycopg.Connection[DictRow]
 Answer = TypeVar("Answer")
 _TRIES = 60
 _PAUSE_SECONDS = 0.5
+_HAS_VIEWS = "select from pg_views where schemaname = %s limit 1"
 # Below PostgreSQL's `deadlock_timeout` of a second. A reader locks a view and then its table, a
 # build that puts another table in its place the other way round: it is the reader who gives way.
 _LOCK_TIMEOUT = "300ms"
@@ -52,6 +53,11 @@ def read(settings: Settings, database_url: str, query: Callable[[Connection], An
                 reason = refusal(connection, schemas)
                 if reason:
                     raise UserError(reason) from error
+                if connection.execute(_HAS_VIEWS, [schemas[0]]).fetchone():
+                    raise UserError(
+                        f"a view of the schema {schemas[0]} is not there: a build is making it "
+                        "anew, or failed; run scripts/dbt build"
+                    ) from error
                 raise NothingBuiltError(
                     f"the schema {schemas[0]} has no views yet; run scripts/dbt build"
                 ) from error

@@ -10,7 +10,7 @@ labels as (
 
     select
         traffic_source,
-        {{ with_others('traffic_source', 11, 'sum(linear_credit)') }} as label
+        {{ with_other('traffic_source', 11, 'sum(last_non_direct_credit)') }} as label
 
     from credits
 
@@ -34,9 +34,12 @@ final as (
 
     cross join lateral (
         values
-        (1, 'First touch', credits.first_touch_credit),
+        (1, 'Last non-direct', credits.last_non_direct_credit),
         (2, 'Last touch', credits.last_touch_credit),
-        (3, 'Linear', credits.linear_credit)
+        (3, 'First touch', credits.first_touch_credit),
+        (4, 'Linear', credits.linear_credit),
+        (5, 'Position-based', credits.position_based_credit),
+        (6, 'Time decay', credits.time_decay_credit)
     ) as rules (rule_order, rule, credit)
 
     group by 1, 2, 3, 4, 5

@@ -2,7 +2,7 @@ with
 
 band_days as (
 
-    select * from {{ ref('rpt_credit_bands_daily') }}
+    select * from {{ ref('credit_band_daily') }}
 
 ),
 
@@ -14,7 +14,7 @@ totals as (
         (array_agg(users order by day desc))[1] as users,
         sum(conversions)::bigint as conversions,
         sum(payments_made)::bigint as payments_made,
-        sum(payments_due)::bigint as payments_due
+        sum(payments_made + payments_missed)::bigint as payments_due
 
     from band_days
 

@@ -1,8 +1,9 @@
 with
 
-rejections as (
+reasons as (
 
-    select * from {{ ref('rejection_rates_daily') }}
+    select * from {{ ref('rejection_reasons_daily') }}
+    where events_rejected > 0
 
 ),
 
@@ -13,7 +14,7 @@ final as (
         day,
         sum(events_rejected)::bigint as events_rejected
 
-    from rejections
+    from reasons
 
     group by 1, 2
 

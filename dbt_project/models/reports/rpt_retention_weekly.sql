@@ -3,6 +3,7 @@ with
 weeks as (
 
     select * from {{ ref('retention_weekly') }}
+    where is_complete
 
 ),
 

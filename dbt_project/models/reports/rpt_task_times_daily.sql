@@ -10,7 +10,7 @@ labels as (
 
     select
         task_type,
-        {{ with_others('task_type', 11, 'count(*)') }} as label
+        {{ with_other('task_type', 11, 'count(*)') }} as label
 
     from tasks
 

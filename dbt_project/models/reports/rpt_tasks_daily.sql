@@ -10,7 +10,7 @@ labels as (
 
     select
         task_type,
-        {{ with_others('task_type', 11, 'sum(tasks_opened)') }} as label
+        {{ with_other('task_type', 11, 'sum(tasks_opened)') }} as label
 
     from task_days
 

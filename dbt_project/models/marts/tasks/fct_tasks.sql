@@ -5,8 +5,8 @@
         meta={
             'changes': 'int_users__changed',
             'counted': [
-                'task_type', 'opened_on', 'closed_on', 'completed_at', 'abandoned_at', 'times_started',
-                'times_completed', 'assignee_count', 'wait_seconds', 'cycle_seconds',
+                'task_type', 'opened_on', 'closed_on', 'reopened_days', 'completed_days', 'abandoned_days',
+                'completed_at', 'times_started', 'times_completed', 'assignee_count', 'wait_seconds', 'cycle_seconds',
             ],
         },
         indexes=[{'columns': ['user_id']}, {'columns': ['task_type', 'opened_on']}]
@@ -50,13 +50,30 @@ numbered as (
 
 ),
 
+compared as (
+
+    select
+        *,
+
+        case when task_id is null then task_type end as numbered_type,
+        coalesce(lag(event_type) over task_events in ('task_completed', 'task_abandoned'), false) as was_closed
+
+    from numbered
+
+    window task_events as (
+        partition by user_id, task_id, work_item_number, case when task_id is null then task_type end
+        order by occurred_at, received_at, event_row_id
+    )
+
+),
+
 tasks as (
 
     select
         user_id,
         task_id,
         work_item_number,
-        case when task_id is null then task_type end as numbered_type,
+        numbered_type,
 
         coalesce(
             (
@@ -80,9 +97,16 @@ tasks as (
         count(*) filter (where event_type = 'task_scheduled') as times_scheduled,
         count(*) filter (where event_type = 'task_started') as times_started,
         count(*) filter (where event_type = 'task_completed') as times_completed,
-        count(*) filter (where event_type = 'task_abandoned') as times_abandoned
+        count(*) filter (where event_type = 'task_abandoned') as times_abandoned,
 
-    from numbered
+        array_agg({{ report_date('occurred_at') }} order by occurred_at, received_at, event_row_id)
+        filter (where was_closed and event_type in ('task_scheduled', 'task_started')) as reopened_days,
+        array_agg({{ report_date('occurred_at') }} order by occurred_at, received_at, event_row_id)
+        filter (where not was_closed and event_type = 'task_completed') as completed_days,
+        array_agg({{ report_date('occurred_at') }} order by occurred_at, received_at, event_row_id)
+        filter (where not was_closed and event_type = 'task_abandoned') as abandoned_days
+
+    from compared
 
     group by 1, 2, 3, 4
 
@@ -102,6 +126,9 @@ final as (
         {{ report_date('opened_at') }} as opened_on,
         {{ report_date("case when last_event_type in ('task_completed', 'task_abandoned') then last_event_at end") }}
             as closed_on,
+        coalesce(reopened_days, '{}') as reopened_days,
+        coalesce(completed_days, '{}') as completed_days,
+        coalesce(abandoned_days, '{}') as abandoned_days,
         opened_at,
         scheduled_at,
         started_at,

@@ -17,16 +17,17 @@ fillSelect("segment", [
 const ofFunnel = (rows, state) => rows.filter((row) => row.funnel === state.funnel).filter(within(state));
 const ofSegment = (rows, state) =>
   ofFunnel(rows, state).filter((row) => row.segment === state.segment && row.segment_value === state.segmentValue);
-const totals = (rows) => ({ attempts: sum(rows, "attempts"), conversions: sum(rows, "conversions"), rate: rate("conversion_rate", rows) });
+const totals = (rows) => ({ attempts: sum(rows, "attempts"), conversions: sum(rows, "conversions"), rate: rate("conversion_rate_so_far", rows) });
 const outOf = (rows) => `${format.count(sum(rows, "conversions"))} of ${format.count(sum(rows, "attempts"))}`;
 
 tiles((state) => {
-  const total = totals(ofSegment(attempts, state));
+  const rows = ofSegment(attempts, state);
+  const total = totals(rows);
   const durations = ofFunnel(times, state);
   return {
     entered: [format.count(total.attempts), "that began in these days"],
     converted: [format.count(total.conversions), "at any time since"],
-    rate: [shown("rate", total.rate), "of the attempts"],
+    rate: [shown("rate", rate("conversion_rate", rows)), "of those that had all their time"],
     time: [shown("duration", percentile(addTimes(durations), 0.5)), `${precision(durations)}, all segments`],
   };
 });
@@ -63,17 +64,22 @@ chart("funnel", (state) => {
 
 chart("cohorts", (state) => {
   const days = ofSegment(attempts, state);
+  const [part, whole] = embedded.rates.conversion_rate;
+  const complete = sum(days, whole);
   const rows = [...groups(days, (row) => period(state, row.day))].sort().map(([key, group]) => {
-    const row = { period: key, ...totals(group) };
+    const row = { period: key, ...totals(group), fill: group.some((day) => day.is_complete === false) ? "var(--card)" : "var(--c0)" };
     return { ...row, when: humanDay(key), share: shown("rate", row.rate), count: outOf(group) };
   });
   return {
     rows,
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["attempts", "Attempts", "count"], ["conversions", "Converted", "count"], ["rate", "Rate", "rate"]],
-    finding: `${outOf(days)} attempts converted (${shown("rate", rate("conversion_rate", days))}).`,
+    finding: complete ? `${format.count(sum(days, part))} of ${format.count(complete)} attempts that had all their time converted (${format.rate(rate("conversion_rate", days))}).` : "No attempt has had all its time yet.",
     spec: {
       encoding: { x: timeX(rows), y: { field: "rate", type: "quantitative", axis: rateAxis, scale: { domainMin: 0 } }, tooltip: tip(["when", grain(state)], ["share", "converted"], ["count", "attempts"]) },
-      mark: { type: "line", point: true, tooltip: true },
+      layer: [
+        { mark: { type: "line", tooltip: true } },
+        { mark: { type: "point", stroke: "var(--c0)", strokeWidth: 1.5, tooltip: true }, encoding: { fill: { field: "fill", type: "nominal", scale: null, legend: null } } },
+      ],
     },
   };
 });
@@ -123,7 +129,7 @@ chart("segments", (state) => {
 
 chart("attribution", (state) => {
   const rules = levels([...credits].sort((a, b) => a.rule_order - b.rule_order), "rule");
-  const most = rules.at(-1);
+  const [most] = rules;
   const credit = (rows, rule) => Math.round(sum(rows.filter((row) => row.rule === rule), "conversions") * 1e4) / 1e4;
   const rows = [...groups(ofFunnel(credits, state), (row) => row.traffic_source)]
     .map(([traffic_source, group]) => ({ traffic_source, ...Object.fromEntries(rules.map((rule) => [rule, credit(group, rule)])) }))
@@ -132,9 +138,9 @@ chart("attribution", (state) => {
   return {
     rows,
     columns: [["traffic_source", "Source", "text"], ...rules.map((rule) => [rule, rule, "count"])],
-    finding: top && `${top.traffic_source} brought most: ${format.count(top[most])} of ${format.count(sum(rows, most))} conversions by the rule "${most}".`,
+    finding: top && `${top.traffic_source} brought most: ${format.count(top[most])} of ${format.count(sum(rows, most))} conversions by the rule ${most.toLowerCase()}.`,
     spec: {
-      height: rows.length * 50,
+      height: rows.length * 80,
       transform: [{ fold: rules, as: ["rule", "conversions"] }],
       mark: { type: "bar", tooltip: true, cornerRadiusEnd: 2 },
       encoding: {

@@ -24,7 +24,7 @@ tiles((state) => {
   const cycles = addTimes(durations);
   return {
     opened: [format.count(sum(rows, "tasks_opened")), "in these days"],
-    completed: [shown("rate", rate("completion_rate", rows)), `${format.count(sum(rows, "tasks_completed"))}, at any time since`],
+    completed: [shown("rate", rate("completion_rate", rows)), `${format.count(sum(rows, "tasks_completed"))}, so far`],
     open: [rows.length ? format.count(backlog(rows)) : "–", `open at the end of ${humanDay(isoDay(state.to))}`],
     cycle: [shown("duration", percentile(cycles, 0.5)), `90th percentile ${shown("duration", percentile(cycles, 0.9))}, ${precision(durations)}`],
   };
