@@ -10,7 +10,7 @@ import pytest
 
 from collector.settings import ROOT
 from scripts.lib.generator import generate
-from tests.warehouse import MARTS, Warehouse
+from tests.support.warehouse import MARTS, Warehouse
 
 COLUMN = "weekday"
 

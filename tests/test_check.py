@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from collector.settings import ROOT
-from tests.conftest import rows_of
+from tests.support.collector import rows_of
 
 STAYS = shutil.ignore_patterns(".*", "target", "logs", "tests", "__pycache__")
 IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@example.com")

@@ -22,10 +22,10 @@ import pytest
 from collector.app import create_app
 from collector.settings import Settings
 from scripts.lib.bench.warehouse import land_script
-from tests.conftest import rows_of
-from tests.postgres import GIVEN_URL
-from tests.test_events import event
-from tests.warehouse import Warehouse
+from tests.support.api import event
+from tests.support.collector import rows_of
+from tests.support.postgres import GIVEN_URL
+from tests.support.warehouse import Warehouse
 
 FIGURES = Path(__file__).with_name("counted_work.json")
 REQUESTS = 100

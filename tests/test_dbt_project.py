@@ -9,7 +9,7 @@ import pytest
 
 from scripts.lib.dbt import PROJECT
 from scripts.lib.properties import unknown_keys
-from tests.warehouse import MARTS, Warehouse
+from tests.support.warehouse import MARTS, Warehouse
 
 IGNORED = shutil.ignore_patterns("target", "logs")
 

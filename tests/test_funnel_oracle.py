@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.histories import (
+from tests.support.histories import (
     funnel,
     funnels_by_marts,
     funnels_by_oracle,
@@ -21,8 +21,8 @@ from tests.histories import (
     rows_by_user,
     shortest_difference,
 )
-from tests.oracle import Event, backlogs, retention, sessions, tasks, touches, visit
-from tests.warehouse import Warehouse
+from tests.support.oracle import Event, backlogs, retention, sessions, tasks, touches, visit
+from tests.support.warehouse import Warehouse
 
 USERS = 800
 WINDOW, HALF_LIFE, MOST_TOUCHES = timedelta(days=1), timedelta(days=2), 4

@@ -17,7 +17,7 @@ from collector.settings import ROOT
 from scripts.lib.generator import generate
 from scripts.lib.report import raw_lag
 from scripts.lib.site.warehouse import PAGES
-from tests.warehouse import MARTS, Warehouse, land
+from tests.support.warehouse import MARTS, Warehouse, land
 
 # Names that columns with personal data go by, wherever they are.
 TELLING = re.compile(

@@ -17,9 +17,8 @@ import psutil
 import psycopg
 import pytest
 
-from tests.conftest import Collector, running_collector, wait_until
-from tests.test_bad_requests import assert_problem
-from tests.test_events import JSON, NDJSON, event
+from tests.support.api import JSON, NDJSON, assert_problem, event
+from tests.support.collector import Collector, running_collector, wait_until
 
 GZIP = {**JSON, "Content-Encoding": "gzip"}
 EMPTY_OBJECT = gzip.compress(b"{}", mtime=0)  # names of tests have to be the same in each process

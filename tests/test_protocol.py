@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from urllib.parse import urlsplit
+from contextlib import AbstractContextManager
 
 import httpx
 import pytest
 
-from tests.conftest import Collector, running_collector
-from tests.test_events import event
+from tests.support.api import connected, event
+from tests.support.collector import Collector, running_collector
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -22,13 +21,6 @@ def hurried(create_database: Callable[..., AbstractContextManager[str]]) -> Iter
     """A collector that gives headers one second."""
     with create_database() as url, running_collector(url, HEADER_TIMEOUT_SECONDS="1") as collector:
         yield collector
-
-
-@contextmanager
-def connected(collector: Collector) -> Iterator[socket.socket]:
-    host, port = urlsplit(collector.url).netloc.split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
-        yield connection
 
 
 def answer(connection: socket.socket) -> tuple[int, str]:

@@ -24,7 +24,7 @@ from scripts.lib.dbt import layer_schema
 from scripts.lib.generator import generate
 from scripts.lib.report import show
 from scripts.lib.site.warehouse import Dataset, read
-from tests.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 Row = dict[str, Any]
 PROD = Settings.from_environment({})

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Collector, running_collector
-from tests.test_segment import message, post
-from tests.warehouse import Warehouse
+from tests.support.collector import Collector, running_collector
+from tests.support.segment import message, post
+from tests.support.warehouse import Warehouse
 
 TIMES = """
     select event_id, occurred_at_source, received_at - occurred_at

@@ -13,7 +13,7 @@ import pytest
 
 from collector.settings import ROOT
 from scripts.lib.generator import generate
-from tests.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 pytest.importorskip("dbt_metricflow", reason="the optional extra `semantic` is not installed")
 

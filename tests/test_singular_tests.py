@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from scripts.lib.generator import generate
-from tests.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 FAULTS = {
     "backlog_is_opened_minus_closed": [

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from scripts.lib.browser import chromium, open_browser
 from scripts.lib.site.build import FILES, MAX_PAGE_BYTES
-from tests.browsing import (
+from tests.support.browsing import (
     HOSTILE,
     attempts,
     build_site,
@@ -24,7 +24,7 @@ from tests.browsing import (
     serious_faults,
     table,
 )
-from tests.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 pytestmark = [
     pytest.mark.slow,

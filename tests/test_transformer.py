@@ -12,7 +12,7 @@ import pytest
 from collector.migrate import migrate
 from scripts.lib.dbt import ROLE
 from scripts.lib.generator import generate
-from tests.warehouse import MARTS, Warehouse
+from tests.support.warehouse import MARTS, Warehouse
 
 # Tried in a running session of dbt, which its own code may leave no way around.
 ATTEMPTS = """

@@ -100,7 +100,9 @@ def _title(totals: dict[str, Any]) -> str:
 
 def _funnel_tables(funnels: Rows, outcomes: Rows) -> Iterator[RenderableType]:
     for funnel, steps in groupby(funnels, key=itemgetter("funnel")):
-        table = _table(f"Funnel {funnel}", "step", "attempts", "of previous", "of first, so far", "")
+        table = _table(
+            f"Funnel {funnel}", "step", "attempts", "of previous", "of first, so far", ""
+        )
         for row in steps:
             table.add_row(
                 escape(row["step"]),
@@ -131,7 +133,9 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
             )  # fmt: skip
         yield _captioned(table, "medians: wait from schedule to start, cycle from start to end")
     if bands:
-        table = _table("Credit bands", "band", "users now", "conversions", "payments", "on time", "")
+        table = _table(
+            "Credit bands", "band", "users now", "conversions", "payments", "on time", ""
+        )
         most = max(row["users"] for row in bands) or 1
         for row in bands:
             table.add_row(

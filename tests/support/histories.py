@@ -8,8 +8,17 @@ from dataclasses import astuple
 from datetime import datetime
 from typing import Any
 
-from tests.oracle import Event, attempts
-from tests.warehouse import Warehouse
+import pytest
+
+from collector.settings import ROOT
+from tests.support.oracle import Event, attempts
+from tests.support.warehouse import Warehouse
+
+BPI2012 = ROOT.parent / "shared" / "data" / "bpi2012_events.csv.gz"
+BPI2012_MAPPING = ROOT / "scripts" / "mappings" / "bpi2012.yml"
+BPI2012_IS_THERE = pytest.mark.skipif(
+    not BPI2012.exists(), reason=f"the event log is not committed; put it at {BPI2012}"
+)
 
 Histories = Mapping[str, list[Event]]
 ByUser = Mapping[str, Any]
