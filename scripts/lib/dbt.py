@@ -74,6 +74,7 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
         "DBT_PROFILES_DIR": os.environ.get("DBT_PROFILES_DIR", str(profiles)),
         "DBT_PROJECT_DIR": str(PROJECT),
         "DBT_TARGET": settings.dbt_target,
+        "DBT_SCHEMA": settings.dbt_schema,
         **libpq_environment(database_url),
     }
     session = _SESSION
@@ -82,6 +83,14 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
         session = f"{session} -c role={ROLE}"
     environment["PGOPTIONS"] = f"{session} {environment.get('PGOPTIONS', '')}".strip()
     return environment
+
+
+def layer_schema(settings: Settings, layer: str) -> str:
+    """The schema into which dbt builds a layer (`staging`, `marts`, `reports` ...).
+
+    By the same rule as the macro `generate_schema_name`: the layer's own name in `prod`.
+    """
+    return layer if settings.dbt_target == "prod" else f"{settings.dbt_schema}_{layer}"
 
 
 def _may_take_role(database_url: str) -> bool:
