@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import cast
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from collector.lenient import LenientProtocol
 from collector.problems import MEDIA_TYPE, Problem, try_again
 from collector.settings import Settings
 
@@ -15,7 +16,7 @@ MAX_CONNECTIONS = 2000  # some 20 KiB each, and at worst a head
 BETWEEN, HEAD, BODY = range(3)
 
 
-def limited_protocol(settings: Settings) -> type[HttpToolsProtocol]:
+def limited_protocol(settings: Settings) -> type[LenientProtocol]:
     """uvicorn's protocol with the limits of `settings`."""
     limits = {
         "max_bytes": settings.max_header_bytes,
@@ -55,7 +56,7 @@ class Joined:
         self._pieces.clear()
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(LenientProtocol):
     """Answers 431 to a large head, 408 to a slow head or body, 503 to too many connections."""
 
     max_bytes: int
@@ -68,7 +69,6 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, Joined(transport, self.loop)))
-        self._connection: dict[str, Any] = {}
         if len(self.connections) > MAX_CONNECTIONS:
             self._refuse(try_again(503, "overloaded", "There are too many connections"))
         self._start_timer(self.head_seconds)
@@ -91,7 +91,6 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["headwater.connection"] = self._connection  # type: ignore[typeddict-unknown-key]
         self._part = HEAD
 
     def on_headers_complete(self) -> None:

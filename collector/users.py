@@ -41,6 +41,7 @@ _ADD_ROW = """
             and payload - 'segmentSentAt' = %(payload)s::jsonb - 'segmentSentAt'
     )
 """  # a request sent again adds nothing, where it says when it happened
+SPACE = " \t\n\v\f\r"  # around an email; the macro email_hash has the same
 _NUMBER = "select user_number from raw.user_ids where user_id = %s"
 
 UserState = tuple[str, Raw]  # canonical id, and newest state as JSON text
@@ -88,7 +89,7 @@ async def _add(
     """Adds an update; returns the user's id and whether it is new."""
     received_at = datetime.now(UTC)
     values: dict[str, Any] = {
-        "email": user.email and user.email.lower(),
+        "email": user.email and user.email.strip(SPACE).lower(),
         "user_id": None if user.user_id is None else canonical_user_id(user.user_id),
         "received_at": received_at,
         "occurred_at": parse_time(user.occurred_at) if user.occurred_at else received_at,

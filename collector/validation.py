@@ -29,6 +29,7 @@ _TIME = (
     r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)"
     r"(\.[0-9]{1,9})?([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])\Z"
 )
+_SCORE = Meta(ge=300, le=850)  # FICO's published range; a float like 720.0, that is 720
 _RANGE = Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)
 
 Text = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -65,7 +66,7 @@ class UserFields(Struct, gc=False, rename="camel"):
     email: Email | None = None
     user_id: UserId | None = None
     name: Annotated[str, Meta(max_length=1024)] | None = None
-    fico_score: Annotated[int, Meta(ge=300, le=850)] | None = None  # FICO's published range
+    fico_score: Annotated[int, _SCORE] | Annotated[float, _SCORE] | None = None
     occurred_at: Timestamp | None = None
 
 
@@ -150,6 +151,8 @@ def read_events(
 def read_user(body: bytes, settings: Settings) -> tuple[UserFields, str]:
     """Reads a user and the client's own JSON text of it; raises `Problem` naming what is wrong."""
     user = _decode(_user_fields, body, settings)
+    if isinstance(user.fico_score, float) and not user.fico_score.is_integer():
+        raise _invalid("ficoScore")
     if user.email is None and user.user_id is None:
         raise Problem(422, "missing_field", "A user needs an email or a userId.", "email")
     return user, body.decode()
