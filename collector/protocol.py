@@ -7,11 +7,12 @@ too slowly, or does not read what it is answered.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from collector.lenient import LenientProtocol
 from collector.problems import MEDIA_TYPE, Problem, try_again
 from collector.settings import Settings
 
@@ -24,7 +25,7 @@ REQUEST_BYTES = 2048  # what a request takes besides its text
 BETWEEN, HEAD, BODY = range(3)
 
 
-def limited_protocol(settings: Settings) -> type[HttpToolsProtocol]:
+def limited_protocol(settings: Settings) -> type[LenientProtocol]:
     """uvicorn's protocol with the limits of `settings`."""
     limits = {
         "max_bytes": settings.max_header_bytes,
@@ -66,7 +67,7 @@ class Joined:
         self._pieces.clear()
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(LenientProtocol):
     """Answers 431 to a large head, 408 to a slow head or body, 503 to too many connections."""
 
     max_bytes: int
@@ -84,7 +85,6 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         transport.set_write_buffer_limits(high=0)  # so that all that is not sent yet has a limit
         super().connection_made(cast(asyncio.Transport, Joined(transport, self.loop)))
-        self._connection: dict[str, Any] = {}
         if len(self.connections) > MAX_CONNECTIONS:
             self._refuse(try_again(503, "overloaded", "There are too many connections"))
         self._start_timer(self.head_seconds)
@@ -127,7 +127,6 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["headwater.connection"] = self._connection  # type: ignore[typeddict-unknown-key]
         self._part = HEAD
 
     def on_headers_complete(self) -> None:

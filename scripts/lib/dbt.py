@@ -20,7 +20,7 @@ from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, Undefin
 
 from collector.settings import ROOT, Settings
 from scripts.lib.cli import UserError, read_settings, run
-from scripts.lib.database import libpq_environment, open_databases
+from scripts.lib.database import libpq_environment, open_databases, require_sessions
 from scripts.lib.dbt_lock import (
     CANCEL_SECONDS,
     PROD,
@@ -65,6 +65,7 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
     The profile reads libpq's variables, since its Jinja cannot take a URL apart. Where the login
     role may, all of dbt's connections take `ROLE`. Raises UserError where that cannot work yet.
     """
+    require_sessions(database_url, "DESTINATION_DATABASE_URL", options="-c role=none")
     profiles = settings.data_directory / "dbt"
     if "DBT_PROFILES_DIR" not in os.environ:
         profiles.mkdir(parents=True, exist_ok=True)
