@@ -214,7 +214,8 @@ class Collector:
 
     async def readyz(self, _request: Request) -> Response:
         """Answers 200 where events can be stored: the database is there and migrated."""
-        await self.database.look()
+        await self.database.ready()
+        self.writer.require()
         slots = [
             {"slot": slot["slot_name"], "active": slot["active"], "lagBytes": slot["lag_bytes"]}
             for slot in self.database.replication

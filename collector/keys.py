@@ -17,13 +17,15 @@ from psycopg.rows import class_row
 from starlette.requests import Request
 
 from collector.body import header
+from collector.local import stranger
 from collector.problems import Problem, try_again
+from collector.settings import Settings
 
 Scope = Literal["read", "write"]
 
 _KEYS = "select key_id, name, scope, key_hash, revoked_at is not null as revoked from raw.api_keys"
+_OWN = "Without one only this user's programs on this machine are served, and this request {}."
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="headwater", Basic realm="headwater"'}
-LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 logger = logging.getLogger("collector")
 
@@ -44,7 +46,8 @@ LOCAL = Key(None, "default", "", b"", revoked=False)
 class Keys:
     """The keys of this moment: `refresh` loads them, `authorize` asks them."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._hosts, self._origins = settings.allowed_hosts, settings.cors_origins
         self._keys: dict[bytes, Key] | None = None  # not loaded yet
 
     async def refresh(self, connection: AsyncConnection) -> None:
@@ -53,7 +56,7 @@ class Keys:
             rows = await (await cursor.execute(_KEYS)).fetchall()
         if not rows and self._keys is None:
             logger.warning(
-                "No API key is configured: only clients on this machine are served, all of them. "
+                "No API key is configured: only this user's programs on this machine are served. "
                 "Create keys with: scripts/keys create NAME --scope write"
             )
         self._keys = {row.key_hash: row for row in rows}
@@ -66,11 +69,11 @@ class Keys:
         if self._keys is None:
             raise try_again(503, "storage_unavailable", "The API keys cannot be read yet")
         if not self._keys:
-            if _is_local(request):
-                request.scope["source"] = LOCAL.name
-                return LOCAL
-            message = "No API key is configured; create one with scripts/keys create."
-            raise Problem(401, "no_key_configured", message, headers=_CHALLENGE)
+            if reason := stranger(request, self._hosts, self._origins):
+                message = f"No API key is configured; create one with scripts/keys create. {_OWN}"
+                raise Problem(401, "no_key_configured", message.format(reason), headers=_CHALLENGE)
+            request.scope["source"] = LOCAL.name
+            return LOCAL
         credential = _credential(header(request, b"authorization")) or in_body.encode()
         digest = sha256(credential).digest()
         key = self._keys.get(digest)
@@ -94,11 +97,3 @@ def _credential(authorization: str) -> bytes:
             except ValueError:
                 return b""
     return b""
-
-
-def _is_local(request: Request) -> bool:
-    """Whether the client is on this machine; a proxy on it speaks for clients elsewhere."""
-    names = dict(request.scope["headers"])
-    proxied = b"x-forwarded-for" in names or b"forwarded" in names  # even where they are empty
-    client = request.scope["client"]
-    return client is not None and client[0] in LOOPBACK and not proxied

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -68,6 +68,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, Joined(transport, self.loop)))
+        self._connection: dict[str, Any] = {}
         if len(self.connections) > MAX_CONNECTIONS:
             self._refuse(try_again(503, "overloaded", "There are too many connections"))
         self._start_timer(self.head_seconds)
@@ -90,6 +91,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["headwater.connection"] = self._connection  # type: ignore[typeddict-unknown-key]
         self._part = HEAD
 
     def on_headers_complete(self) -> None:

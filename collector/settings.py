@@ -43,6 +43,11 @@ SETTINGS = (
         "accept",
         "Events that Segment's SDKs track under names that no seed lists: accept or reject",
     ),
+    (
+        "ALLOWED_HOSTS",
+        "",
+        "Hosts besides localhost that keyless requests and local sites may name, or *",
+    ),
     ("CORS_ORIGINS", "", "Origins whose pages may call the API, comma-separated, or *"),
     ("FORWARDED_ALLOW_IPS", "", "Proxies whose X-Forwarded-* headers are believed, or *"),
     ("LOG_REQUESTS", "off", "Whether each request is a line of the log, in JSON: on or off"),
@@ -78,6 +83,7 @@ class Settings:
     max_waiting_bytes: int
     body_timeout_seconds: int
     segment_unknown_events: str
+    allowed_hosts: tuple[str, ...]
     cors_origins: tuple[str, ...]
     forwarded_allow_ips: str
     log_requests: bool
@@ -105,6 +111,9 @@ class Settings:
                 raise ValueError(f"{name} must be {' or '.join(values)}, not {text(name)!r}")
             return text(name)
 
+        def several(name: str) -> tuple[str, ...]:
+            return tuple(filter(None, map(str.strip, text(name).split(","))))
+
         database_url = environment.get("DATABASE_URL") or None
         source = environment.get("SOURCE_DATABASE_URL") or database_url
         return cls(
@@ -125,7 +134,8 @@ class Settings:
             max_waiting_bytes=number("MAX_WAITING_BYTES", 1, _GIBIBYTE),
             body_timeout_seconds=number("BODY_TIMEOUT_SECONDS", 1, 3600),
             segment_unknown_events=choice("SEGMENT_UNKNOWN_EVENTS", "accept", "reject"),
-            cors_origins=tuple(filter(None, map(str.strip, text("CORS_ORIGINS").split(",")))),
+            allowed_hosts=tuple(map(str.lower, several("ALLOWED_HOSTS"))),
+            cors_origins=several("CORS_ORIGINS"),
             forwarded_allow_ips=text("FORWARDED_ALLOW_IPS"),
             log_requests=choice("LOG_REQUESTS", "off", "on") == "on",
             api_key=text("API_KEY"),

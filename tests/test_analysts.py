@@ -10,7 +10,7 @@ import pytest
 
 from collector.settings import ROOT
 from scripts.lib.generator import generate
-from tests.warehouse import MARTS, Warehouse
+from tests.support.warehouse import MARTS, Warehouse
 
 COLUMN = "weekday"
 
@@ -145,6 +145,7 @@ def test_changed_model_and_what_follows_it_is_built_elsewhere(
         order by 1, 2
         """
     ) == [
+        ("slim_intermediate", "int_task_times_daily"),
         ("slim_intermediate", "int_tasks_daily"),
         ("slim_marts", "fct_tasks"),
         ("slim_marts", "task_completion_daily"),

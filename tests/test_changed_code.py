@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.lib.generator import generate
-from tests.warehouse import MARTS, Warehouse
+from tests.support.warehouse import MARTS, Warehouse
 
 FCT_TASKS = Path("models/marts/tasks/fct_tasks.sql")
 PLAUSIBLE_TIME = Path("macros/casts/plausible_time.sql")

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.lib.dbt import PROJECT
 from scripts.lib.properties import unknown_keys
-from tests.warehouse import MARTS, Warehouse
+from tests.support.warehouse import MARTS, Warehouse
 
 IGNORED = shutil.ignore_patterns("target", "logs")
 
@@ -34,7 +34,7 @@ def test_yaml_has_no_key_that_dbt_does_not_know() -> None:
         ("models/marts/_marts__semantic_models.yml", "numerator:", "nominator:"),
         ("models/marts/_marts__semantic_models.yml", "model: ref", "models: ref"),
         ("models/intermediate/int_time_spine.yml", "time_spine:", "timespine:"),
-        ("models/intermediate/int_days.yml", "  - name: int_days", "  name: int_days"),
+        ("models/intermediate/int_tasks_daily.yml", "  - name: int_tasks", "  name: int_tasks"),
     ],
 )
 def test_misspelt_keys_are_found(tmp_path: Path, file: str, right: str, wrong: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from scripts.lib.generator import generate
 from scripts.lib.report import raw_lag
-from tests.warehouse import MARTS, Warehouse, land
+from tests.support.warehouse import MARTS, Warehouse, land
 
 # Names that columns with personal data go by, wherever they are.
 TELLING = re.compile(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from collector.problems import Problem
 from collector.settings import Settings
 from collector.validation import parse_time, read_user
-from tests.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 RECEIVED_AT = "2026-10-01 12:00:00+00"
 HOSTILE_VALUES = [

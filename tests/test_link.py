@@ -15,12 +15,11 @@ import httpx
 import pytest
 
 from collector.settings import ROOT
-from tests.conftest import rows_of, wait_until
 from tests.faults.servers import Postgres, own_postgres
 from tests.faults.trial import trial
-from tests.test_builds import Writer, assert_raw_and_marts_agree
-from tests.test_incremental import event_ids, page_view
-from tests.warehouse import Warehouse
+from tests.support.collector import rows_of, wait_until
+from tests.support.warehouse import Warehouse, assert_raw_and_marts_agree, event_ids, page_view
+from tests.support.writer import Writer
 
 # Stamps are the destination's own; all else is the same on both sides, to the row.
 RAW = {

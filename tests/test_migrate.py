@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from collector.migrate import MIGRATIONS, NewerSchemaError, migrate
-from tests.conftest import rows_of
+from tests.support.collector import rows_of
 
 NAMES = sorted(path.stem for path in MIGRATIONS.glob("*.sql"))
 

@@ -9,8 +9,8 @@ import psycopg
 
 from scripts.lib.dbt_lock import writing_lock
 from scripts.lib.generator import generate
+from tests.support.warehouse import MARTS, Warehouse
 from tests.test_status import status
-from tests.warehouse import MARTS, Warehouse
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 import psycopg
 
 from collector.migrate import migrate
-from tests.conftest import rows_of, running_collector, wait_until
+from tests.support.collector import rows_of, running_collector, wait_until
 
 LAND = """
     insert into raw.events (received_at, source, event_id, payload)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from urllib.parse import urlsplit
+from contextlib import AbstractContextManager
 
 import httpx
 import pytest
 
-from tests.conftest import Collector, running_collector
-from tests.test_events import event
+from tests.support.api import connected, event
+from tests.support.collector import Collector, running_collector
 
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +21,6 @@ def hurried(create_database: Callable[..., AbstractContextManager[str]]) -> Iter
     """A collector that gives headers one second."""
     with create_database() as url, running_collector(url, HEADER_TIMEOUT_SECONDS="1") as collector:
         yield collector
-
-
-@contextmanager
-def connected(collector: Collector) -> Iterator[socket.socket]:
-    host, port = urlsplit(collector.url).netloc.split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
-        yield connection
 
 
 def answer(connection: socket.socket) -> tuple[int, str]:
@@ -51,7 +43,7 @@ def answer(connection: socket.socket) -> tuple[int, str]:
     [
         GET + b"X: " + b"x" * 33_000 + b"\r\n\r\n",
         GET + b"X: y\r\n" * 8000 + b"\r\n",
-        b"GET /" + b"x" * 33_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + b"x" * 33_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         GET + b"X: " + b"x" * 500_000,
         b"GET /" + b"x" * 500_000,
     ],
@@ -64,7 +56,7 @@ def test_head_that_is_too_large(hurried: Collector, head: bytes) -> None:
 
 def test_large_body_in_one_piece_with_its_head(hurried: Collector) -> None:
     body = json.dumps(event(activity={"a": "x" * 200_000})).encode()
-    head = b"POST /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: " + b"x" * 32_000
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: " + b"x" * 32_000
     with connected(hurried) as connection:
         connection.sendall(b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
         assert answer(connection) == (200, "")
@@ -129,7 +121,7 @@ def test_others_are_served_meanwhile(hurried: Collector) -> None:
         httpx.Client(base_url=hurried.url) as client,
     ):
         first.sendall(GET)
-        second.sendall(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        second.sendall(b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
         assert client.post("/events", json=event()).status_code == 200
 
 

@@ -19,7 +19,7 @@ from collector import __version__
 from collector.app import create_app
 from collector.registry import supported_event_types
 from collector.settings import ROOT, SETTINGS, Settings
-from tests.conftest import Collector
+from tests.support.collector import Collector
 
 README = (ROOT / "README.md").read_text()
 DBT = ROOT / "dbt_project"

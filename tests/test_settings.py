@@ -27,6 +27,7 @@ def test_defaults() -> None:
         max_waiting_bytes=32 * 1024 * 1024,
         body_timeout_seconds=30,
         segment_unknown_events="accept",
+        allowed_hosts=(),
         cors_origins=(),
         forwarded_allow_ips="",
         log_requests=False,

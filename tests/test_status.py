@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from collector import __version__
 from collector.settings import ROOT
-from tests.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 
 @contextmanager

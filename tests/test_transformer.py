@@ -12,7 +12,7 @@ import pytest
 from collector.migrate import migrate
 from scripts.lib.dbt import ROLE
 from scripts.lib.generator import generate
-from tests.warehouse import MARTS, Warehouse
+from tests.support.warehouse import MARTS, Warehouse
 
 # Tried in a running session of dbt, which its own code may leave no way around.
 ATTEMPTS = """
@@ -94,7 +94,7 @@ def test_transformer_builds_and_analyst_reads_the_marts_only(
     # Nobody but their maker reads the schemas of a developer.
     monkeypatch.setenv("DBT_TARGET", "dev")
     monkeypatch.setenv("DBT_SCHEMA", "mine")
-    warehouse.run("--select", "+int_days", "+retention_weekly")
+    warehouse.run("--select", "+int_time_spine", "+retention_weekly")
     with analyst(warehouse) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("select from mine_marts.retention_weekly")
 

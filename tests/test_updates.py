@@ -20,8 +20,8 @@ import pytest
 from collector.migrate import migrate
 from collector.settings import ROOT
 from scripts.lib.generator import generate
-from tests.conftest import wait_until
-from tests.warehouse import AS_OF, MARTS, Warehouse
+from tests.support.collector import wait_until
+from tests.support.warehouse import AS_OF, MARTS, Warehouse
 
 # One of each era: the first with all marts, the last before counts were kept by what changes, and
 # the last whose marks knew nothing of code.

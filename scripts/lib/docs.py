@@ -138,7 +138,7 @@ def main() -> int:
         shutil.copyfile(folder / "static_index.html", options.static)
         say(f"Wrote {options.static}: open it in a browser.")
         return 0
-    serve_folder(folder, options.port, "Docs")
+    serve_folder(folder, options.port, "Docs", ["127.0.0.1", *settings.allowed_hosts])
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date
 from itertools import groupby
 from typing import Any
 
@@ -23,7 +23,7 @@ BAR_WIDTH = 16
 Rows = list[tuple[Any, ...]]
 
 _HEADING = """
-    select count(*), count(distinct user_id), min(occurred_at), max(occurred_at) from fct_events
+    select count(*), count(distinct user_id), min(occurred_on), max(occurred_on) from fct_events
 """
 _FUNNELS = """
     select funnel, step, sum(reached)::bigint, step_order
@@ -57,38 +57,15 @@ _TASKS = """
     order by 2 desc, 1
 """
 _BANDS = """
-    with
-
-    profiles as (
-
-        select
-            current_band as band,
-            count(*) as users,
-            sum(payments_made) as made,
-            sum(payments_missed) as missed
-        from credit_profiles
-        where current_band is not null
-        group by 1
-
-    ),
-
-    bands as (
-
-        select band, min(band_order) as band_order, sum(conversions) as conversions
-        from credit_band_daily
-        group by 1
-
-    )
-
     select
-        bands.band,
-        coalesce(profiles.users, 0),
-        coalesce(bands.conversions, 0)::bigint,
-        coalesce(profiles.made + profiles.missed, 0)::bigint,
-        profiles.made / nullif(profiles.made + profiles.missed, 0)
-    from bands
-    left join profiles using (band)
-    order by bands.band_order
+        band,
+        (array_agg(users order by day desc))[1],
+        sum(conversions)::bigint,
+        sum(payments_made + payments_missed)::bigint,
+        sum(payments_made) / nullif(sum(payments_made + payments_missed), 0)
+    from credit_band_daily
+    group by band, band_order
+    order by band_order
 """
 _LAG = """
     select
@@ -153,7 +130,7 @@ def raw_lag(connection: psycopg.Connection[Any], schema: str = "marts") -> str:
     return "\n".join(lines) or "Every row that landed is built."
 
 
-def _title(events: int, users: int, first: datetime | None, last: datetime | None) -> str:
+def _title(events: int, users: int, first: date | None, last: date | None) -> str:
     if not first or not last:
         return "[bold]No events yet[/bold]"
     return f"[bold]{events:,} events of {users:,} users[/bold], {first:%Y-%m-%d} to {last:%Y-%m-%d}"
@@ -161,7 +138,9 @@ def _title(events: int, users: int, first: datetime | None, last: datetime | Non
 
 def _funnel_tables(funnels: Rows, outcomes: Rows) -> Iterator[RenderableType]:
     for funnel, steps in groupby(funnels, key=lambda row: row[0]):
-        table = _table(f"Funnel {funnel}", "step", "attempts", "of previous", "of first", "")
+        table = _table(
+            f"Funnel {funnel}", "step", "attempts", "of previous", "of first, so far", ""
+        )
         first = previous = 0
         for _, step, reached, _ in steps:
             first, previous = first or reached, previous or reached
@@ -193,7 +172,9 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
             )  # fmt: skip
         yield _captioned(table, "medians: wait from schedule to start, cycle from start to end")
     if bands:
-        table = _table("Credit bands", "band", "users", "conversions", "payments", "on time", "")
+        table = _table(
+            "Credit bands", "band", "users now", "conversions", "payments", "on time", ""
+        )
         most = max(users for _, users, *_ in bands) or 1
         for band, users, conversions, payments, on_time in bands:
             table.add_row(
@@ -201,7 +182,7 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
                 "" if on_time is None else f"{on_time:.1%}",
                 Bar(most, 0, users, width=BAR_WIDTH, color="cyan"),
             )  # fmt: skip
-        yield table
+        yield _captioned(table, "conversions and payments by the band at that time")
 
 
 def _table(title: str, first: str, *others: str) -> Table:

@@ -94,6 +94,8 @@ def _run(settings: Settings, sockets: list[socket.socket]) -> None:
 
 
 def _url(host: str, port: int) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104  where it listens, not what to call it
+        host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -26,7 +26,10 @@
         {%- set concerned_events -%}
             user_id in {{ ids }}
             or {{ anonymous_user_id('anonymous_id') }} in {{ ids }}
-            or anonymous_id in (select anonymous_id from {{ ref('int_identities') }} where user_id in {{ ids }})
+            or anonymous_id in (
+                select identities.anonymous_id from {{ ref('int_identities').render() }} as identities
+                where identities.user_id in {{ ids }}
+            )
         {%- endset -%}
     {%- else -%}
         {%- set concerned_updates -%}

@@ -48,7 +48,7 @@
     insert into {{ changed_rows() }} (model_name, build_id, row_values, change)
     select {{ mark_name(this) }}, {{ build_id() }}, row_values, sum(change)
     from (
-        select {{ row_values }} as row_values, -1 as change from {{ target }} where {{ is_replaced }}
+        select {{ row_values }} as row_values, -1 as change from {{ target }} as replaced where {{ is_replaced }}
         union all
         select {{ row_values }}, 1 from {{ new_rows }}
     ) as versions

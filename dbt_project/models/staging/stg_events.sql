@@ -19,13 +19,14 @@
                 source('raw', 'events'), 'event_row_id', 'event_key', surrogate_key(['source', 'event_id']),
                 'event_row_id || duplicate_row_ids'
             ) }}",
+            "{{ forget_illegal_ids() }}",
         ]
     )
 }}
 
 {%- set columns = [
-    'event_key', 'event_row_id', 'event_id', 'user_id', 'anonymous_id', 'voids_event_key', 'source', 'event_type',
-    'activity', 'occurred_at', 'occurred_at_source', 'received_at', 'rejection_code',
+    'event_key', 'event_row_id', 'event_id', 'user_id', 'anonymous_id', 'aliased_ids', 'voids_event_key', 'source',
+    'event_type', 'activity', 'occurred_at', 'occurred_at_source', 'received_at', 'rejection_code',
 ] | join(',\n        ') %}
 
 with
@@ -39,6 +40,23 @@ unread as (
 
 ),
 
+-- Ids that mean nobody name nobody: what has no other is refused.
+identified as (
+
+    select
+        *,
+        {{ told_from_visitors(legal_id('sent_user_id')) }} as user_id,
+        {{ legal_id('sent_anonymous_id') }} as anonymous_id,
+        array(
+            select distinct aliased.id from unnest(unread.sent_aliased_ids) as aliased (id)
+            where {{ legal_id('aliased.id') }} <> coalesce({{ legal_id('unread.sent_anonymous_id') }}, '')
+            order by aliased.id
+        ) as aliased_ids
+
+    from unread
+
+),
+
 corrected as (
 
     select
@@ -46,7 +64,7 @@ corrected as (
 
         {{ skew_corrected_time('sent_occurred_at', 'segment_sent_at', 'received_at') }} as client_occurred_at
 
-    from unread
+    from identified
 
 ),
 
@@ -66,8 +84,9 @@ timed as (
 
         case
             when event_type is null then 'event_type_invalid'
-            when has_user_id and user_id is null then 'user_id_invalid'
-            when user_id is null and anonymous_id is null then 'user_missing'
+            when has_user_id and sent_user_id is null then 'user_id_invalid'
+            when coalesce(sent_user_id, sent_anonymous_id) is null then 'user_missing'
+            when coalesce(user_id, anonymous_id) is null then 'user_illegal'
             when activity is null then 'activity_invalid'
             when has_occurred_at and sent_occurred_at is null then 'occurred_at_invalid'
         end as rejection_code
@@ -218,7 +237,7 @@ named as (
         select
             event_key,
             unnest(other_user_ids || user_id) as user_id,
-            unnest(other_anonymous_ids || anonymous_id) as anonymous_id
+            unnest(other_anonymous_ids || anonymous_id || aliased_ids) as anonymous_id
 
         from ranked
     ) as ids

@@ -58,7 +58,11 @@ def main() -> int:
         if options.every:
             Thread(target=_repeat, args=(build, options.every), daemon=True).start()
         serve_folder(
-            index.parent, options.port, "Site", host=settings.host, open_browser=options.open
+            index.parent,
+            options.port,
+            "Site",
+            [settings.host, *settings.allowed_hosts],
+            open_browser=options.open,
         )
     elif options.open:
         webbrowser.open(index.as_uri())

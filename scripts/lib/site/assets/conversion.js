@@ -19,6 +19,8 @@ const ofSegment = (rows, state) =>
   ofFunnel(rows, state).filter((row) => row.segment === state.segment && row.segment_value === state.segmentValue);
 const entered = (rows) => rows.reduce((total, row) => total + row.reached[0], 0);
 const converted = (rows) => rows.reduce((total, row) => total + row.reached.at(-1), 0);
+/** Attempts that had all of their time, or have no limit. */
+const finished = (rows) => rows.filter((row) => row.is_complete !== false);
 const outOf = (rows) => `${format.count(converted(rows))} of ${format.count(entered(rows))}`;
 
 tiles((state) => {
@@ -27,7 +29,7 @@ tiles((state) => {
   return {
     entered: [format.count(entered(rows)), "that began in these days"],
     converted: [format.count(converted(rows)), "at any time since"],
-    rate: [shown("rate", converted(rows) / entered(rows)), "of the attempts"],
+    rate: [shown("rate", converted(finished(rows)) / entered(finished(rows))), "of those that had all their time"],
     time: [shown("duration", quantile(bins, 0.5)), "about, all segments"],
   };
 });
@@ -70,7 +72,7 @@ chart("cohorts", (state) => {
   return {
     rows,
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["entered", "Attempts", "count"], ["converted", "Converted", "count"], ["rate", "Rate", "rate"]],
-    finding: `${outOf(days)} attempts converted (${format.rate(converted(days) / entered(days))}).`,
+    finding: entered(finished(days)) ? `${outOf(finished(days))} attempts that had all their time converted (${format.rate(converted(finished(days)) / entered(finished(days)))}).` : "No attempt has had all its time yet.",
     spec: {
       encoding: { x: timeX(rows), y: { field: "rate", type: "quantitative", axis: rateAxis, scale: { domainMin: 0 } }, tooltip: tip(["when", grain(state)], ["share", "converted"], ["count", "attempts"]) },
       mark: { type: "line", point: true, tooltip: true },
@@ -120,18 +122,18 @@ chart("segments", (state) => {
 });
 
 chart("attribution", (state) => {
-  const rules = [["first_touch", "First touch"], ["last_touch", "Last touch"], ["linear", "Linear"]];
+  const rules = [["last_non_direct", "Last non-direct"], ["last_touch", "Last touch"], ["first_touch", "First touch"], ["linear", "Linear"], ["position_based", "Position-based"], ["time_decay", "Time decay"]];
   const sources = [...groups(ofFunnel(credits, state), (row) => row.traffic_source)].map(([traffic_source, group]) =>
-    ({ traffic_source, first_touch: sum(group, "first_touch"), last_touch: sum(group, "last_touch"), linear: Math.round(sum(group, "linear") * 1e4) / 1e4 }));
-  const rows = sources.sort((a, b) => b.linear - a.linear);
+    ({ traffic_source, ...Object.fromEntries(rules.map(([field]) => [field, Math.round(sum(group, field) * 1e4) / 1e4])) }));
+  const rows = sources.sort((a, b) => b.last_non_direct - a.last_non_direct);
   const top = rows[0];
   return {
     rows,
     columns: [["traffic_source", "Source", "text"], ...rules.map(([field, title]) => [field, title, "count"])],
-    finding: top && `${top.traffic_source} brought most: ${format.count(top.linear)} of ${format.count(sum(rows, "linear"))} conversions by the linear rule.`,
+    finding: top && `${top.traffic_source} brought most: ${format.count(top.last_non_direct)} of ${format.count(sum(rows, "last_non_direct"))} conversions by the last visit that was not direct.`,
     spec: {
-      height: rows.length * 50,
-      transform: [{ fold: rules.map(([field]) => field), as: ["rule", "conversions"] }, { calculate: `{first_touch:'First touch',last_touch:'Last touch',linear:'Linear'}[datum.rule]`, as: "rule_name" }],
+      height: rows.length * 80,
+      transform: [{ fold: rules.map(([field]) => field), as: ["rule", "conversions"] }, { calculate: `${JSON.stringify(Object.fromEntries(rules))}[datum.rule]`, as: "rule_name" }],
       mark: { type: "bar", tooltip: true, cornerRadiusEnd: 2 },
       encoding: {
         y: nameY("traffic_source", rows), yOffset: { field: "rule_name", type: "nominal", sort: rules.map(([, title]) => title) },

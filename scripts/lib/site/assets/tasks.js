@@ -25,7 +25,7 @@ tiles((state) => {
   const done = sum(rows, "opened_then_completed");
   return {
     opened: [format.count(opened), "in these days"],
-    completed: [shown("rate", done / opened), `${format.count(done)}, at any time since`],
+    completed: [shown("rate", done / opened), `${format.count(done)}, so far`],
     open: [rows.length ? format.count(backlog(rows)) : "–", `open at the end of ${humanDay(isoDay(state.to))}`],
     cycle: [shown("duration", quantile(bins, 0.5)), `about; 90 % took at most ${shown("duration", quantile(bins, 0.9))}`],
   };

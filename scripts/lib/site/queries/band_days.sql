@@ -1,4 +1,4 @@
--- Users in each score band at the end of each day, and payments on it.
+-- Users in each score band at the end of each day, and payments on it; who has no score is in none.
 select
     band,
     band_order,
@@ -9,6 +9,8 @@ select
 
 from credit_band_daily
 
-where day between %(first)s and %(last)s
+where
+    band <> 'unknown'
+    and day between %(first)s and %(last)s
 
 order by band_order, day

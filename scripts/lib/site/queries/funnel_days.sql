@@ -1,5 +1,5 @@
--- Attempts by cohort day and cut: how many reached each step. Of each segment the eight values
--- with most attempts; the rest is summed.
+-- Attempts by cohort day and cut: how many reached each step, and whether their window is over. Of
+-- each segment the eight values with most attempts; the rest is summed.
 with
 
 ranked as (
@@ -31,6 +31,7 @@ steps as (
         daily.segment,
         ranked.label as segment_value,
         daily.step_order,
+        bool_and(daily.is_complete) as is_complete,
         sum(daily.reached)::bigint as reached
 
     from conversion_funnel_daily as daily
@@ -48,6 +49,7 @@ select
     segment,
     segment_value,
     day,
+    bool_and(is_complete) as is_complete,
     array_agg(reached order by step_order) as reached
 
 from steps

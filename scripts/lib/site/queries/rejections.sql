@@ -4,9 +4,9 @@ select
     day - %(first)s::date as day,
     sum(events_rejected)::bigint as events_rejected
 
-from rejection_rates_daily
+from rejection_reasons_daily
 
-where day >= %(first)s
+where events_rejected > 0 and day >= %(first)s
 
 group by 1, 2
 

@@ -1,4 +1,4 @@
--- Users by cohort week and weeks since.
+-- Users by cohort week and weeks since, of weeks that are over.
 select
     cohort_week - %(first)s::date as day,
     weeks_since,
@@ -7,6 +7,8 @@ select
 
 from retention_weekly
 
-where cohort_week between %(first)s::date - 6 and %(last)s
+where
+    is_complete
+    and cohort_week between %(first)s::date - 6 and %(last)s
 
 order by 1, 2

@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Page
 from collector.settings import ROOT
 from scripts.lib.client import Client, encode
 from scripts.lib.generator import generate
-from tests.conftest import running_collector
-from tests.warehouse import Warehouse
+from tests.support.collector import running_collector
+from tests.support.warehouse import Warehouse
 
 FUNNEL_SUM = """
     select sum(reached)::integer

@@ -8,8 +8,17 @@ from dataclasses import astuple
 from datetime import datetime
 from typing import Any
 
-from tests.oracle import Event, attempts
-from tests.warehouse import Warehouse
+import pytest
+
+from collector.settings import ROOT
+from tests.support.oracle import Event, attempts
+from tests.support.warehouse import Warehouse
+
+BPI2012 = ROOT.parent / "shared" / "data" / "bpi2012_events.csv.gz"
+BPI2012_MAPPING = ROOT / "scripts" / "mappings" / "bpi2012.yml"
+BPI2012_IS_THERE = pytest.mark.skipif(
+    not BPI2012.exists(), reason=f"the event log is not committed; put it at {BPI2012}"
+)
 
 Histories = Mapping[str, list[Event]]
 ByUser = Mapping[str, Any]
@@ -64,14 +73,14 @@ def rows_by_user(rows: Iterable[tuple[Any, ...]]) -> ByUser:
     return {user: sorted(rows) for user, rows in found.items()}
 
 
-def funnels_by_oracle(histories: Histories, seed: list[dict[str, str]]) -> ByUser:
+def funnels_by_oracle(histories: Histories, seed: list[dict[str, str]], as_of: datetime) -> ByUser:
     """(funnel, attempt, step times, outcome, its time) by the oracle."""
     return rows_by_user(
         (user, name, number, *astuple(attempt))
         for name in {row["funnel"] for row in seed}
         for user, events in histories.items()
         for number, attempt in enumerate(
-            attempts(events, [row for row in seed if row["funnel"] == name]), start=1
+            attempts(events, [row for row in seed if row["funnel"] == name], as_of), start=1
         )
     )
 
