@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date
 from itertools import groupby
 from typing import Any
 
@@ -23,7 +23,7 @@ BAR_WIDTH = 16
 Rows = list[tuple[Any, ...]]
 
 _HEADING = """
-    select count(*), count(distinct user_id), min(occurred_at), max(occurred_at) from fct_events
+    select count(*), count(distinct user_id), min(occurred_on), max(occurred_on) from fct_events
 """
 _FUNNELS = """
     select funnel, step, sum(reached)::bigint, step_order
@@ -130,7 +130,7 @@ def raw_lag(connection: psycopg.Connection[Any], schema: str = "marts") -> str:
     return "\n".join(lines) or "Every row that landed is built."
 
 
-def _title(events: int, users: int, first: datetime | None, last: datetime | None) -> str:
+def _title(events: int, users: int, first: date | None, last: date | None) -> str:
     if not first or not last:
         return "[bold]No events yet[/bold]"
     return f"[bold]{events:,} events of {users:,} users[/bold], {first:%Y-%m-%d} to {last:%Y-%m-%d}"
