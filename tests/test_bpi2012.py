@@ -10,17 +10,12 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from collector.settings import ROOT
 from scripts.lib.replay import replay
-from tests.conftest import running_collector
-from tests.warehouse import Warehouse
+from tests.support.collector import running_collector
+from tests.support.histories import BPI2012, BPI2012_IS_THERE, BPI2012_MAPPING
+from tests.support.warehouse import Warehouse
 
-LOG = ROOT.parent / "shared" / "data" / "bpi2012_events.csv.gz"
-MAPPING = ROOT / "scripts" / "mappings" / "bpi2012.yml"
-
-pytestmark = pytest.mark.skipif(
-    not LOG.exists(), reason=f"the event log is not committed; put it at {LOG}"
-)
+pytestmark = [pytest.mark.slow, BPI2012_IS_THERE]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +26,7 @@ def bpi2012(
     data = tmp_path_factory.mktemp("replay")
     with create_warehouse() as warehouse:
         with running_collector(warehouse.database_url) as collector:
-            outcome = replay(LOG, MAPPING, url=collector.url, data_directory=data)
+            outcome = replay(BPI2012, BPI2012_MAPPING, url=collector.url, data_directory=data)
         assert (outcome.accepted, outcome.rejected) == (262_200, {})
         warehouse.build()
         yield warehouse

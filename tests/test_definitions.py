@@ -11,7 +11,7 @@ from pathlib import Path
 
 from collector.settings import ROOT
 from scripts.lib.definitions import page
-from tests.warehouse import MARTS
+from tests.support.warehouse import MARTS
 
 PAGE = ROOT / "docs" / "definitions.md"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import datetime
 
 import psycopg
 import pytest
@@ -10,9 +11,16 @@ import pytest
 from scripts.lib.client import encode
 from scripts.lib.mapping import load_mapping
 from scripts.lib.rows import read_rows
-from tests.histories import funnel, funnels_by_marts, funnels_by_oracle, landed, shortest_difference
-from tests.test_bpi2012 import LOG, MAPPING
-from tests.warehouse import Warehouse
+from tests.support.histories import (
+    BPI2012,
+    BPI2012_MAPPING,
+    funnel,
+    funnels_by_marts,
+    funnels_by_oracle,
+    landed,
+    shortest_difference,
+)
+from tests.support.warehouse import AS_OF, Warehouse
 
 # An approved application is registered and activated at the same instant, in whatever order.
 THREE_AT_ONCE = ("application_activated", "application_registered", "application_approved")
@@ -21,14 +29,14 @@ COPY = "copy raw.events (received_at, source, event_id, payload) from stdin"
 
 def land_log(warehouse: Warehouse) -> None:
     """Puts the log into raw as a replay over HTTP would, in file order."""
-    rules = load_mapping(MAPPING)
+    rules = load_mapping(BPI2012_MAPPING)
     with (
-        LOG.open("rb") as log,
+        BPI2012.open("rb") as log,
         closing(psycopg.connect(warehouse.database_url)) as connection,
         connection,
         connection.cursor().copy(COPY) as rows,
     ):
-        for row in read_rows(LOG, log):
+        for row in read_rows(BPI2012, log):
             assert isinstance(row, dict)
             event = rules.apply(row)
             assert event
@@ -38,7 +46,9 @@ def land_log(warehouse: Warehouse) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not LOG.exists(), reason=f"the event log is not committed; put it at {LOG}")
+@pytest.mark.skipif(
+    not BPI2012.exists(), reason=f"the event log is not committed; put it at {BPI2012}"
+)
 def test_funnels_in_another_order(warehouse: Warehouse) -> None:
     """Every application is as the oracle has it; to count who has an event does not give that."""
     seed = warehouse.seed("funnels")
@@ -61,7 +71,7 @@ def test_funnels_in_another_order(warehouse: Warehouse) -> None:
 
     histories = landed(warehouse)
     assert len(histories) == 13_087
-    expected = funnels_by_oracle(histories, seed)
+    expected = funnels_by_oracle(histories, seed, datetime.fromisoformat(AS_OF))
     assert shortest_difference(histories, expected, funnels_by_marts(warehouse)) is None
 
     def reached(name: str) -> list[int]:

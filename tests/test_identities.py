@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tests.warehouse import MARTS, Warehouse
+from tests.support.warehouse import MARTS, Warehouse
 
 WORLDS = 150
 NOBODY = ["undefined", "NULL", "[object Object]", "00000000-0000-0000-0000-000000000000", " NaN"]

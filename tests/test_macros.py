@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.macros import render
-from tests.node import node_is_missing
+from tests.support.node import node_is_missing
 
 Value = TypeVar("Value")
 # The host as a browser reads it, then without what two names of one site differ in.

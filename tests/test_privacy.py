@@ -6,7 +6,7 @@ import hmac
 
 import pytest
 
-from tests.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 
 def test_nothing_personal_leaves_the_database(

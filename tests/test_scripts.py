@@ -20,7 +20,7 @@ from psycopg import sql
 
 from collector.settings import ROOT
 from scripts.lib.dbt_lock import RUN_NAME, writing_lock
-from tests.conftest import rows_of, wait_until
+from tests.support.collector import rows_of, wait_until
 
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file())
 PROJECT = """

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from scripts.lib.generator import generate
-from tests.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 FAULTS = {
     "backlog_is_opened_minus_closed": [
@@ -64,6 +64,7 @@ FAULTS = {
         "update seeds.funnels set window_days = 30 where step_order = 2",
         "update seeds.funnels set window_days = 30 where step_order is null",
         "update seeds.funnels set outcome = null where step_order is null",
+        "update seeds.funnels set outcome = 'expired' where step_order is null",
     ],
     "funnel_steps_never_grow": [
         "update marts.conversion_funnel_daily set reached = reached_previous + 1",

@@ -14,8 +14,8 @@ import pytest
 
 from collector.settings import ROOT
 from scripts.lib.replay import replay
-from tests.conftest import running_collector
-from tests.warehouse import Warehouse
+from tests.support.collector import running_collector
+from tests.support.warehouse import Warehouse
 
 LOG = ROOT.parent / "shared" / "data" / "uci_credit_events.csv.gz"
 MAPPING = ROOT / "scripts" / "mappings" / "uci_credit.yml"

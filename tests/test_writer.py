@@ -15,15 +15,9 @@ import psycopg
 import pytest
 
 from collector.migrate import migrate
-from tests.conftest import Collector, rows_of, running_collector, wait_until
-from tests.postgres import own_server, stopped
-from tests.test_bad_requests import SECRET, assert_problem
-from tests.test_events import JSON, NDJSON, event
-
-POISON = [
-    '{"eventType":"page_viewed","userId":1,"eventId":"bad","activity":{"a":"\\u0000"}}',
-    '{"eventType":"page_viewed","userId":1,"eventId":"bad","activity":{"a":1e200000}}',
-]
+from tests.support.api import JSON, NDJSON, POISON, SECRET, assert_problem, event
+from tests.support.collector import Collector, rows_of, running_collector, wait_until
+from tests.support.postgres import own_server, stopped
 
 
 async def post(url: str, body: Any) -> tuple[int, Any]:  # noqa: ANN401
@@ -105,7 +99,7 @@ def test_personal_data_stays_out_of_log_and_answers(
         connection.execute("alter table raw.events rename to elsewhere")
         answer = client.post("/events", json=event(userId=SECRET))
         connection.execute("alter table raw.elsewhere rename to events")
-    assert_problem(answer, 503, "storage_unavailable")
+    assert_problem(answer, 503, "not_migrated")
     assert client.post("/events", json=event(userId=SECRET)).status_code == 200
     log = collector.log.read_text()
     assert "Refused events cannot be kept: UndefinedTable" in log

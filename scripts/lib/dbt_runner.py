@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from click import Context, UsageError
 from dbt.cli.main import cli, dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
@@ -25,10 +27,12 @@ class KeepingRunner:
 
     That is where a file of the project, a variable or the target differs. A process of its own
     spends five seconds of CPU on its imports and on reading what was parsed, before it does
-    anything; this one a tenth of a second.
+    anything; this one a tenth of a second. `late` are variables that no configuration reads, so
+    that the project is as it was whatever they are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, late: Collection[str] = ()) -> None:
+        self._late = late
         self._parsed: dict[tuple[object, ...], tuple[Files, Manifest]] = {}
 
     def invoke(
@@ -53,7 +57,7 @@ class KeepingRunner:
         verb = command[0] if command else None
         if verb not in cli.commands or (verb != "parse" and "--no-partial-parse" in arguments):
             return dbtRunner(callbacks=callbacks).invoke(arguments)
-        folder, options = _project_options(arguments)
+        folder, options = _project_options(arguments, self._late)
         # The folder itself is no part of it: a copy of a project is parsed as the project was.
         key = (*options, *(os.environ.get(name) for name in _NAMED_BY))
         files = _files(folder)
@@ -75,7 +79,9 @@ class KeepingRunner:
         return dbtRunner(copy, callbacks).invoke(arguments)
 
 
-def _project_options(arguments: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
+def _project_options(
+    arguments: Sequence[str], late: Collection[str]
+) -> tuple[Path, tuple[str, ...]]:
     """The folder of the project, and the further options that decide what is parsed."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--project-dir", default=os.environ.get("DBT_PROJECT_DIR", "."))
@@ -84,6 +90,9 @@ def _project_options(arguments: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
     found, _ = parser.parse_known_args(arguments)
     named = vars(found)
     folder = Path(named.pop("project_dir"))
+    if late and named["vars"]:
+        variables = yaml.safe_load(named["vars"])
+        named["vars"] = json.dumps({k: v for k, v in variables.items() if k not in late})
     given = ((f"--{name.replace('_', '-')}", value) for name, value in named.items() if value)
     return folder, tuple(word for option in given for word in option)
 

@@ -1,5 +1,5 @@
 {#-
-    Has the next ordinary build recompute some history, for instance after a mart gained a column:
+    Has the next ordinary build recompute some history, for instance after a repair of data:
 
     scripts/dbt run-operation backfill --args '{first_day: 2026-01-01, last_day: 2026-01-31}'
     scripts/dbt run-operation backfill --args '{users: [17, ann]}'

@@ -19,7 +19,7 @@
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
     {%- set meta = config.get('meta', {}) -%}
     {%- set is_replaced -%}
-        {%- if meta.changes_of and not continues() -%}
+        {%- if not continues() and not reads_raw() and not invocation_args_dict.get('empty') -%}
         true
         {%- else -%}
         replaced.{{ entity }} in (

@@ -2,7 +2,11 @@
     config(
         unique_key='event_key',
         full_refresh=var('reload_raw', false),
-        meta={'counted': ['source', 'received_at', 'rejection_code']},
+        meta={
+            'raw_table': 'events',
+            'row': ['event_row_id', 'source', 'event_id'],
+            'counted': ['source', 'received_at', 'rejection_code'],
+        },
         indexes=[
             {'columns': ['event_key'], 'unique': true},
             {'columns': ['build_id']},
@@ -10,7 +14,7 @@
             {'columns': ['anonymous_id']},
         ],
         pre_hook=[
-            "{{ refuse_incomplete_reload(source('raw', 'events'), 'event_row_id') }}",
+            "{{ refuse_incomplete_reload() }}",
             "{{ check_raw(
                 source('raw', 'events'), 'event_row_id', 'event_key', surrogate_key(['source', 'event_id']),
                 'event_row_id || duplicate_row_ids'
@@ -74,7 +78,7 @@ timed as (
         case
             when client_occurred_at is null then 'receipt'
             when client_occurred_at <> {{ plausible_time('client_occurred_at', 'received_at') }} then 'clamped'
-            when segment_sent_at is not null then 'corrected'
+            when client_occurred_at <> sent_occurred_at then 'corrected'
             else 'client'
         end as occurred_at_source,
 
@@ -91,6 +95,30 @@ timed as (
 
 ),
 
+{% if is_incremental() -%}
+-- Events all of whose rows came in once more, as where a mark was set back: they are not copies of
+-- themselves.
+read_again as (
+
+    select known.event_key
+
+    from {{ this }} as known
+
+    inner join (
+        select
+            event_key,
+            array_agg(event_row_id) as row_ids
+
+        from unread
+
+        group by 1
+    ) as again on known.event_key = again.event_key
+
+    where known.event_row_id || known.duplicate_row_ids <@ again.row_ids
+
+),
+
+{% endif -%}
 copies as (
 
     select
@@ -113,7 +141,7 @@ copies as (
         other_anonymous_ids,
         has_conflict
 
-    from {{ this }}
+    from {{ this }} as known
 
     where
         event_key in (
@@ -123,6 +151,10 @@ copies as (
             union all
             select staged.voids_event_key from {{ this }} as staged
             where staged.event_key in (select unread.event_key from unread)
+        )
+        and not exists (
+            select 1 from read_again
+            where known.event_key = read_again.event_key
         )
     {% endif %}
 
@@ -165,8 +197,12 @@ collapsed as (
     select
         ranked.event_key,
 
-        array_agg(copied.row_id order by copied.row_id)
-        filter (where copied.row_id <> survivors.event_row_id) as duplicate_row_ids,
+        -- A row counts once, however often it was read.
+        coalesce(
+            array_agg(distinct copied.row_id order by copied.row_id)
+            filter (where copied.row_id <> survivors.event_row_id),
+            '{}'
+        ) as duplicate_row_ids,
 
         bool_or(
             ranked.has_conflict
