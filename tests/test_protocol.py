@@ -140,7 +140,10 @@ def test_a_trailer_is_no_header(
 
 def test_more_requests_at_once_than_are_kept(hurried: Collector) -> None:
     """Those that were read are answered, each in its turn, and then the connection ends."""
-    get, post = GET + b"\r\n", b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+    get, post = (
+        GET + b"\r\n",
+        b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+    )
     with connected(hurried) as connection:
         received = b""
         with suppress(OSError):

@@ -111,9 +111,8 @@ def unread_answers(target: Target) -> Iterator[None]:
 
 def trailers(target: Target) -> Iterator[None]:
     """20 MB of fields after the body."""
-    head = (
-        b"POST /v1/track HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
-    )
+    head = b"POST /v1/track HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head += b"2\r\n{}\r\n0\r\n"
     fields = b"a:b\r\n" * 4_000_000
     with target.connect() as connection:
         yield
