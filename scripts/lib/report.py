@@ -11,11 +11,10 @@ import psycopg
 from rich.bar import Bar
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from scripts.lib.cli import UserError, parser, read_settings, run
+from scripts.lib.cli import UserError, parser, plain, read_settings, run
 from scripts.lib.database import open_databases, refusal
 from scripts.lib.replication import lag_text
 
@@ -129,7 +128,7 @@ def show(database_url: str, console: Console, schema: str = "marts") -> None:
     tables = [*_funnel_tables(funnels, outcomes), *_tables(tasks, bands)]
     console.print(Columns(tables, padding=(1, 4)))
     if lag:
-        console.print(f"\n[dim]{escape(lag)}[/dim]", highlight=False, soft_wrap=True)
+        console.print(f"\n[dim]{plain(lag)}[/dim]", highlight=False, soft_wrap=True)
 
 
 def raw_lag(connection: psycopg.Connection[Any], schema: str = "marts") -> str:
@@ -166,7 +165,7 @@ def _funnel_tables(funnels: Rows, outcomes: Rows) -> Iterator[RenderableType]:
         for _, step, reached, _ in steps:
             first, previous = first or reached, previous or reached
             table.add_row(
-                escape(step),
+                plain(step),
                 f"{reached:,}",
                 _percent(reached, previous),
                 _percent(reached, first),
@@ -188,7 +187,7 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
             rate = _percent(completed, count)
             done = Bar(count, 0, completed, width=6, color="green")
             table.add_row(
-                escape(kind), f"{count:,}", rate, done, f"{abandoned:,}", f"{still_open:,}",
+                plain(kind), f"{count:,}", rate, done, f"{abandoned:,}", f"{still_open:,}",
                 _hours(wait), _hours(cycle),
             )  # fmt: skip
         yield _captioned(table, "medians: wait from schedule to start, cycle from start to end")
@@ -197,7 +196,7 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
         most = max(users for _, users, *_ in bands) or 1
         for band, users, conversions, payments, on_time in bands:
             table.add_row(
-                escape(band), f"{users:,}", f"{conversions:,}", f"{payments:,}",
+                plain(band), f"{users:,}", f"{conversions:,}", f"{payments:,}",
                 "" if on_time is None else f"{on_time:.1%}",
                 Bar(most, 0, users, width=BAR_WIDTH, color="cyan"),
             )  # fmt: skip
@@ -206,7 +205,7 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
 
 def _table(title: str, first: str, *others: str) -> Table:
     table = Table(
-        title=escape(title),
+        title=plain(title),
         title_style="bold",
         title_justify="left",
         box=None,
@@ -240,7 +239,7 @@ def main() -> int:
         console = Console()
         show(databases.destination, console, options.schema)
         if databases.source != databases.destination:
-            console.print(lag_text(databases.source, databases.destination), style="dim")
+            console.print(plain(lag_text(databases.source, databases.destination)), style="dim")
     return 0
 
 
