@@ -32,7 +32,7 @@ DEV = Settings.from_environment({"DBT_TARGET": "dev", "DBT_SCHEMA": "dev_ann"})
 # By dataset of the site: the same numbers from the facts, row by row, without a view of reports.
 FROM_FACTS = {
     "conversion_daily": """
-        select funnel, segment, value as segment_value, cohort_on as day, is_complete,
+        select funnel, segment, value as segment_value, cohort_on as day, complete.is_complete,
             count(*) as attempts, count(*) filter (where is_converted) as conversions,
             count(*) filter (where complete.is_complete is not false) as complete_attempts,
             count(*) filter (where complete.is_complete is not false and is_converted)

@@ -41,7 +41,7 @@ def warehouse(
     """Marts of a generated stream, with one task whose type is an attack on the page."""
     with create_warehouse() as warehouse:
         send_stream(warehouse.database_url)
-        warehouse.dbt("build")
+        warehouse.build()
         yield warehouse
 
 
