@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,24 +16,22 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from collector.body import Admission, Share, drain, is_ndjson, read_body
+from collector.body import Admission, Share, is_ndjson, read_body
 from collector.database import Database
-from collector.documentation import OPENAPI, PAGE
+from collector.documentation import pages
+from collector.endpoint import Endpoint, answer
 from collector.keys import Key
 from collector.metrics import Metrics, Observer
-from collector.problems import HANDLED, Problem, problem_of
+from collector.problems import HANDLED, Problem
 from collector.registry import supported_event_types
 from collector.request_log import RequestLog
 from collector.segment import CALLS, read_messages
 from collector.settings import Settings
-from collector.users import find_user, list_users, save_user, save_users
+from collector.users import find_user, list_users, page_limit, save_user, save_users
 from collector.validation import Received, read_events, read_user
 from collector.writer import Writer
 
-USERS_PER_PAGE = 100
-MAX_USERS_PER_PAGE = 1000
 EVENT_BYTES = 512  # what an event takes in memory besides its text
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
@@ -50,6 +47,7 @@ def create_app(settings: Settings) -> Starlette:
     if not settings.source_database_url:
         raise ValueError("The collector needs SOURCE_DATABASE_URL or DATABASE_URL.")
     collector = Collector(settings)
+    openapi, page = pages(settings)
     middleware = [Middleware(Observer, collector.metrics)]
     if settings.log_requests:
         middleware.insert(0, Middleware(RequestLog))
@@ -61,11 +59,12 @@ def create_app(settings: Settings) -> Starlette:
             Route("/v1/{call}", Endpoint(collector.post_messages), methods=["POST"]),
             Route("/users", collector.users, methods=["GET", "POST"]),
             Route("/users/{user_id:path}", collector.get_user, methods=["GET"]),
+            Route("/key", collector.get_key, methods=["GET"]),
             Route("/healthz", HEALTHY, methods=["GET"]),
             Route("/readyz", collector.readyz, methods=["GET"]),
             Route("/metrics", collector.get_metrics, methods=["GET"]),
-            Route("/openapi.json", OPENAPI, methods=["GET"]),
-            Route("/docs", PAGE, methods=["GET"]),
+            Route("/openapi.json", openapi, methods=["GET"]),
+            Route("/docs", page, methods=["GET"]),
         ],
         middleware=middleware,
         exception_handlers=dict.fromkeys((*HANDLED, Exception), answer),
@@ -73,32 +72,6 @@ def create_app(settings: Settings) -> Starlette:
     )
     app.router.redirect_slashes = False
     return app
-
-
-async def answer(request: Request, error: Exception) -> Response:
-    """Starlette's handler of every exception; it logs those that are a 500."""
-    problem = problem_of(error)
-    if problem.status == 503 and request.scope["path"].startswith("/v1/"):
-        problem = replace(problem, status=429)  # what Segment's SDKs wait for without giving up
-    response = problem.response()
-    if "connection" not in response.headers and not await drain(request):
-        response.headers["Connection"] = "close"
-    return response
-
-
-class Endpoint:
-    """An endpoint as an ASGI application of its own: without the wrappers of Starlette."""
-
-    def __init__(self, function: Callable[[Request], Awaitable[Response]]) -> None:
-        self.function = function
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            response = await self.function(request)
-        except HANDLED as error:
-            response = await answer(request, error)
-        await response(scope, receive, send)
 
 
 class Collector:
@@ -132,7 +105,7 @@ class Collector:
                 self.settings,
                 lines=lines,
             )
-            rejected = await self._store(request, received, key, share)
+            rejected = await self._store(request, received, key, "/events", share)
         if received.events:
             event_ids = [event.event_id for event in received.events]
             return _json({"accepted": len(event_ids), "eventIds": event_ids, "rejected": rejected})
@@ -154,23 +127,27 @@ class Collector:
             messages = read_messages(body, call, self.supported, self.settings)
             key = self.keys.authorize(request, "write", messages.write_key)
             received = messages.received
-            rejected = await self._store(request, received, key, share)
+            rejected = await self._store(request, received, key, f"/v1/{call}", share)
             stored = {event.position for event in received.events}
-            if users := [each for each in messages.identified if each.position in stored]:
+            users = [each for each in messages.identified if each.position in stored]
+            if users and not _is_trial(request):
                 async with self.database.connect(self.database.users) as connection:
                     await save_users(connection, [(user, text) for _, user, text in users], key)
         return _json({"success": True, "accepted": len(received.events), "rejected": rejected})
 
     async def _store(
-        self, request: Request, received: Received, key: Key, share: Share
+        self, request: Request, received: Received, key: Key, route: str, share: Share
     ) -> list[dict[str, object]]:
-        """Commits and counts events; returns the rejections as an answer lists them."""
+        """Commits and counts events, or tries them; returns the rejections as an answer does."""
         share.take(EVENT_BYTES * (len(received.events) + len(received.rejections)))
-        await self.writer.write(received, key, share.size)
-        request.scope["received"] = received
-        self.metrics.accepted(key.name).inc(len(received.events))
-        for rejection in received.rejections:
-            self.metrics.rejected(rejection.problem.code).inc()
+        if _is_trial(request):
+            await self.writer.check(received)
+        else:
+            await self.writer.write(received, key, route, share.size)
+            request.scope["received"] = received
+            self.metrics.accepted(key.name).inc(len(received.events))
+            for rejection in received.rejections:
+                self.metrics.rejected(rejection.problem.code).inc()
         rejections = sorted(received.rejections, key=lambda rejection: rejection.position)
         return [{"index": each.position, **each.problem.summary()} for each in rejections]
 
@@ -196,7 +173,7 @@ class Collector:
         """Answers a page of users, with a link (RFC 8288) to the next one where there is more."""
         self.keys.authorize(request, "read")
         after = request.query_params.get("after")
-        limit = _limit(request.query_params.get("limit", str(USERS_PER_PAGE)))
+        limit = page_limit(request.query_params.get("limit"))
         async with self.database.connect(self.database.users) as connection:
             states = await list_users(connection, after, limit + 1)
         headers = {}
@@ -211,6 +188,14 @@ class Collector:
         async with self.database.connect(self.database.users) as connection:
             _, state = await find_user(connection, request.path_params["user_id"])
         return _json(state)
+
+    async def get_key(self, request: Request) -> Response:
+        """Answers whose key the request came with."""
+        key = self.keys.authorize(request, None)
+        self.database.require()
+        return _json(
+            {"source": key.name, "scopes": [key.scope] if key.scope else ["read", "write"]}
+        )
 
     async def readyz(self, _request: Request) -> Response:
         """Answers 200 where events can be stored: the database is there and migrated."""
@@ -240,11 +225,12 @@ def _json(value: object, status: int = 200, headers: dict[str, str] | None = Non
     return Response(msgspec.json.encode(value), status, headers, "application/json")
 
 
-def _limit(text: str) -> int:
-    if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_USERS_PER_PAGE:
-        return int(text)
-    message = f"limit must be a number from 1 to {MAX_USERS_PER_PAGE}."
-    raise Problem(422, "invalid_parameter", message, "limit")
+def _is_trial(request: Request) -> bool:
+    value = request.query_params.get("validateOnly", "false")
+    if value not in ("true", "false"):
+        message = "validateOnly must be true or false."
+        raise Problem(422, "invalid_parameter", message, "validateOnly")
+    return value == "true"
 
 
 HEALTHY = _json({"status": "ok"})  # whenever the process runs, whatever the database does

@@ -58,7 +58,7 @@ class Keys:
             )
         self._keys = {row.key_hash: row for row in rows}
 
-    def authorize(self, request: Request, scope: Scope, in_body: str = "") -> Key:
+    def authorize(self, request: Request, scope: Scope | None, in_body: str = "") -> Key:
         """The key of a request; raises `Problem` where it has none that is good for `scope`.
 
         One in the body counts where there is none in the headers.
@@ -78,7 +78,7 @@ class Keys:
             message = "Send a valid API key: Authorization: Bearer KEY, or as Basic user name."
             raise Problem(401, "invalid_key", message, headers=_CHALLENGE)
         request.scope["source"] = key.name
-        if key.scope != scope:
+        if scope and key.scope != scope:
             raise Problem(403, "wrong_scope", f"This key may only {key.scope}, not {scope}.")
         return key
 

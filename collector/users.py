@@ -17,6 +17,8 @@ from collector.keys import Key
 from collector.problems import Problem
 from collector.validation import UserFields, parse_time
 
+USERS_PER_PAGE = 100
+MAX_USERS_PER_PAGE = 1000
 _QUERIES = Path(__file__).parent / "queries"
 _CREATE_ID = (_QUERIES / "create_user_id.sql").read_bytes()
 _STATES = sql.SQL((_QUERIES / "user_states.sql").read_text())
@@ -132,6 +134,16 @@ async def list_users(connection: AsyncConnection, after: str | None, limit: int)
             raise Problem(422, "invalid_parameter", "after must be the id of a user.", "after")
         [number] = row
     return await _fetch(connection, _STATES_AFTER, after=number, limit=limit)
+
+
+def page_limit(text: str | None) -> int:
+    """How many users a page is to have; raises `Problem` where the text is no such number."""
+    if text is None:
+        return USERS_PER_PAGE
+    if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_USERS_PER_PAGE:
+        return int(text)
+    message = f"limit must be a number from 1 to {MAX_USERS_PER_PAGE}."
+    raise Problem(422, "invalid_parameter", message, "limit")
 
 
 async def _fetch(

@@ -31,7 +31,8 @@ ROWS_AT_A_TIME = 100  # of a COPY, so that a batch is not in memory once more
 
 _COPY_EVENTS = "copy raw.events (source, key_id, received_at, event_id, payload) from stdin"
 _COPY_REJECTED = """
-    copy raw.rejected_events (received_at, source, key_id, code, message, payload) from stdin
+    copy raw.rejected_events (received_at, source, key_id, route, code, message, payload)
+    from stdin
 """
 _FAULTS = "select raw.jsonb_fault(payload) from unnest(%s::text[]) as payload"
 
@@ -44,6 +45,7 @@ class Submission(Struct, frozen=True):
     received: Received
     received_at: str
     key: Key
+    route: str
     prefix: bytes  # source, key_id and received_at as COPY reads them
     size: int
     done: asyncio.Future[None]
@@ -71,7 +73,7 @@ class Writer:
             for task in tasks:
                 task.cancel()
 
-    async def write(self, received: Received, key: Key, size: int) -> None:
+    async def write(self, received: Received, key: Key, route: str, size: int) -> None:
         """Commits the events of one request of `size` bytes and keeps its rejections.
 
         Moves events that PostgreSQL refuses to the rejections. Raises `Problem` where it is not
@@ -81,9 +83,15 @@ class Writer:
         done = asyncio.get_running_loop().create_future()
         now = datetime.now(UTC).isoformat()
         prefix = b"%b\t%b" % (_columns_of(key), now.encode())
-        self._waiting.append(Submission(received, now, key, prefix, size, done))
+        self._waiting.append(Submission(received, now, key, route, prefix, size, done))
         self._arrived.set()
         await done
+
+    async def check(self, received: Received) -> None:
+        """Moves events that PostgreSQL would refuse to the rejections; stores nothing."""
+        rows = [(received, event) for event in received.events]
+        async with self._database.connect(self._database.writers) as connection:
+            await _without_refused(connection, rows)
 
     async def _store_batches(self) -> None:
         while True:
@@ -144,27 +152,29 @@ async def _store(connection: AsyncConnection, batch: Sequence[Submission]) -> No
             await _quarantine(connection, batch)
             await _copy_events(connection, rows)
     except psycopg.DataError:
-        rows = await _without_refused(connection, rows)
+        received = [(submission.received, event) for submission, event in rows]
+        storable = await _without_refused(connection, received)
+        rows = [row for row, good in zip(rows, storable, strict=True) if good]
         async with connection.transaction():
             await _quarantine(connection, batch)
             await _copy_events(connection, rows)
 
 
-async def _without_refused(connection: AsyncConnection, rows: Sequence[Row]) -> list[Row]:
-    """Moves the events that JSONB cannot hold to the rejections; returns the other rows."""
+async def _without_refused(
+    connection: AsyncConnection, rows: Sequence[tuple[Received, Event]]
+) -> list[bool]:
+    """Moves the events that JSONB cannot hold to the rejections; tells for each whether it can."""
     cursor = connection.cursor(row_factory=scalar_row)
     await cursor.execute(_FAULTS, [[event.payload.decode() for _, event in rows]])
-    storable = []
-    for (submission, event), fault in zip(rows, await cursor.fetchall(), strict=True):
-        if fault is None:
-            storable.append((submission, event))
-        else:
+    faults = await cursor.fetchall()
+    for (received, event), fault in zip(rows, faults, strict=True):
+        if fault is not None:
             rejection = Rejection(event.position, not_storable(fault), event.payload)
-            submission.received.rejections.append(rejection)
-    for received in {id(submission): submission.received for submission, _ in rows}.values():
+            received.rejections.append(rejection)
+    for received in {id(received): received for received, _ in rows}.values():
         refused = {rejection.position for rejection in received.rejections}
         received.events[:] = [each for each in received.events if each.position not in refused]
-    return storable
+    return [fault is None for fault in faults]
 
 
 def _line(row: Row) -> bytes:
@@ -201,8 +211,9 @@ async def _quarantine(connection: AsyncConnection, batch: Sequence[Submission]) 
         for _, problem, payload in submission.received.rejections:
             text = payload[:MAX_QUARANTINED_BYTES].decode(errors="replace")
             texts = [value.replace("\0", "\ufffd") for value in (problem.message, text)]
-            key = submission.key
-            rows.append((submission.received_at, key.name, key.key_id, problem.code, *texts))
+            key, route = submission.key, submission.route
+            code = problem.code
+            rows.append((submission.received_at, key.name, key.key_id, route, code, *texts))
     if not rows:
         return
     try:

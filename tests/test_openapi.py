@@ -74,6 +74,10 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("get /users/{userId}", "404", "read", {"path": "/users/nobody"}),
     ("get /users/{userId}", "422", "read", {"path": "/users/%00"}),
     ("get /users/{userId}", "431", "read", {"headers": {"X": "x" * 40_000}}),
+    ("get /key", "200", "write", {}),
+    ("get /key", "200", "read", {}),
+    ("get /key", "401", "", {}),
+    ("get /key", "431", "read", {"headers": {"X": "x" * 40_000}}),
     ("get /healthz", "200", "", {}),
     ("get /readyz", "200", "", {}),
     ("get /metrics", "200", "", {}),
@@ -92,6 +96,7 @@ ELSEWHERE = {
             ("get", "/users"),
             ("get", "/users/{userId}"),
             ("get", "/readyz"),
+            ("get", "/key"),
         )
         for status in ("429", "503")
     ),
