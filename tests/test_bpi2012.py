@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from collector.settings import ROOT
-from scripts.lib.replay import replay
+from scripts.lib.replay.run import replay
 from tests.conftest import running_collector
 from tests.warehouse import Warehouse
 

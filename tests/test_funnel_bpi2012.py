@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from scripts.lib.client import encode
-from scripts.lib.mapping import load_mapping
-from scripts.lib.rows import read_rows
+from scripts.lib.replay.files import History
+from scripts.lib.replay.mapping import load_mapping
 from tests.histories import funnel, funnels_by_marts, funnels_by_oracle, landed, shortest_difference
 from tests.test_bpi2012 import LOG, MAPPING
 from tests.warehouse import Warehouse
@@ -23,15 +23,13 @@ def land_log(warehouse: Warehouse) -> None:
     """Puts the log into raw as a replay over HTTP would, in file order."""
     rules = load_mapping(MAPPING)
     with (
-        LOG.open("rb") as log,
         closing(psycopg.connect(warehouse.database_url)) as connection,
         connection,
         connection.cursor().copy(COPY) as rows,
     ):
-        for row in read_rows(LOG, log):
-            assert isinstance(row, dict)
-            event = rules.apply(row)
-            assert event
+        for _, record in History([LOG], rules.file).records():
+            assert isinstance(record.row, dict)
+            [event] = rules.apply(record.row) or []
             rows.write_row(
                 ("2026-10-01 00:00+00", "default", event["eventId"], encode(event).decode())
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -13,8 +12,9 @@ import yaml
 
 from collector.registry import supported_event_types
 from collector.settings import ROOT
-from scripts.lib.mapping import MappingError, RowError, load_mapping, parse_mapping
-from scripts.lib.rows import BadRow, HistoryError, read_rows
+from scripts.lib.replay.files import History
+from scripts.lib.replay.mapping import MappingError, load_mapping, parse_mapping
+from scripts.lib.replay.values import RowError
 
 DATA = ROOT.parent / "shared" / "data"
 MAPPINGS = ROOT / "scripts" / "mappings"
@@ -22,7 +22,8 @@ EVENT = "event: {eventType: kind, userId: user}\n"
 
 
 def mapped(text: str, row: dict[str, Any]) -> dict[str, Any] | None:
-    return parse_mapping(yaml.safe_load(text)).apply(row)
+    made = parse_mapping(yaml.safe_load(text)).apply(row)
+    return made and made[0]
 
 
 def test_columns_become_fields_and_empty_cells_are_left_out() -> None:
@@ -87,10 +88,15 @@ def test_row_without_a_mapped_type_is_an_error_that_names_it() -> None:
     assert mapped(text + "unmapped: skip", {"kind": "b", "user": "1"}) is None
 
 
-def test_cell_of_another_type_is_named_without_its_value() -> None:
+def test_cell_of_another_type_costs_the_attribute_and_is_named_without_its_value() -> None:
     text = "user: {email: mail, ficoScore: {from: score, type: number}}"
-    with pytest.raises(RowError, match=r"^user\.ficoScore is not a number in this row$"):
-        mapped(text, {"mail": "ada@example.com", "score": "secret"})
+    rules = parse_mapping(yaml.safe_load(text))
+    row = {"mail": "ada@example.com", "score": "secret"}
+    assert rules.apply(row) == [{"email": "ada@example.com"}]
+    assert rules.notes.take().left_out == {"user.ficoScore is not a number in this row": 1}
+    text = "user: {userId: {from: score, type: number}}"
+    with pytest.raises(RowError, match=r"^user\.userId is not a number in this row$"):
+        mapped(text, row)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +104,8 @@ def test_cell_of_another_type_is_named_without_its_value() -> None:
     [
         ("[]", "the file: must be a mapping"),
         ("{}", "the file: must be a mapping"),
-        ("unmapped: skip", "one of 'event' and 'user'"),
-        ("evnt: {}", "the file: unknown key 'evnt'; known are event, user, unmapped"),
+        ("unmapped: skip", "one of 'event', 'events' and 'user'"),
+        ("evnt: {}", "the file: unknown key 'evnt'; known are event, events, user"),
         ("event: {eventType: a}", "event: needs userId or anonymousId"),
         ("event: {userId: a}", "event: needs eventType"),
         ("user: {name: a}", "user: needs email or userId"),
@@ -141,12 +147,10 @@ def history(name: str, mapping: str) -> Counter[tuple[str, str | None]]:
         pytest.skip(f"{path} is absent: the real histories are not part of the project")
     rules = load_mapping(MAPPINGS / mapping)
     counts: Counter[tuple[str, str | None]] = Counter()
-    with path.open("rb") as raw:
-        for row in read_rows(path, raw):
-            assert not isinstance(row, BadRow)
-            event = rules.apply(row)
-            assert event is not None
-            counts[event["eventType"], event["activity"].get("taskType")] += 1
+    for _, record in History([path], rules.file).records():
+        assert isinstance(record.row, dict)
+        [event] = rules.apply(record.row) or []
+        counts[event["eventType"], event["activity"].get("taskType")] += 1
     return counts
 
 
@@ -193,10 +197,3 @@ def test_uci_credit_maps_completely() -> None:
         ("payment_missed", None): 25_026,
         ("payment_not_due", None): 24_415,
     }
-
-
-def test_damaged_gzip_is_said(tmp_path: Path) -> None:
-    path = tmp_path / "history.csv.gz"
-    path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 50_000)[:-20])
-    with path.open("rb") as raw, pytest.raises(HistoryError, match=r"history\.csv\.gz"):
-        list(read_rows(path, raw))
