@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from json.decoder import WHITESPACE  # type: ignore[attr-defined]
 from typing import Any
@@ -36,24 +36,14 @@ class JsonRows:
 
     def lines(self) -> Iterator[tuple[int, bytes | None]]:
         """The lines with their numbers, blank ones left out; None for one that is too long."""
-        stream: Any = self._stream
-        if self._encoding != "utf-8":
-            text = io.TextIOWrapper(self._stream, encoding=self._encoding, errors="surrogateescape")
-
-            def read(size: int) -> bytes:
-                return text.readline(size).encode(errors="surrogateescape")
-
-        else:
-            read = stream.readline
-        number = 0
-        while line := read(MAX_BYTES):
-            number += 1
-            if len(line) >= MAX_BYTES and not line.endswith(b"\n"):
-                while (more := read(MAX_BYTES)) and not more.endswith(b"\n"):
-                    pass
-                yield number, None
-            elif not line.isspace():
-                yield number, line
+        if self._encoding == "utf-8":
+            yield from _lines(self._stream.readline)
+            return
+        text = io.TextIOWrapper(self._stream, encoding=self._encoding, errors="replace")
+        try:
+            yield from _lines(lambda size: text.readline(size).encode())
+        finally:
+            text.detach()
 
     @property
     def is_lines(self) -> bool:
@@ -68,6 +58,12 @@ class JsonRows:
         """The elements of the array. What is not JSON ends it: no one can say where it goes on."""
         encoding = "utf-8-sig" if self._encoding == "utf-8" else self._encoding
         text = io.TextIOWrapper(self._stream, encoding=encoding, errors="surrogateescape")
+        try:
+            yield from self._elements_of(text)
+        finally:
+            text.detach()  # else it would close the file that it reads
+
+    def _elements_of(self, text: io.TextIOWrapper) -> Iterator[Record]:
         buffer, place, number = text.read(_CHUNK), 0, 0
         place = buffer.index("[") + 1
         needs_comma = False
@@ -108,22 +104,36 @@ class JsonRows:
         """One element, and the buffer that goes on after it."""
         size = _CHUNK
         while True:
-            error: ValueError | RecursionError | None = None
             try:
                 value, end = _array_element.raw_decode(buffer, place)
+                reason = ""
             except (ValueError, RecursionError) as wrong:
-                error = wrong
-            if error is None and end < len(buffer):
+                end, reason = len(buffer), str(wrong) or "the file ends"
+            if end < len(buffer):
                 return value, buffer, end
             buffer, place = buffer[place:], 0
             more = text.read(size) if len(buffer) < MAX_BYTES else ""
+            if not more and not reason:
+                return value, buffer, len(buffer)
             if not more:
                 raise HistoryError(
                     f"{self._name}: element {number} of its array is not JSON, and nothing after "
-                    f"it can be read: {error or 'the file ends'}"
+                    f"it can be read: {reason}"
                 )
             buffer += more
             size *= 2
+
+
+def _lines(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes | None]]:
+    number = 0
+    while line := read(MAX_BYTES):
+        number += 1
+        if len(line) >= MAX_BYTES and not line.endswith(b"\n"):
+            while (more := read(MAX_BYTES)) and not more.endswith(b"\n"):
+                pass
+            yield number, None
+        elif not line.isspace():
+            yield number, line
 
 
 def parsed(line: bytes | None) -> dict[str, Any] | BadRow:

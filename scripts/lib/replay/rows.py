@@ -96,7 +96,8 @@ class CsvRows:
     Raises HistoryError where it has none, or two of one name.
     """
 
-    def __init__(self, text: io.TextIOBase, name: str, options: FileOptions) -> None:
+    def __init__(self, text: io.TextIOWrapper, name: str, options: FileOptions) -> None:
+        self._text = text
         self._lines = _Lines(text)
         self._line = 0
         for _ in range(options.skip_lines):
@@ -151,6 +152,12 @@ class CsvRows:
         )
 
     def __iter__(self) -> Iterator[Record]:
+        try:
+            yield from self._records()
+        finally:
+            self._text.detach()  # else it would close the file that it reads
+
+    def _records(self) -> Iterator[Record]:
         csv.field_size_limit(MAX_RECORD)
         columns, width, lines = self.columns, len(self.columns), self._lines
         taken, reader, reason = lines.taken, self._reader(), ""
@@ -163,7 +170,7 @@ class CsvRows:
                 return
             except (csv.Error, _TooLongError) as error:
                 cells = None
-                reason = f"not CSV: {error or 'longer than 1 MiB'}"
+                reason = f"not CSV: {str(error) or 'longer than 1 MiB'}"
             place = self._line + 1
             if cells is not None and len(cells) != width:
                 if not cells or (len(cells) == 1 and not cells[0].strip() and width > 1):
