@@ -10,6 +10,7 @@ import msgspec
 import yaml
 from starlette.responses import Response
 
+from collector import __version__
 from collector.registry import supported_event_types
 from collector.settings import Settings
 
@@ -41,7 +42,7 @@ def pages(settings: Settings) -> tuple[Response, Response]:
     for name, limit in limits.items():
         text = text.replace(f"@{name}@", str(limit)).replace(f"@{name}, text@", f"{limit:,}")
     document = yaml.safe_load(text)
-    document["info"]["x-limits"] = limits
+    document["info"] |= {"version": __version__, "x-limits": limits}
     fields = document["components"]["schemas"]["Event"]["properties"]
     fields["eventType"]["enum"] = sorted(supported_event_types())
     operations = "".join(

@@ -23,7 +23,7 @@ SETTINGS = (
     ),
     ("HEADWATER_DATA", ".headwater", "Folder of the embedded PostgreSQL and other state"),
     ("HOST", "127.0.0.1", "Address that the collector, or scripts/site --serve, listens on"),
-    ("PORT", "8000", "Port the collector listens on"),
+    ("PORT", "3000", "Port the collector listens on"),
     ("WORKERS", "1", "Processes that share PORT, each with its metrics on a port after it"),
     ("DBT_TARGET", "prod", "dbt's target: prod, or dev for schemas of one's own"),
     ("MAX_HEADER_BYTES", "32768", "Largest request line and headers"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -10,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +42,7 @@ for name in (
     os.environ.pop(name, None)
 
 WAREHOUSE = "hw_warehouse"
+CPU_SECONDS = [0.0]  # up to the last report
 FAULTS = pytest.StashKey[str]()  # the table of tests/faults, for the end of the output
 EMPTY = """
     truncate raw.events, raw.users, raw.user_ids, raw.rejected_events restart identity;
@@ -60,12 +63,45 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401
         node.config.stash[FAULTS] = table
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option by which a run says where its time went."""
+    parser.addoption(
+        "--slowest-files",
+        type=int,
+        default=0,
+        metavar="N",
+        help="show the N files of tests that took the most time",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Notes the CPU seconds since the last report, of this process and those it has waited for."""
+    report = yield
+    before, CPU_SECONDS[0] = CPU_SECONDS[0], sum(os.times()[:4])
+    report.user_properties.append(("cpu_seconds", CPU_SECONDS[0] - before))
+    return report
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Prints the table of faults at the end of pytest's output."""
+    """Prints the table of faults and the slowest files at the end of pytest's output."""
     if table := config.stash.get(FAULTS, None):
         terminalreporter.write_line("\n" + table)
+    if number := config.getoption("--slowest-files"):
+        seconds: defaultdict[str, float] = defaultdict(float)
+        cpu_seconds: defaultdict[str, float] = defaultdict(float)
+        for report in itertools.chain(*terminalreporter.stats.values()):
+            if isinstance(report, pytest.TestReport):
+                file = report.nodeid.partition("::")[0]
+                seconds[file] += report.duration
+                for name, value in report.user_properties:
+                    if name == "cpu_seconds" and isinstance(value, float):
+                        cpu_seconds[file] += value
+        terminalreporter.section(f"slowest {number} files (seconds, CPU seconds)")
+        for file in sorted(seconds, key=seconds.__getitem__, reverse=True)[:number]:
+            terminalreporter.write_line(f"{seconds[file]:7.1f} {cpu_seconds[file]:7.1f}  {file}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def bpi2012(
         with running_collector(warehouse.database_url) as collector:
             outcome = replay(LOG, MAPPING, url=collector.url, data_directory=data)
         assert (outcome.accepted, outcome.rejected) == (262_200, {})
-        warehouse.dbt("build")
+        warehouse.build()
         yield warehouse
 
 

@@ -95,7 +95,7 @@ def test_builds_while_a_writer_writes(warehouse: Warehouse, builds: int) -> None
         wrote_all_through = writer.is_alive()
     assert (wrote_all_through, writer.failure) == (True, None)
     assert seen == sorted(set(seen))  # each build had something to read
-    warehouse.dbt("build")
+    warehouse.build()
 
     assert warehouse.query(
         'select event_id, event_type from marts.fct_events order by event_id collate "C"'
@@ -193,7 +193,7 @@ def test_killed_and_partial_builds(warehouse: Warehouse, kills: int) -> None:
         warehouse.try_dbt("run", "--select", mart)  # its parents may not be there yet
     assert all(killed_at)
     warehouse.land(*shares[kills])
-    warehouse.dbt("build")
+    warehouse.build()
     assert_raw_and_marts_agree(warehouse)
 
 

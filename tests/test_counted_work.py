@@ -60,7 +60,7 @@ def posted(database: str, body: bytes, requests: int) -> tuple[float, float, flo
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
         "path": "/events", "raw_path": b"/events", "query_string": b"", "root_path": "",
-        "scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000),
+        "scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 3000),
         "headers": [(b"content-type", b"application/json")],
     }  # fmt: skip
     calls = 0

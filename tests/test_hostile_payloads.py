@@ -138,7 +138,7 @@ def hostile(
     """A warehouse in whose raw tables nothing is as it should be."""
     with create_warehouse() as warehouse:
         land_hostile_rows(warehouse.database_url)
-        warehouse.dbt("build")
+        warehouse.build()
         yield warehouse
 
 

@@ -282,7 +282,7 @@ def test_builds_in_the_destination(linked: Pair, parsed_project: Path) -> None:
         warehouse.run()
     assert writer.failure is None
     linked.agree()
-    warehouse.dbt("build")
+    warehouse.build()
     assert "raw is replicated, " in linked.script("report").stdout
     copies = (
         "select source, event_id, count(*)::integer from raw.events group by 1, 2 order by 1, 2"

@@ -16,6 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.routing import Route
 
+from collector import __version__
 from collector.app import create_app
 from collector.migrate import migrate
 from collector.settings import Settings
@@ -143,6 +144,7 @@ def assert_true_to(document: dict[str, Any], operation: str, response: httpx.Res
 
 
 def test_document_is_valid(document: dict[str, Any]) -> None:
+    assert document["info"]["version"] == __version__
     assert document["openapi"] == "3.1.0"
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hmac
 
+import pytest
+
 from tests.warehouse import Warehouse
 
 
-def test_nothing_personal_leaves_the_database(warehouse: Warehouse) -> None:
+def test_nothing_personal_leaves_the_database(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_LOG_LEVEL_FILE", "debug")
     warehouse.execute(
         """
         insert into raw.users (received_at, occurred_at, source, user_id, payload)
@@ -15,13 +20,14 @@ def test_nothing_personal_leaves_the_database(warehouse: Warehouse) -> None:
         """,
         '{"email": "Ada.Lovelace@example.com", "name": "Ada Lovelace", "ficoScore": 720}',
     )
-    warehouse.dbt("build")
+    warehouse.build()
     warehouse.dbt("docs", "generate")
     [(inner_pad, outer_pad)] = warehouse.query(
         "select encode(inner_pad, 'hex'), encode(outer_pad, 'hex') from secret.email_hash_key"
     )
     written = [path for path in warehouse.project.parent.rglob("*") if path.is_file()]
     assert len(written) > 50
+    assert warehouse.project / "logs/dbt.log" in written
     for path in written:
         content = path.read_bytes().lower()
         for secret in ("lovelace", inner_pad, outer_pad):

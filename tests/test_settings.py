@@ -15,7 +15,7 @@ def test_defaults() -> None:
         migration_database_url=None,
         data_directory=ROOT / ".headwater",
         host="127.0.0.1",
-        port=8000,
+        port=3000,
         workers=1,
         dbt_target="prod",
         max_header_bytes=32 * 1024,

@@ -93,7 +93,7 @@ def sound(
                 "activity": {"eventId": events[1]["eventId"]},
             },
         )
-        warehouse.dbt("build", "--exclude-resource-type", "unit_test")
+        warehouse.build()
         yield warehouse
 
 

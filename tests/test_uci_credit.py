@@ -43,7 +43,7 @@ def uci_credit(
         with running_collector(warehouse.database_url) as collector:
             outcome = replay(LOG, MAPPING, url=collector.url, data_directory=data)
         assert (outcome.accepted, outcome.rejected) == (180_000, {})
-        warehouse.dbt("build", "--exclude-resource-type", "unit_test")
+        warehouse.build()
         yield warehouse
 
 

@@ -1,22 +1,30 @@
-"""A destination database under test, and dbt on it, run as its users run it: `scripts/dbt`."""
+"""A destination database under test, and dbt on it, run as `scripts/dbt` runs it."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import subprocess
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from collector.settings import ROOT
+from scripts.lib.cli import UserError, read_settings
+from scripts.lib.dbt import READ_NAME, WRITING, dbt_environment
+from scripts.lib.dbt_lock import RUN_NAME, writing_lock
+
+if TYPE_CHECKING:
+    from scripts.lib.dbt_runner import KeepingRunner
 
 AS_OF = "2026-11-01 00:00:00+00"
 MARTS = (
@@ -39,6 +47,14 @@ MARTS = (
 )
 
 
+@cache
+def runner() -> KeepingRunner:
+    """The dbt of this process: all warehouses share what it parsed."""
+    from scripts.lib.dbt_runner import KeepingRunner  # noqa: PLC0415  takes seconds to import
+
+    return KeepingRunner()
+
+
 @dataclass(frozen=True, slots=True)
 class Warehouse:
     """A database, and a copy of the dbt project whose seeds a test may change."""
@@ -57,30 +73,50 @@ class Warehouse:
         without_tests = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
         return self.dbt("build", *without_tests, *arguments, **variables)
 
+    def build(self, *arguments: str, **variables: object) -> str:
+        """Builds with the data tests. The unit tests see no data: test_dbt_project runs them."""
+        return self.dbt("build", "--exclude-resource-type", "unit_test", *arguments, **variables)
+
     def manifest(self) -> dict[str, Any]:
         """What dbt knows of the project since it last ran."""
         manifest: dict[str, Any] = json.loads((self.project / "target/manifest.json").read_text())
         return manifest
 
     def try_dbt(self, *arguments: str, **variables: object) -> subprocess.CompletedProcess[str]:
-        """Runs dbt and returns how it ended."""
-        return subprocess.run(
-            [
-                ROOT / "scripts" / "dbt",
-                "--no-use-colors",
-                *arguments,
-                *("--project-dir", str(self.project)),
-                *("--vars", json.dumps({"as_of": AS_OF, **variables})),
-            ],
-            env={
-                **os.environ,
-                "DATABASE_URL": self.database_url,
-                "HEADWATER_DATA": str(self.project.parent),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        """Runs dbt as `scripts/dbt` does, but within this process, and returns how it ended."""
+        command = [
+            "--no-use-colors",
+            *arguments,
+            *("--project-dir", str(self.project)),
+            *("--vars", json.dumps({"as_of": AS_OF, **variables})),
+        ]
+        given = {
+            "DATABASE_URL": self.database_url,
+            "HEADWATER_DATA": str(self.project.parent),
+            # Nobody reads the log, which is a tenth of the work.
+            "DBT_LOG_LEVEL_FILE": os.environ.get("DBT_LOG_LEVEL_FILE", "none"),
+        }
+        said: list[str] = []
+        printed = io.StringIO()
+        writes = not WRITING.isdisjoint(arguments)
+        with ExitStack() as stack:
+            stack.enter_context(patch.dict(os.environ, given))
+            try:
+                environment = dbt_environment(read_settings(), self.database_url)
+            except UserError as error:
+                return subprocess.CompletedProcess(command, 1, "", f"error: {error}")
+            environment["PGAPPNAME"] = RUN_NAME if writes else READ_NAME
+            stack.enter_context(patch.dict(os.environ, environment))
+            if writes:
+                stack.enter_context(writing_lock(self.database_url, said.append))
+            stack.enter_context(redirect_stdout(printed))
+            result = runner().invoke(command)
+        if isinstance(result.exception, KeyboardInterrupt | SystemExit):
+            raise result.exception
+        if result.exception:
+            said.append(str(result.exception))
+        status = 0 if result.success else 2 if result.exception else 1
+        return subprocess.CompletedProcess(command, status, printed.getvalue(), "\n".join(said))
 
     def query(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """The rows of a query."""

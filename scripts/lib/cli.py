@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import psycopg
 
+from collector import __version__
 from collector.settings import Settings
 
 
@@ -50,9 +51,11 @@ def read_settings() -> Settings:
 
 
 def parser(verb: str, description: str) -> argparse.ArgumentParser:
-    """An argument parser that calls the command by its script's name."""
-    return argparse.ArgumentParser(
+    """An argument parser that calls the command by its script's name, and knows the version."""
+    command = argparse.ArgumentParser(
         prog=f"scripts/{verb}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    command.add_argument("--version", action="version", version=f"Headwater {__version__}")
+    return command

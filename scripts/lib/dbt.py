@@ -127,19 +127,22 @@ def repeat_dbt(
 ) -> NoReturn:
     """Runs dbt again and again in this process, `pause` seconds apart, until it is told to end.
 
-    Saves what a process of its own costs each run: its start and dbt's imports. A line after each
-    run says how it went.
+    Saves what a process of its own costs each run: its start, dbt's imports and reading what was
+    parsed. A line after each run says how it went.
     """
     os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": RUN_NAME})
     told = end_backends_when_told(database_url)
     # Takes a second, and reads the environment.
-    from dbt.cli.main import dbtRunner, dbtRunnerResult  # noqa: PLC0415
+    from dbt.cli.main import dbtRunnerResult  # noqa: PLC0415
 
+    from scripts.lib.dbt_runner import KeepingRunner  # noqa: PLC0415
+
+    runner = KeepingRunner()
     for number in itertools.count(1):
         started = time.monotonic()
         try:
             with writing_lock(database_url, _say):
-                result = dbtRunner().invoke(list(arguments))
+                result = runner.invoke(arguments)
         except psycopg.OperationalError as error:  # as long as PostgreSQL is away
             _say(f"PostgreSQL: {error}")
             result = dbtRunnerResult(success=False)

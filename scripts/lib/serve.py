@@ -101,7 +101,7 @@ def main() -> int:
     """`scripts/serve`."""
     parser(
         "serve",
-        "Run the collector on HOST:PORT (127.0.0.1:8000), landing in DATABASE_URL or, without\n"
+        "Run the collector on HOST:PORT (127.0.0.1:3000), landing in DATABASE_URL or, without\n"
         "one, in the embedded PostgreSQL, which it keeps running.",
     ).parse_args()
     serve(read_settings())

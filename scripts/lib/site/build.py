@@ -15,6 +15,7 @@ from pathlib import Path
 import jinja2
 import vl_convert
 
+from collector import __version__
 from collector.settings import Settings
 from scripts.lib.dbt import PROJECT
 from scripts.lib.docs import generate
@@ -118,6 +119,7 @@ def _renderer(
             built_at=built_at,
             schema=schema,
             with_docs=with_docs,
+            version=__version__,
         )
 
     return render
