@@ -28,10 +28,12 @@ from collector.registry import supported_event_types
 from collector.request_log import RequestLog
 from collector.segment import CALLS, read_messages
 from collector.settings import Settings
+from collector.user_batches import is_batch, save_batch
 from collector.users import find_user, list_users, page_limit, save_user, save_users
 from collector.validation import Received, read_events, read_user
 from collector.writer import Writer
 
+USER_BYTES = 1024  # what a user of a batch takes in memory besides its text
 EVENT_BYTES = 512  # what an event takes in memory besides its text
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
@@ -156,13 +158,17 @@ class Collector:
         return await (self.post_user if request.method == "POST" else self.get_users)(request)
 
     async def post_user(self, request: Request) -> Response:
-        """Stores a user and answers its newest state."""
+        """Stores a user and answers its newest state, or several and answers as for events."""
         key = self.keys.authorize(request, "write")
         self.database.require()
-        if is_ndjson(request):
-            raise Problem(415, "unsupported_media_type", "Send one user, as application/json.")
+        lines = is_ndjson(request)
         with Share(self.admission) as share:
             body = await read_body(request, self.settings, share)
+            if lines or is_batch(body):
+                share.take(USER_BYTES * (body.count(b"\n") + body.count(b"},")))
+                async with self.database.connect(self.database.users) as connection:
+                    saved = await save_batch(connection, body, self.settings, key, lines=lines)
+                return _json(saved)
             user, payload = read_user(body, self.settings)
             async with self.database.connect(self.database.users) as connection:
                 (user_id, state), created = await save_user(connection, user, payload, key)

@@ -112,7 +112,7 @@ NOT_JSON = (DecodeError, UnicodeDecodeError, RecursionError)
 _Fields = TypeVar("_Fields", EventFields, UserFields)
 _event_fields, _user_fields = Decoder(EventFields), Decoder(UserFields)
 _user_id_text, _anything = Decoder(UserIdText), Decoder(Raw)
-_LINES = re.compile(rb"\S[^\n]*")
+LINES = re.compile(rb"\S[^\n]*")
 
 
 def read_events(
@@ -125,7 +125,7 @@ def read_events(
     """
     single = not lines and body.lstrip()[:1] != b"["
     if lines:
-        texts = [line[0] for line in islice(_LINES.finditer(body), settings.max_events + 1)]
+        texts = [line[0] for line in islice(LINES.finditer(body), settings.max_events + 1)]
     elif single:
         texts = [body] if body.strip() else []
     else:

@@ -62,6 +62,8 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("post /users", "403", "read", {"json": {}}),
     ("post /users", "413", "write", {"json": {"userId": 1, "name": HUGE}}),
     ("post /users", "415", "write", {"data": {"a": "b"}}),
+    ("post /users", "200", "write", {"json": [{"userId": "new"}, {}]}),
+    ("post /users", "422", "write", {"content": "{}\n{}", "headers": NDJSON}),
     ("post /users", "422", "write", {"json": {}}),
     ("post /users", "431", "write", {"headers": {"X": "x" * 40_000}}),
     ("get /users", "200", "read", {"params": {"limit": "1"}}),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +12,7 @@ import urllib3
 
 from scripts.lib.cli import UserError
 
-CONCURRENCY = 16
+CONNECTIONS = 4
 _ROW_FAULTS = {400, 413, 422}
 # A batch that got no answer is sent again: with eventIds that is harmless. About 50 s in all, so
 # that a restart of the collector or of its database is waited out.
@@ -76,7 +74,7 @@ class Client:
         self.url = url.rstrip("/")
         timeout = urllib3.Timeout(connect=5, read=60)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._pool = urllib3.PoolManager(maxsize=CONCURRENCY, timeout=timeout, headers=headers)
+        self._pool = urllib3.PoolManager(maxsize=CONNECTIONS, timeout=timeout, headers=headers)
 
     def close(self) -> None:
         """Closes the pooled connections."""
@@ -149,28 +147,25 @@ class Client:
         raise self._refusal(status, answer)
 
     def send_users(self, users: Sequence[Mapping[str, Any]]) -> Receipt:
-        """Creates or updates users: different users concurrently, each user's updates in order.
+        """Creates or updates users, in their order.
 
         Returns once all are committed. Raises CollectorError when any request failed for another
         reason than its content.
         """
-        by_user: dict[str, list[int]] = defaultdict(list)
-        for index, user in enumerate(users):
-            by_user[str(user.get("userId") or user.get("email")).lower()].append(index)
-
-        def send(indexes: Iterable[int]) -> list[Rejection]:
-            rejections = []
-            for index in indexes:
-                status, answer = self._request("POST", "/users", encode(users[index]))
-                if status in _ROW_FAULTS:
-                    rejections.append(_rejection(index, answer))
-                elif status not in (200, 201):
-                    raise self._refusal(status, answer)
-            return rejections
-
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            rejected = [r for rejections in pool.map(send, by_user.values()) for r in rejections]
-        return Receipt(len(users) - len(rejected), sorted(rejected, key=lambda r: r.index))
+        texts = [encode(user) for user in users]
+        rejected: list[Rejection] = []
+        start = 0
+        while start < len(texts):
+            end, size = start, 0
+            while end < len(texts) and end - start < self.limits.events:
+                size += len(texts[end]) + 1
+                if end > start and size > self.limits.body_bytes:
+                    break
+                end += 1
+            receipt = self._receipt("/users", texts[start:end])
+            rejected += [replace(each, index=start + each.index) for each in receipt.rejected]
+            start = end
+        return Receipt(len(users) - len(rejected), rejected)
 
     def _request(
         self,
