@@ -259,15 +259,13 @@ class _Run:
         places: list[str] = []
         for name, record in batch:
             for made in self._events_of(name, record, part):
-                events.append((made, name))
+                events.append((made, logical_name(Path(name))))
                 places.append(self._place(name, record.place))
         self._note(part)
         named = self.identity.name(events)
         for each in named:
             self.digest.update(each.text)
-        if self.options.replace:
-            named = self._renamed(named)
-        named = self._alive(named)
+        named = self._free(named)
         to_send: list[tuple[str, bytes]] = []
         noted: list[Sent] = []
         wanted = set(self.outcome.missing_types)
@@ -386,31 +384,23 @@ class _Run:
 
     # ---------------------------------------------------------------- what was taken back
 
-    def _alive(self, named: list[Named]) -> list[Named]:
-        """Gives other ids to events whose own were taken back: under those nothing counts."""
-        gone = self.state.voided([event.event_id for event in named])
-        generation = 1
-        while gone:
-            generation += 1
-            named = [
-                _renumbered(each, generation) if each.event_id in gone else each for each in named
-            ]
-            gone = self.state.voided([event.event_id for event in named])
-        return named
+    def _free(self, named: list[Named]) -> list[Named]:
+        """Gives other ids to events under whose own nothing would count.
 
-    def _renamed(self, named: list[Named]) -> list[Named]:
-        """Gives other ids to events that say something else than those sent under them before."""
-        sent = [Sent(each.event_id, each.content) for each in named]
-        other = self.state.differing(self.key, self.name, sent)
+        That are those taken back, and, in a replacement, those under which something else was sent.
+        """
         generation = 1
-        while other:
+        while True:
+            taken = self.state.voided([event.event_id for event in named])
+            if self.options.replace:
+                sent = [Sent(each.event_id, each.content) for each in named]
+                taken |= self.state.differing(self.key, self.name, sent)
+            if not taken:
+                return named
             generation += 1
             named = [
-                _renumbered(each, generation) if each.event_id in other else each for each in named
+                _renumbered(each, generation) if each.event_id in taken else each for each in named
             ]
-            sent = [Sent(each.event_id, each.content) for each in named]
-            other = self.state.differing(self.key, self.name, sent)
-        return named
 
     def _void_others(self) -> None:
         """Takes back what other mappings sent of these files and this one does not send."""
