@@ -180,7 +180,7 @@ async def _found(
         "emails": [each.email for each in updates if each.email],
     }
     rows = await (await connection.execute(_FIND, values)).fetchall()
-    known = dict(rows)
+    known: dict[str, str | None] = dict(rows)
     return known, {email: user_id for user_id, email in rows if email is not None}
 
 

@@ -23,7 +23,7 @@ EVENT = "event: {eventType: kind, userId: user}\n"
 
 def mapped(text: str, row: dict[str, Any]) -> dict[str, Any] | None:
     made = parse_mapping(yaml.safe_load(text)).apply(row)
-    return made and made[0]
+    return made[0] if made else None
 
 
 def test_columns_become_fields_and_empty_cells_are_left_out() -> None:

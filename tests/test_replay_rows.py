@@ -257,7 +257,7 @@ def test_parquet_and_excel(tmp_path: Path) -> None:
                 [{{'key': 'page', 'value': {{'string_value': '/', 'int_value': null}}}}] as params
             from range(5000)
         ) to '{path}'
-        """
+        """  # noqa: S608
     )
     found = read(path)
     assert [row["n"] for row in found if isinstance(row, dict)] == list(range(5000))

@@ -15,7 +15,7 @@ from tests.conftest import EMPTY, Collector
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 # Whose email is whose is never in doubt here: what is, tests/test_users.py says.
-WHO = [
+WHO: list[dict[str, Any]] = [
     {"userId": "a"},
     {"userId": "a", "email": "X@y"},
     {"email": "x@Y"},
@@ -28,7 +28,7 @@ WHO = [
     {"email": "nobody"},
     {},
 ]
-USER = st.builds(
+USER: st.SearchStrategy[dict[str, Any]] = st.builds(
     dict,
     st.sampled_from(WHO),
     name=st.sampled_from(["Ada", "Bob"]),

@@ -11,9 +11,10 @@ from rich.progress import Progress
 
 from scripts.lib.cli import parser, read_settings, run
 from scripts.lib.replay.files import STDIN, expand
+from scripts.lib.replay.making import BATCH_ROWS, Options, unsupported_text
 from scripts.lib.replay.outcome import Outcome, summary
 from scripts.lib.replay.rejected import add_arguments, resend_rejected
-from scripts.lib.replay.run import BATCH_ROWS, Options, replay, unsupported_text
+from scripts.lib.replay.run import replay
 
 
 def main() -> int:

@@ -164,15 +164,15 @@ def _unpacked(name: str, raw: BinaryIO) -> Iterator[tuple[str, io.BufferedReader
     head = stream.peek(_PEEK)
     bare = name.rpartition(".")[0] if name.lower().endswith(PACKED) else name
     if head[:2] == b"\x1f\x8b":
-        yield from _unpacked(bare, cast(BinaryIO, gzip.open(stream)))
+        yield from _unpacked(bare, _binary(gzip.GzipFile(fileobj=stream)))
     elif head[:4] == b"\x28\xb5\x2f\xfd":
         from backports import zstd  # noqa: PLC0415  seldom needed
 
-        yield from _unpacked(bare, cast(BinaryIO, zstd.open(stream)))
+        yield from _unpacked(bare, _binary(zstd.ZstdFile(stream)))
     elif head[:3] == b"BZh":
-        yield from _unpacked(bare, cast(BinaryIO, bz2.open(stream)))
+        yield from _unpacked(bare, _binary(bz2.BZ2File(stream)))
     elif head[:6] == b"\xfd7zXZ\x00":
-        yield from _unpacked(bare, cast(BinaryIO, lzma.open(stream)))
+        yield from _unpacked(bare, _binary(lzma.LZMAFile(stream)))  # noqa: SIM115  closed with the file
     elif head[:4] == b"PK\x03\x04" and _BY_NAME.get(Path(name.lower()).suffix) != "excel":
         if not stream.seekable():
             raise HistoryError(f"{name}: a ZIP cannot be read from a stream; name the file")
@@ -181,9 +181,13 @@ def _unpacked(name: str, raw: BinaryIO) -> Iterator[tuple[str, io.BufferedReader
                 if member.endswith("/") or "__MACOSX/" in member:
                     continue
                 with archive.open(member) as inner:
-                    yield from _unpacked(Path(member).name, cast(BinaryIO, inner))
+                    yield from _unpacked(Path(member).name, _binary(inner))
     else:
         yield name, stream
+
+
+def _binary(stream: object) -> BinaryIO:
+    return cast(BinaryIO, stream)  # they are, but do not say so
 
 
 def _reader(name: str, path: Path, stream: io.BufferedReader, options: FileOptions) -> Rows:

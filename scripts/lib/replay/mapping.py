@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from scripts.lib.replay.values import Reader, Row, RowError, UnmappedError
 
 EVENT_FIELDS = ("eventType", "userId", "anonymousId", "occurredAt", "sentAt", "eventId", "activity")
 TIMES = ("occurredAt", "sentAt")
+NEEDED = {"events": (("eventType",), ("userId", "anonymousId")), "users": (("email", "userId"),)}
 TOP_KEYS = (
     "event", "events", "user", "unmapped", "where", "null_values", "time_zone", "file", "dataset",
 )  # fmt: skip
@@ -129,22 +130,26 @@ class RowMapping:
             if value is not None:
                 result[name] = value
             elif source.required:
-                raise RowError("missing", f"{name} is empty in this row")
+                raise RowError("missing", f"{name}: empty in this row")
+        for names in NEEDED[self.target]:
+            if not any(name in result for name in names):
+                raise RowError("missing", f"{' and '.join(names)}: empty in this row")
         if not is_event:
-            if "userId" not in result and "email" not in result:
-                raise RowError("missing", "email and userId are empty in this row")
             return result
-        event_type = result.get("eventType")
-        if event_type is None:
-            raise RowError("missing", "eventType is empty in this row")
-        if "userId" not in result and "anonymousId" not in result:
-            raise RowError("missing", "userId and anonymousId are empty in this row")
         for name in ("eventType", "eventId", "anonymousId"):
             if name in result and type(result[name]) is not str:
                 result[name] = values.as_text(result[name])
         activity = result.setdefault("activity", {})
+        if not isinstance(activity, dict):
+            raise RowError("wrong_type", "activity is no object in this row")
+        self._add_attributes(activity, item, result["eventType"], row)
+        return result
+
+    def _add_attributes(
+        self, activity: dict[str, Any], item: Item, event_type: str, row: Row
+    ) -> None:
         for name, source in item.activity.items():
-            if source.only and not source.applies_to(result["eventType"]):
+            if source.only and not source.applies_to(event_type):
                 continue
             try:
                 value = source.read(row)
@@ -154,8 +159,7 @@ class RowMapping:
             if value is not None:
                 activity[name] = value
             elif source.required:
-                raise RowError("missing", f"activity.{name} is empty in this row")
-        return result
+                raise RowError("missing", f"activity.{name}: empty in this row")
 
     def _leave_out(self, error: RowError) -> None:
         if isinstance(error, UnmappedError) and self.skip_unmapped:
@@ -238,10 +242,7 @@ class _Parser:
                 activity = self._sources(
                     members.pop("activity"), f"{key}.activity", attributes=True
                 )
-        required: Sequence[tuple[str, ...]] = (
-            (("eventType",), ("userId", "anonymousId")) if is_event else (("email", "userId"),)
-        )
-        for names in required:
+        for names in NEEDED["events" if is_event else "users"]:
             if not any(name in members for name in names):
                 raise MappingError(f"{key}: needs {' or '.join(names)}")
         types: set[str] = set()
@@ -369,10 +370,11 @@ class _Parser:
     def _where(self, spec: object, where: str) -> Callable[[Row], bool]:
         conditions = []
         for column, each in _mapping(spec, where).items():
-            self.columns.append(frozenset([column]))
-            conditions.append(
-                (values.column_reader(column, self.nulls), _condition(each, f"{where}.{column}"))
-            )
+            fits = _condition(each, f"{where}.{column}")
+            optional = isinstance(each, dict) and "optional" in each
+            if not optional and not fits(None):  # one that holds without it does not ask for it
+                self.columns.append(frozenset([column]))
+            conditions.append((values.column_reader(column, self.nulls), fits))
 
         def holds(row: Row) -> bool:
             return all(fits(read(row)) for read, fits in conditions)
@@ -435,18 +437,22 @@ def _guarded(read: Reader, where: Callable[[Row], bool]) -> Reader:
 def _condition(spec: object, where: str) -> Callable[[object], bool]:
     """Tells whether a value is as a `where` says: a text, a list of them, `not` or `empty`."""
     if isinstance(spec, dict):
+        if set(spec) == {"is", "optional"} and spec["optional"] is True:
+            return _condition(spec["is"], where)
         if set(spec) == {"empty"} and isinstance(spec["empty"], bool):
             return lambda value: (value is None) == spec["empty"]
         if set(spec) == {"not"}:
             fits = _condition(spec["not"], where)
             return lambda value: not fits(value)
         raise MappingError(
-            f"{where}: must be a text, a list of them, {{not: …}} or {{empty: true}}"
+            f"{where}: must be a text, a list, {{not: …}}, {{empty: true}} "
+            "or {is: …, optional: true}"
         )
     each = spec if isinstance(spec, list) else [spec]
     if not each or any(isinstance(one, dict | list) or one is None for one in each):
         raise MappingError(
-            f"{where}: must be a text, a list of them, {{not: …}} or {{empty: true}}"
+            f"{where}: must be a text, a list, {{not: …}}, {{empty: true}} "
+            "or {is: …, optional: true}"
         )
     patterns = [values.matcher(values.as_text(one)) for one in each]
 

@@ -7,8 +7,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 from itertools import chain, islice
@@ -20,41 +18,23 @@ import msgspec
 from scripts.lib.cli import UserError
 from scripts.lib.client import Client, encode
 from scripts.lib.replay import sending
-from scripts.lib.replay.documents import parsed
 from scripts.lib.replay.files import STDIN, History, logical_name
 from scripts.lib.replay.identity import Identity, Named, Raw
+from scripts.lib.replay.making import (
+    BATCH_ROWS,
+    Maker,
+    Options,
+    check_columns,
+    head_of,
+    unsupported_text,
+)
 from scripts.lib.replay.mapping import MappingError, RowMapping, load_mapping
 from scripts.lib.replay.outcome import Outcome
-from scripts.lib.replay.rows import BadRow, FileOptions, HistoryError, Record
+from scripts.lib.replay.rows import FileOptions, HistoryError, Record
 from scripts.lib.replay.state import Sent, State
-from scripts.lib.replay.times import is_plausible
-from scripts.lib.replay.values import RowError, cell
 
-BATCH_ROWS = 5000
 SAMPLE_ROWS = 1000  # looked at before anything is sent
 Placed = tuple[str, Record]  # a record with the name of its file
-
-
-class _Head(msgspec.Struct, rename="camel"):
-    event_id: str | None = None
-    event_type: str | None = None
-    occurred_at: str | None = None
-
-
-_head = msgspec.json.Decoder(_Head).decode
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a replay may do besides: see `scripts/replay --help`."""
-
-    users: bool = False
-    restart: bool = False
-    replace: bool = False
-    allow_times: bool = False
-    skip_unsupported: bool = False
-    dataset: str = ""
-    batch_rows: int = BATCH_ROWS
 
 
 def replay(  # noqa: PLR0913
@@ -127,13 +107,12 @@ class _Run:
         self.options, self.state, self.on_progress, self.say = options, state, on_progress, say
         self.to_users = rules.target == "users" if rules else options.users
         self.supported = client.limits.event_types
-        self.now = datetime.now(UTC)
+        self.maker = Maker(rules, options, self.supported, several=history.several)
         dataset = options.dataset or (rules.dataset if rules else "")
         self.name = dataset or " ".join(logical_name(path) for path in history.files)
         self.mapping = json.dumps(rules.meaning, sort_keys=True, default=str) if rules else ""
         self.key = f"{self.name}\n{'users' if self.to_users else 'events'}\n{self.mapping}"
         self.identity = Identity(dataset)
-        self.digest = blake2b(digest_size=16)
         self.outcome, self.files_then = state.load(self.key)
         if options.restart:
             state.put_aside(self.key)
@@ -185,8 +164,8 @@ class _Run:
             return
         trial = Outcome()
         for name, record in sample:
-            self._events_of(name, record, trial)
-        self.digest = blake2b(digest_size=16)
+            self.maker.events_of(name, record, trial)
+        self.maker.digest = blake2b(digest_size=16)
         if self.rules:
             self.rules.notes.take()
         named = self.rules.event_types if self.rules else frozenset[str]()
@@ -211,7 +190,7 @@ class _Run:
             for batch in _batches(islice(self.records, done), self.options.batch_rows):
                 part = Outcome(rows=part.rows + len(batch))
                 self._prepared(batch, part)
-            if part.rows != done or self.digest.hexdigest() != self.outcome.digest:
+            if part.rows != done or self.maker.digest.hexdigest() != self.outcome.digest:
                 self.say(
                     f"{self.name} is not what it was: it is sent from its first row. What only the "
                     "former one had stays, unless --replace is given."
@@ -225,7 +204,7 @@ class _Run:
                     rows += len(batch)
                     part = Outcome(rows=rows)
                     send = self._prepared(batch, part)
-                    part.digest = self.digest.hexdigest()
+                    part.digest = self.maker.digest.hexdigest()
                     if sending_now:
                         sent, sending_now = sending_now, None
                         self._acknowledged(*sent)
@@ -241,7 +220,7 @@ class _Run:
         self.run = self.state.save(self.key, self.name, self.mapping, self.outcome)
         self.identity.close()
         self.identity = Identity(self.options.dataset or (self.rules.dataset if self.rules else ""))
-        self.digest = blake2b(digest_size=16)
+        self.maker.digest = blake2b(digest_size=16)
         if STDIN in self.history.files:
             raise HistoryError("standard input is not what it was; give it again with --restart")
         self.records = self.history.records()
@@ -258,13 +237,13 @@ class _Run:
         events: list[tuple[Raw | dict[str, Any], str]] = []
         places: list[str] = []
         for name, record in batch:
-            for made in self._events_of(name, record, part):
+            for made in self.maker.events_of(name, record, part):
                 events.append((made, logical_name(Path(name))))
-                places.append(self._place(name, record.place))
-        self._note(part)
+                places.append(self.maker.place(name, record.place))
+        self.maker.note(part)
         named = self.identity.name(events)
         for each in named:
-            self.digest.update(each.text)
+            self.maker.digest.update(each.text)
         named = self._free(named)
         to_send: list[tuple[str, bytes]] = []
         noted: list[Sent] = []
@@ -278,7 +257,7 @@ class _Run:
                 part.example(
                     "conflict", f"{place}: another event under the eventId {event.event_id!r}"
                 )
-            if wanted and str(_head(event.text).event_type) not in wanted:
+            if wanted and str(head_of(event.text).event_type) not in wanted:
                 part.already += 1
                 continue
             to_send.append((place, event.text))
@@ -291,96 +270,14 @@ class _Run:
         return send
 
     def _prepared_users(self, batch: Sequence[Placed], part: Outcome) -> Callable[[], None]:
-        users: list[tuple[str, dict[str, Any]]] = []
-        for name, record in batch:
-            place = self._place(name, record.place)
-            made = self._applied(name, record, part)
-            for user in made:
-                if self._is_wrong_time(user.get("occurredAt"), place, part):
-                    continue
-                part.mapped += 1
-                part.events += 1
-                self.digest.update(encode(user))
-                users.append((place, user))
-        self._note(part)
+        users = [
+            (self.maker.place(name, record.place), user)
+            for name, record in batch
+            for user in self.maker.users_of(name, record, part)
+        ]
+        part.events = len(users)
+        self.maker.note(part)
         return partial(sending.send_users, self.client, users, part)
-
-    def _place(self, name: str, number: int) -> str:
-        return f"{name}, row {number}" if self.history.several else f"row {number}"
-
-    def _applied(self, name: str, record: Record, part: Outcome) -> list[dict[str, Any]]:
-        """What the mapping makes of a record; counts those that it makes nothing of."""
-        row = record.row
-        if isinstance(row, BadRow):
-            self.digest.update(b"\n")
-            part.reject(self._place(name, record.place), row.code, row.message)
-            return []
-        if isinstance(row, bytes) or self.rules is None:
-            return [] if isinstance(row, bytes) else [row]
-        if self.rules.needs_place:
-            row = {**row, "$row": record.place, "$file": name}
-        try:
-            made = self.rules.apply(row)
-        except RowError as error:
-            self.digest.update(b"\n")
-            part.reject(self._place(name, record.place), error.code, str(error))
-            return []
-        if made is None:
-            part.skipped += 1
-            self.digest.update(b"\0")
-            return []
-        return made
-
-    def _events_of(self, name: str, record: Record, part: Outcome) -> list[Raw | dict[str, Any]]:
-        """The events of one record that can be sent; counts the record once, whatever it is."""
-        place = self._place(name, record.place)
-        if isinstance(record.row, bytes):
-            try:
-                head = _head(record.row)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                head = _Head()
-            if head.event_id:
-                if self._is_refused(head.event_type, head.occurred_at, place, part):
-                    return []
-                part.mapped += 1
-                return [Raw(head.event_id, record.row.strip())]
-            record = Record(record.place, parsed(record.row))
-        made = self._applied(name, record, part)
-        for event in made:
-            kind, occurred_at = event.get("eventType"), event.get("occurredAt")
-            if self._is_refused(kind, occurred_at, place, part):
-                return []  # all events of a row, or none: a row is counted once
-        part.mapped += bool(made)
-        return list(made)
-
-    def _is_refused(self, kind: object, occurred_at: object, place: str, part: Outcome) -> bool:
-        if isinstance(kind, str) and kind not in self.supported:
-            part.unsupported[kind] = part.unsupported.get(kind, 0) + 1
-            self.digest.update(b"\1")
-            if self.options.skip_unsupported:
-                part.skipped += 1
-            else:
-                message = f"eventType {kind[:80]!r} is not supported"
-                part.reject(place, "unsupported_event_type", message)
-            return True
-        return self._is_wrong_time(occurred_at, place, part)
-
-    def _is_wrong_time(self, occurred_at: object, place: str, part: Outcome) -> bool:
-        if not isinstance(occurred_at, str):
-            return False
-        try:
-            if self.options.allow_times or is_plausible(occurred_at, self.now):
-                return False
-        except (ValueError, TypeError):
-            return False  # the collector says what is wrong with it
-        part.reject(place, "implausible_time", f"{occurred_at} is over 50 years ago, or to come")
-        self.digest.update(b"\2")
-        return True
-
-    def _note(self, part: Outcome) -> None:
-        if self.rules:
-            notes = self.rules.notes.take()
-            part.left_out, part.times = dict(notes.left_out), dict(notes.times)
 
     # ---------------------------------------------------------------- what was taken back
 
@@ -429,61 +326,6 @@ def void(event_id: str) -> bytes:
             "anonymousId": "scripts/replay",
             "activity": {"eventId": event_id},
         }
-    )
-
-
-def check_columns(rules: RowMapping, history: History, rows: Sequence[dict[str, Any]]) -> None:
-    """Raises MappingError where the mapping names what the history does not have."""
-    if history.columns is not None:
-        heads = set(history.columns)
-        wrong = rules.missing(
-            history.columns, lambda name: name in heads or name.partition(".")[0] in heads
-        )
-    elif rows:
-        paths = list(dict.fromkeys(path for row in rows[:200] for path in _paths(row)))
-        known = set(paths)
-        for row in rows[200:]:
-            known.update(row)
-        wrong = rules.missing(
-            paths, lambda name: name in known or any(_is_there(row, name) for row in rows)
-        )
-    else:
-        return
-    if wrong:
-        files = ", ".join(path.name for path in history.files[:3])
-        raise MappingError(
-            f"{files}: {wrong}. Where it is there in later rows only: optional: true"
-        )
-
-
-def _is_there(row: dict[str, Any], path: str) -> bool:
-    if cell(row, path) is not None:
-        return True
-    value: Any = row
-    for step in path.split("."):
-        if not isinstance(value, dict) or step not in value:
-            return False
-        value = value[step]
-    return True
-
-
-def _paths(row: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in row.items():
-        yield prefix + name
-        if isinstance(value, dict) and prefix.count(".") < 3:
-            yield from _paths(value, f"{prefix}{name}.")
-
-
-def unsupported_text(types: Sequence[str]) -> str:
-    """What to do about event types that the collector does not support."""
-    rows = "\n".join(
-        f"  {name},product,true,{name.replace('_', ' ').capitalize()}" for name in types
-    )
-    return (
-        f"the collector does not support these event types yet: {', '.join(types)}. Nothing is "
-        f"sent. Add them to dbt_project/seeds/event_types.csv:\n{rows}\n"
-        "and what is planned of their attributes to event_properties.csv, start the collector "
-        "again, and give this command again. Or leave them out with --skip-unsupported."
     )
 
 
