@@ -90,14 +90,19 @@ def _send(  # noqa: PLR0913, PLR0917
         task = bar.add_task(f"Sending {kind}", total=count(source, kind, 2**31) or None)
         while batch := list(islice(rows, batch_rows)):
             if kind == "users":
-                send_users(client, [(f"id {n}", user) for n, user in batch], outcome)
+                users = [(("", n), user) for n, user in batch]
+                send_users(client, users, outcome, _described)
             else:
-                events = [(f"id {n}", encode(event)) for n, event in batch]
-                send_events(client, events, outcome)
+                events = [(("", n), encode(event)) for n, event in batch]
+                send_events(client, events, outcome, _described)
             outcome.rows = batch[-1][0]
             state.save(key, name, "", outcome)
             bar.update(task, completed=outcome.accepted + sum(outcome.refused.values()))
     return outcome
+
+
+def _described(_name: str, row_id: int) -> str:
+    return f"id {row_id}"
 
 
 def _print(console: Console, kind: str, outcome: Outcome, in_source: int) -> None:

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from glob import glob
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
@@ -64,9 +65,9 @@ def expand(names: Sequence[str]) -> list[Path]:
     return files
 
 
-def logical_name(path: Path) -> str:
+@cache
+def logical_name(name: str) -> str:
     """The name of a file whatever it is packed in: history.csv for history.csv.gz."""
-    name = path.name
     while name.lower().endswith(PACKED):
         name = name.rpartition(".")[0]
     return name
@@ -92,7 +93,7 @@ class History:
     @property
     def is_table(self) -> bool:
         """Whether a file has columns, by its name: such a one needs a mapping."""
-        kinds = {_BY_NAME.get(Path(logical_name(path).lower()).suffix) for path in self.files}
+        kinds = {_BY_NAME.get(Path(logical_name(path.name).lower()).suffix) for path in self.files}
         return bool(kinds & {"csv", "parquet", "excel", "xes"})
 
     @property

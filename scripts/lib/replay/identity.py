@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from hashlib import blake2b
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import msgspec
 
@@ -52,6 +53,17 @@ class Identity:
         """Drops what was seen."""
         self._seen.close()
 
+    def first_of(self, lines: Sequence[tuple[str, bytes]]) -> list[tuple[str, int]] | None:
+        """The ids of events with hashes of what they say; None where one was there before.
+
+        Then nothing is noted, and `name` tells more.
+        """
+        pairs = [(event_id, crc32(text)) for event_id, text in lines]
+        keys = [hash(event_id) for event_id, _ in pairs]
+        if not self._seen.add_new(keys, pairs):
+            return None
+        return pairs
+
     def name(self, events: Iterable[tuple[Raw | dict[str, Any], str]]) -> list[Named]:
         """Names events, each given with the name of its file, without its packing."""
         described = [self._described(event, file) for event, file in events]
@@ -73,23 +85,19 @@ class Identity:
         self, event: Raw | dict[str, Any], file: str
     ) -> tuple[int, str | None, bytes, int, str]:
         if isinstance(event, Raw):
-            return _hash(event.event_id.encode()), event.event_id, event.text, _hash(event.text), ""
+            return hash(event.event_id), event.event_id, event.text, crc32(event.text), ""
         own = event.pop("eventId", None)
         text = _encode(event)
-        content = _hash(text)
+        content = crc32(text)
         if own is not None:
-            return _hash(own.encode()), own, with_id(own, text), content, ""
+            return hash(own), own, with_id(own, text), content, ""
         salt = self._dataset or ("" if "occurredAt" in event else file)
-        return _hash(salt.encode() + b"\0" + text), None, text, content, salt
+        return hash((salt, text)), None, text, content, salt
 
 
 def with_id(event_id: str, text: bytes) -> bytes:
     """A JSON object of an event with its id in it."""
     return b'{"eventId":' + _encode(event_id) + (b"," if len(text) > 2 else b"") + text[1:]
-
-
-def _hash(text: bytes) -> int:
-    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little", signed=True)
 
 
 class _Seen:
@@ -107,6 +115,16 @@ class _Seen:
         count, first = self._recent.get(key, (0, content))
         self._recent[key] = count + 1, first
         return count + 1, first
+
+    def add_new(self, keys: Sequence[int], pairs: Sequence[tuple[str, int]]) -> bool:
+        """Notes keys that are all new, or notes none."""
+        self.fetch(keys)
+        recent = self._recent
+        if len(set(keys)) < len(keys) or not recent.keys().isdisjoint(keys):
+            return False
+        recent.update(zip(keys, [(1, content) for _, content in pairs], strict=True))
+        self.spill()
+        return True
 
     def fetch(self, keys: Iterable[int]) -> None:
         """Brings what the disk knows of these into memory."""

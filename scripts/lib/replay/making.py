@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from scripts.lib.client import encode
 from scripts.lib.replay.documents import parsed
 from scripts.lib.replay.files import History
 from scripts.lib.replay.identity import Raw
@@ -48,7 +46,7 @@ head_of = msgspec.json.Decoder(Head).decode
 
 
 class Maker:
-    """Makes what is to be sent of one history; `digest` tells this history from others."""
+    """Makes what is to be sent of one history."""
 
     def __init__(
         self,
@@ -60,8 +58,10 @@ class Maker:
     ) -> None:
         self.rules, self.options, self.supported = rules, options, supported
         self.several = several
+        self.needs_place = rules is not None and rules.needs_place
         self.now = datetime.now(UTC)
-        self.digest = blake2b(digest_size=16)
+        # Days of which every time is plausible, whatever its offset: most need not be read.
+        self.days = f"{self.now.year - 49:04}", self.now.date().isoformat()
 
     def place(self, name: str, number: int) -> str:
         """Where a record is, for a person."""
@@ -71,60 +71,79 @@ class Maker:
         """What the mapping makes of a record; counts those that it makes nothing of."""
         row = record.row
         if isinstance(row, BadRow):
-            self.digest.update(b"\n")
             part.reject(self.place(name, record.place), row.code, row.message)
             return []
         if isinstance(row, bytes) or self.rules is None:
             return [] if isinstance(row, bytes) else [row]
-        if self.rules.needs_place:
+        if self.needs_place:
             row = {**row, "$row": record.place, "$file": name}
         try:
             made = self.rules.apply(row)
         except RowError as error:
-            self.digest.update(b"\n")
             part.reject(self.place(name, record.place), error.code, str(error))
             return []
         if made is None:
             part.skipped += 1
-            self.digest.update(b"\0")
             return []
         return made
 
     def events_of(self, name: str, record: Record, part: Outcome) -> list[Raw | dict[str, Any]]:
         """The events of one record that can be sent; counts the record once, whatever it is."""
-        place = self.place(name, record.place)
-        if isinstance(record.row, bytes):
+        row = record.row
+        if isinstance(row, bytes):
             try:
-                head = head_of(record.row)
+                head = head_of(row)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 head = Head()
             if head.event_id:
-                if self._is_refused(head.event_type, head.occurred_at, place, part):
+                if self._is_refused(head.event_type, head.occurred_at, name, record, part):
                     return []
                 part.mapped += 1
-                return [Raw(head.event_id, record.row.strip())]
-            record = Record(record.place, parsed(record.row))
+                return [Raw(head.event_id, row.strip())]
+            record = Record(record.place, parsed(row))
         made = self.applied(name, record, part)
         for event in made:
             kind, occurred_at = event.get("eventType"), event.get("occurredAt")
-            if self._is_refused(kind, occurred_at, place, part):
+            if self._is_refused(kind, occurred_at, name, record, part):
                 return []  # all events of a row, or none: a row is counted once
         part.mapped += bool(made)
         return list(made)
 
-    def _is_refused(self, kind: object, occurred_at: object, place: str, part: Outcome) -> bool:
+    def lines_of(self, rows: Sequence[object]) -> list[tuple[str, bytes]] | None:
+        """The ids and lines of events that are sent as they stand; None where one is not so."""
+        oldest, today = self.days
+        found = []
+        try:
+            for row in rows:
+                head = head_of(row)  # type: ignore[arg-type]
+                at = head.occurred_at
+                if (
+                    not head.event_id
+                    or head.event_type not in self.supported
+                    or (at is not None and not oldest < at[:10] < today)
+                ):
+                    return None
+                found.append((head.event_id, row.strip()))  # type: ignore[attr-defined]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
+            return None
+        return found
+
+    def _is_refused(
+        self, kind: object, occurred_at: object, name: str, record: Record, part: Outcome
+    ) -> bool:
         if isinstance(kind, str) and kind not in self.supported:
             part.unsupported[kind] = part.unsupported.get(kind, 0) + 1
-            self.digest.update(b"\1")
             if self.options.skip_unsupported:
                 part.skipped += 1
             else:
                 message = f"eventType {kind[:80]!r} is not supported"
-                part.reject(place, "unsupported_event_type", message)
+                part.reject(self.place(name, record.place), "unsupported_event_type", message)
             return True
-        return self._is_wrong_time(occurred_at, place, part)
+        if not isinstance(occurred_at, str) or self.days[0] < occurred_at[:10] < self.days[1]:
+            return False
+        return self._is_wrong_time(occurred_at, name, record, part)
 
-    def _is_wrong_time(self, occurred_at: object, place: str, part: Outcome) -> bool:
+    def _is_wrong_time(self, occurred_at: object, name: str, record: Record, part: Outcome) -> bool:
         if not isinstance(occurred_at, str):
             return False
         try:
@@ -132,20 +151,16 @@ class Maker:
                 return False
         except (ValueError, TypeError):
             return False  # the collector says what is wrong with it
-        part.reject(place, "implausible_time", f"{occurred_at} is over 50 years ago, or to come")
-        self.digest.update(b"\2")
+        message = f"{occurred_at} is over 50 years ago, or to come"
+        part.reject(self.place(name, record.place), "implausible_time", message)
         return True
 
     def users_of(self, name: str, record: Record, part: Outcome) -> list[dict[str, Any]]:
         """The user of one record, if it can be sent; counts the record once, whatever it is."""
         made = self.applied(name, record, part)
-        if made and self._is_wrong_time(
-            made[0].get("occurredAt"), self.place(name, record.place), part
-        ):
+        if made and self._is_wrong_time(made[0].get("occurredAt"), name, record, part):
             return []
         part.mapped += bool(made)
-        for user in made:
-            self.digest.update(encode(user))
         return made
 
     def note(self, part: Outcome) -> None:

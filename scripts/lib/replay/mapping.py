@@ -131,11 +131,14 @@ class RowMapping:
                 result[name] = value
             elif source.required:
                 raise RowError("missing", f"{name}: empty in this row")
-        for names in NEEDED[self.target]:
-            if not any(name in result for name in names):
-                raise RowError("missing", f"{' and '.join(names)}: empty in this row")
         if not is_event:
+            if "userId" not in result and "email" not in result:
+                raise RowError("missing", "email and userId: empty in this row")
             return result
+        if "eventType" not in result:
+            raise RowError("missing", "eventType: empty in this row")
+        if "userId" not in result and "anonymousId" not in result:
+            raise RowError("missing", "userId and anonymousId: empty in this row")
         for name in ("eventType", "eventId", "anonymousId"):
             if name in result and type(result[name]) is not str:
                 result[name] = values.as_text(result[name])

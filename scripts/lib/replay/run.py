@@ -31,9 +31,10 @@ from scripts.lib.replay.making import (
 from scripts.lib.replay.mapping import MappingError, RowMapping, load_mapping
 from scripts.lib.replay.outcome import Outcome
 from scripts.lib.replay.rows import FileOptions, HistoryError, Record
-from scripts.lib.replay.state import Sent, State
+from scripts.lib.replay.state import State
 
 SAMPLE_ROWS = 1000  # looked at before anything is sent
+encode_lines = msgspec.json.Encoder(decimal_format="number", enc_hook=repr).encode_lines
 Placed = tuple[str, Record]  # a record with the name of its file
 
 
@@ -109,10 +110,11 @@ class _Run:
         self.supported = client.limits.event_types
         self.maker = Maker(rules, options, self.supported, several=history.several)
         dataset = options.dataset or (rules.dataset if rules else "")
-        self.name = dataset or " ".join(logical_name(path) for path in history.files)
+        self.name = dataset or " ".join(logical_name(path.name) for path in history.files)
         self.mapping = json.dumps(rules.meaning, sort_keys=True, default=str) if rules else ""
         self.key = f"{self.name}\n{'users' if self.to_users else 'events'}\n{self.mapping}"
         self.identity = Identity(dataset)
+        self.digest = blake2b(digest_size=16)  # of the records read: tells this history from others
         self.outcome, self.files_then = state.load(self.key)
         if options.restart:
             state.put_aside(self.key)
@@ -165,7 +167,6 @@ class _Run:
         trial = Outcome()
         for name, record in sample:
             self.maker.events_of(name, record, trial)
-        self.maker.digest = blake2b(digest_size=16)
         if self.rules:
             self.rules.notes.take()
         named = self.rules.event_types if self.rules else frozenset[str]()
@@ -190,7 +191,7 @@ class _Run:
             for batch in _batches(islice(self.records, done), self.options.batch_rows):
                 part = Outcome(rows=part.rows + len(batch))
                 self._prepared(batch, part)
-            if part.rows != done or self.maker.digest.hexdigest() != self.outcome.digest:
+            if part.rows != done or self.digest.hexdigest() != self.outcome.digest:
                 self.say(
                     f"{self.name} is not what it was: it is sent from its first row. What only the "
                     "former one had stays, unless --replace is given."
@@ -204,7 +205,7 @@ class _Run:
                     rows += len(batch)
                     part = Outcome(rows=rows)
                     send = self._prepared(batch, part)
-                    part.digest = self.maker.digest.hexdigest()
+                    part.digest = self.digest.hexdigest()
                     if sending_now:
                         sent, sending_now = sending_now, None
                         self._acknowledged(*sent)
@@ -220,7 +221,7 @@ class _Run:
         self.run = self.state.save(self.key, self.name, self.mapping, self.outcome)
         self.identity.close()
         self.identity = Identity(self.options.dataset or (self.rules.dataset if self.rules else ""))
-        self.maker.digest = blake2b(digest_size=16)
+        self.digest = blake2b(digest_size=16)
         if STDIN in self.history.files:
             raise HistoryError("standard input is not what it was; give it again with --restart")
         self.records = self.history.records()
@@ -232,52 +233,76 @@ class _Run:
 
     def _prepared(self, batch: Sequence[Placed], part: Outcome) -> Callable[[], None]:
         """Makes what a batch of records is to send; counts in `part` what is not sent."""
+        rows: list[Any] = [record.row for _, record in batch]
+        is_lines = all(type(row) is bytes for row in rows)
+        self.digest.update(b"".join(rows) if is_lines else encode_lines(rows))
         if self.to_users:
             return self._prepared_users(batch, part)
+        plain = is_lines and not (self.options.replace or self.outcome.missing_types)
+        if plain and (send := self._prepared_lines(batch, rows, part)):
+            return send
         events: list[tuple[Raw | dict[str, Any], str]] = []
-        places: list[str] = []
+        places: list[tuple[str, int]] = []
         for name, record in batch:
             for made in self.maker.events_of(name, record, part):
-                events.append((made, logical_name(Path(name))))
-                places.append(self.maker.place(name, record.place))
+                events.append((made, logical_name(name)))
+                places.append((name, record.place))
         self.maker.note(part)
         named = self.identity.name(events)
-        for each in named:
-            self.maker.digest.update(each.text)
         named = self._free(named)
-        to_send: list[tuple[str, bytes]] = []
-        noted: list[Sent] = []
-        wanted = set(self.outcome.missing_types)
+        part.events = len(named)
         for place, event in zip(places, named, strict=True):
-            part.events += 1
             if event.standing == "repeated":
                 part.repeated += 1
             elif event.standing == "conflict":
                 part.conflicts += 1
-                part.example(
-                    "conflict", f"{place}: another event under the eventId {event.event_id!r}"
-                )
-            if wanted and str(head_of(event.text).event_type) not in wanted:
-                part.already += 1
-                continue
-            to_send.append((place, event.text))
-            noted.append(Sent(event.event_id, event.content))
+                text = f"another event under the eventId {event.event_id!r}"
+                part.example("conflict", f"{self.maker.place(*place)}: {text}")
+        to_send = [(place, event.text) for place, event in zip(places, named, strict=True)]
+        if wanted := set(self.outcome.missing_types):
+            to_send = [each for each in to_send if head_of(each[1]).event_type in wanted]
+            part.already = len(named) - len(to_send)
+        noted = [(event.event_id, event.content) for event in named]
+        return partial(self._note_and_send, noted, to_send, part)
 
-        def send() -> None:
-            self.state.note(self.run, noted)
-            sending.send_events(self.client, to_send, part)
+    def _prepared_lines(
+        self, batch: Sequence[Placed], rows: list[Any], part: Outcome
+    ) -> Callable[[], None] | None:
+        """As `_prepared`, of events that all have ids and are sent as they stand; None of others.
 
-        return send
+        The short way, since most of the time of such a history goes into taking it apart.
+        """
+        lines = self.maker.lines_of(rows)
+        if lines is None or self.state.voided([event_id for event_id, _ in lines]):
+            return None
+        pairs = self.identity.first_of(lines)
+        if pairs is None:
+            return None
+        part.mapped = part.events = len(lines)
+        to_send = [
+            ((name, record[0]), line)
+            for (name, record), (_, line) in zip(batch, lines, strict=True)
+        ]
+        return partial(self._note_and_send, pairs, to_send, part)
+
+    def _note_and_send(
+        self,
+        pairs: list[tuple[str, int]],
+        events: list[tuple[tuple[str, int], bytes]],
+        part: Outcome,
+    ) -> None:
+        self.state.note(self.run, pairs)
+        sending.send_events(self.client, events, part, self.maker.place)
 
     def _prepared_users(self, batch: Sequence[Placed], part: Outcome) -> Callable[[], None]:
         users = [
-            (self.maker.place(name, record.place), user)
+            ((name, record.place), user)
             for name, record in batch
             for user in self.maker.users_of(name, record, part)
         ]
         part.events = len(users)
         self.maker.note(part)
-        return partial(sending.send_users, self.client, users, part)
+        return partial(sending.send_users, self.client, users, part, self.maker.place)
 
     # ---------------------------------------------------------------- what was taken back
 
@@ -290,7 +315,7 @@ class _Run:
         while True:
             taken = self.state.voided([event.event_id for event in named])
             if self.options.replace:
-                sent = [Sent(each.event_id, each.content) for each in named]
+                sent = [(each.event_id, each.content) for each in named]
                 taken |= self.state.differing(self.key, self.name, sent)
             if not taken:
                 return named
@@ -308,7 +333,7 @@ class _Run:
         for start in range(0, len(event_ids), BATCH_ROWS):
             some = event_ids[start : start + BATCH_ROWS]
             part = Outcome()
-            sending.send_events(self.client, [("", void(each)) for each in some], part)
+            sending.send_events(self.client, [(("", 0), void(each)) for each in some], part)
             if part.refused:
                 raise UserError(f"the collector refused to take events back: {part.examples[0]}")
             self.state.note_voided(some)

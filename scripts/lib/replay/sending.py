@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
-from scripts.lib.client import Client, Limits, Rejection, encode
+from scripts.lib.client import Client, Limits, Rejection
 from scripts.lib.replay.outcome import Outcome
 
-Placed = tuple[str, bytes]  # where it comes from, and the event or user as JSON
+Place = tuple[str, int]  # name of the file, and row
+P = TypeVar("P")
+Describe = Callable[[str, int], str]
 
 
-def send_events(client: Client, events: Sequence[Placed], outcome: Outcome) -> None:
-    """Sends events in as many requests as the collector's limits want."""
+def _row(_name: str, number: int) -> str:
+    return f"row {number}"
+
+
+def send_events(
+    client: Client,
+    events: Sequence[tuple[Place, bytes]],
+    outcome: Outcome,
+    describe: Describe = _row,
+) -> None:
+    """Sends events, each already JSON, in as many requests as the collector's limits want."""
     for body in in_bodies(events, client.limits):
         receipt = client.send_events([event for _, event in body])
-        _count(outcome, [place for place, _ in body], receipt.accepted, receipt.rejected)
+        places = [place for place, _ in body]
+        _count(outcome, places, receipt.accepted, receipt.rejected, describe)
 
 
 def send_users(
-    client: Client, users: Sequence[tuple[str, dict[str, Any]]], outcome: Outcome
+    client: Client,
+    users: Sequence[tuple[Place, dict[str, Any]]],
+    outcome: Outcome,
+    describe: Describe = _row,
 ) -> None:
     """Sends users, each one's updates in order."""
     receipt = client.send_users([user for _, user in users])
-    _count(outcome, [place for place, _ in users], receipt.accepted, receipt.rejected)
+    places = [place for place, _ in users]
+    _count(outcome, places, receipt.accepted, receipt.rejected, describe)
 
 
-def in_bodies(events: Iterable[Placed], limits: Limits) -> Iterator[list[Placed]]:
+def in_bodies(events: Iterable[tuple[P, bytes]], limits: Limits) -> Iterator[list[tuple[P, bytes]]]:
     """Events in the portions that fit into one request each."""
-    body: list[Placed] = []
+    body: list[tuple[P, bytes]] = []
     size = 0
     for place, event in events:
         if body and (size + len(event) > limits.body_bytes or len(body) >= limits.events):
@@ -40,14 +56,14 @@ def in_bodies(events: Iterable[Placed], limits: Limits) -> Iterator[list[Placed]
         yield body
 
 
-def as_json(user: dict[str, Any]) -> bytes:
-    """A user as it is sent."""
-    return encode(user)
-
-
 def _count(
-    outcome: Outcome, places: Sequence[str], accepted: int, rejected: Sequence[Rejection]
+    outcome: Outcome,
+    places: Sequence[Place],
+    accepted: int,
+    rejected: Sequence[Rejection],
+    describe: Describe,
 ) -> None:
     outcome.accepted += accepted
     for rejection in rejected:
-        outcome.refuse(places[rejection.index], rejection.code, rejection.message)
+        place = describe(*places[rejection.index])
+        outcome.refuse(place, rejection.code, rejection.message)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
@@ -28,7 +28,8 @@ _SCHEMA = """
         outcome text not null,
         unique (source, key)
     );
-    create table if not exists sent (run integer not null, event_id not null, content integer);
+    -- A batch a row: ids and hashes of what the events say, as JSON, deflated.
+    create table if not exists sent (run integer not null, events blob not null);
     create table if not exists voided (
         source text, event_id text, primary key (source, event_id)
     ) without rowid;
@@ -39,24 +40,17 @@ _SAVE = """
     returning run
 """
 _OTHERS = "select run from runs where source = ?1 and name = ?2 and key <> ?3"
-_SENT_BY_OTHERS = f"""
-    select distinct event_id from sent where run in ({_OTHERS}) and event_id not in (
-        select event_id from sent where run = (select run from runs where source = ?1 and key = ?3)
-    )
-"""  # noqa: S608
-_DIFFERING = f"""
-    select exists (
-        select 1 from sent where event_id = ?4 and content <> ?5 and run in ({_OTHERS})
-    )
-"""  # noqa: S608
+_SENT_BY_OTHERS = f"select events from sent where run in ({_OTHERS})"  # noqa: S608
+_SENT = "select events from sent where run = (select run from runs where source = ? and key = ?)"
+_DIFFERING = """
+    select other.event_id from temp.other
+    join json_each(?) as own
+        on other.event_id = own.value ->> 0 and other.content <> own.value ->> 1
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """An event that is about to be sent: its id, and a hash of what it says."""
-
-    event_id: str
-    content: int
+# An event that is sent: its id, and a hash of what it says.
+Sent = tuple[str, int]
 
 
 class State:
@@ -70,6 +64,7 @@ class State:
         self._path = data / "replays" / f"{sha256(url.encode()).hexdigest()[:24]}.sqlite3"
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self.was_broken = False
+        self._has_others = False
         try:
             self._connection = self._open()
         except sqlite3.DatabaseError:
@@ -135,11 +130,11 @@ class State:
                 return str(source)
         return None
 
-    def note(self, run: int, events: Iterable[Sent]) -> None:
+    def note(self, run: int, events: Sequence[Sent]) -> None:
         """Notes events before they are sent, so that none can be there that is not noted."""
-        rows = ((run, _packed(each.event_id), each.content) for each in events)
+        packed = zlib.compress(msgspec.json.encode(events), 1)
         with self._connection:
-            self._connection.executemany("insert into sent values (?, ?, ?)", rows)
+            self._connection.execute("insert into sent values (?, ?)", [run, packed])
 
     def voided(self, event_ids: Sequence[str]) -> set[str]:
         """Those of some ids that were taken back: under such an id nothing counts any more."""
@@ -154,18 +149,33 @@ class State:
 
     def differing(self, key: str, name: str, events: Sequence[Sent]) -> set[str]:
         """The ids under which another run of the same files sent something else."""
-        self._connection.execute("create index if not exists sent_event_id on sent (event_id)")
-        found: set[str] = set()
-        for each in events:
-            values = (self._source, name, key, _packed(each.event_id), each.content)
-            if self._connection.execute(_DIFFERING, values).fetchone() == (1,):
-                found.add(each.event_id)
-        return found
+        self._unpack_others(key, name)
+        rows = self._connection.execute(_DIFFERING, [json.dumps(events)])
+        return {event_id for (event_id,) in rows}
 
     def others(self, key: str, name: str) -> list[str]:
         """The ids that other runs of the same files sent and this one did not."""
+        self._unpack_others(key, name)
+        execute = self._connection.execute
+        execute("create temp table own (event_id text primary key) without rowid")
+        for (packed,) in execute(_SENT, [self._source, key]).fetchall():
+            rows = [(event_id,) for event_id, _ in _unpacked(packed)]
+            self._connection.executemany("insert or ignore into own values (?)", rows)
+        found = execute("select distinct event_id from other where event_id not in own").fetchall()
+        execute("drop table own")
+        return [event_id for (event_id,) in found]
+
+    def _unpack_others(self, key: str, name: str) -> None:
+        """Makes a temporary table of what other runs of the same files sent, once."""
+        if self._has_others:
+            return
+        self._connection.execute("create temp table other (event_id text, content integer)")
         rows = self._connection.execute(_SENT_BY_OTHERS, [self._source, name, key])
-        return [_unpacked(event_id) for (event_id,) in rows]
+        for (packed,) in rows.fetchall():
+            self._connection.executemany("insert into other values (?, ?)", _unpacked(packed))
+        self._connection.execute("create index temp.other_event_id on other (event_id)")
+        self._connection.commit()
+        self._has_others = True
 
     def sent_by_others(self, name: str, mapping: str) -> int:
         """How many events of the same files other mappings had accepted."""
@@ -191,16 +201,5 @@ class State:
             self._connection.execute(f"delete from runs where run in ({_OTHERS})", values)  # noqa: S608
 
 
-def _packed(event_id: str) -> str | bytes:
-    """Ids made here are 16 bytes in hexadecimal: kept as bytes they take half of the room."""
-    if len(event_id) == 32:
-        try:
-            packed = bytes.fromhex(event_id)
-        except ValueError:
-            return event_id
-        return packed if packed.hex() == event_id else event_id
-    return event_id
-
-
-def _unpacked(event_id: str | bytes) -> str:
-    return event_id.hex() if isinstance(event_id, bytes) else event_id
+def _unpacked(packed: bytes) -> list[tuple[str, int]]:
+    return msgspec.json.decode(zlib.decompress(packed), type=list[tuple[str, int]])

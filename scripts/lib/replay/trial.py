@@ -56,7 +56,7 @@ def dry_run(  # noqa: PLR0913, PLR0917
                 texts = [encode(user) for user in maker.users_of(name, record, outcome)]
             else:
                 events = maker.events_of(name, record, outcome)
-                named = identity.name((event, logical_name(Path(name))) for event in events)
+                named = identity.name((event, logical_name(name)) for event in events)
                 texts = [event.text for event in named]
                 for event in named:
                     outcome.repeated += event.standing == "repeated"
