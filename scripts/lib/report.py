@@ -23,7 +23,13 @@ BAR_WIDTH = 16
 Rows = list[tuple[Any, ...]]
 
 _HEADING = """
-    select count(*), count(distinct user_id), min(occurred_at), max(occurred_at) from fct_events
+    select
+        count(*),
+        count(distinct user_id),
+        min(occurred_at),
+        max(occurred_at),
+        count(*) filter (where has_conflict)
+    from fct_events
 """
 _FUNNELS = """
     select funnel, step, sum(reached)::bigint, step_order
@@ -153,10 +159,16 @@ def raw_lag(connection: psycopg.Connection[Any], schema: str = "marts") -> str:
     return "\n".join(lines) or "Every row that landed is built."
 
 
-def _title(events: int, users: int, first: datetime | None, last: datetime | None) -> str:
+def _title(
+    events: int, users: int, first: datetime | None, last: datetime | None, conflicts: int
+) -> str:
     if not first or not last:
         return "[bold]No events yet[/bold]"
-    return f"[bold]{events:,} events of {users:,} users[/bold], {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    days = f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    text = f"[bold]{events:,} events of {users:,} users[/bold], {days}"
+    if conflicts:
+        text += f"\n{conflicts:,} of them came with others of the same eventId: the first counts"
+    return text
 
 
 def _funnel_tables(funnels: Rows, outcomes: Rows) -> Iterator[RenderableType]:

@@ -167,7 +167,10 @@ def _unpacked(name: str, raw: BinaryIO) -> Iterator[tuple[str, io.BufferedReader
     if head[:2] == b"\x1f\x8b":
         yield from _unpacked(bare, _binary(gzip.GzipFile(fileobj=stream)))
     elif head[:4] == b"\x28\xb5\x2f\xfd":
-        from backports import zstd  # noqa: PLC0415  seldom needed
+        if sys.version_info >= (3, 14):
+            from compression import zstd  # noqa: PLC0415  seldom needed
+        else:
+            from backports import zstd  # noqa: PLC0415
 
         yield from _unpacked(bare, _binary(zstd.ZstdFile(stream)))
     elif head[:3] == b"BZh":

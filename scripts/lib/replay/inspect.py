@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -127,6 +127,16 @@ def propose(found: dict[str, list[Any]]) -> str:
             if is_time == (field == "occurredAt") and (field != "eventId" or is_key):
                 chosen[field] = name
                 break
+    guesses: tuple[tuple[str, Callable[[str], bool]], ...] = (
+        ("occurredAt", lambda name: _time(texts[name]) is not None),
+        ("userId", lambda name: len(set(texts[name])) > 1),
+        ("eventType", lambda name: len(set(texts[name])) <= min(50, 1 + len(texts[name]) // 2)),
+    )
+    for field, fits in guesses:
+        rest = [name for name in found if name not in chosen.values() and texts[name]]
+        guess = next((name for name in rest if fits(name)), None)
+        if guess and field not in chosen and (field != "userId" or "anonymousId" not in chosen):
+            chosen[field] = guess
     lines = ["event:"]
     if kind := chosen.get("eventType"):
         lines += ["  eventType:", f"    from: {_quoted(kind)}", "    values:"]
