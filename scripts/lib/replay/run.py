@@ -113,6 +113,8 @@ class _Run:
         self.name = dataset or " ".join(logical_name(path.name) for path in history.files)
         self.mapping = json.dumps(rules.meaning, sort_keys=True, default=str) if rules else ""
         self.key = f"{self.name}\n{'users' if self.to_users else 'events'}\n{self.mapping}"
+        if options.allow_times:  # sends what it would not have sent without
+            self.key += "\nallow times"
         self.identity = Identity(dataset)
         self.digest = blake2b(digest_size=16)  # of the records read: tells this history from others
         self.outcome, self.files_then = state.load(self.key)

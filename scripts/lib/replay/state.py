@@ -114,6 +114,8 @@ class State:
 
     def put_aside(self, key: str) -> None:
         """Makes an earlier run one of other runs, since its history begins anew."""
+        self._connection.execute("drop table if exists temp.other")
+        self._has_others = False
         with self._connection:
             self._connection.execute(
                 "update runs set key = key || char(10) || '#' || run where source = ? and key = ?",
