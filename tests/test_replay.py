@@ -232,3 +232,65 @@ def test_replay_sends_the_key_of_the_settings(database: str, tmp_path: Path) -> 
         sent = run(collector, tmp_path, "history.ndjson", API_KEY=key)
         assert sent.returncode == 0, sent.stderr
         assert collector.query("select distinct source from raw.events") == [("backfill",)]
+
+
+def test_limits_are_the_collectors(database: str, tmp_path: Path) -> None:
+    write_events(tmp_path / "history.ndjson", 40)
+    users = [json.dumps({"email": f"u{n}@example.com"}) for n in range(20)]
+    (tmp_path / "users.ndjson").write_text("\n".join(users))
+    with running_collector(database, MAX_EVENTS="7", MAX_BODY_BYTES="300") as collector:
+        for arguments in (("history.ndjson",), ("users.ndjson", "--users")):
+            result = run(collector, tmp_path, *arguments)
+            assert result.returncode == 0, result.stdout + result.stderr
+        assert landed(collector) == (40, 40)
+        assert collector.query("select count(*) from raw.users") == [(20,)]
+
+
+def test_several_files_globs_folders_and_standard_input(
+    collector: Collector, tmp_path: Path
+) -> None:
+    (tmp_path / "mapping.yml").write_text(CSV_MAPPING)
+    header, row = "who,what,when,where\n", "{},view,2026-01-01T10:00:00Z,/\n"
+    (tmp_path / "days").mkdir()
+    for n in range(3):
+        text = header + row.format(n) + ("four,view\n" if n == 1 else "")
+        (tmp_path / "days" / f"{n}.csv").write_text(text)
+    for argument in ("days/*.csv", "days"):
+        result = run(collector, tmp_path, argument, "--mapping", "mapping.yml")
+        assert result.returncode == 1
+        assert "1.csv, row 3: has 2 cells" in result.stdout
+    assert landed(collector)[1] == 3
+    piped = subprocess.run(
+        [ROOT / "scripts" / "replay", "-", "--mapping", "mapping.yml", "--url", collector.url],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HEADWATER_DATA": str(tmp_path / "data")},
+        input=header + row.format(2) + row.format(3),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert piped.returncode == 0, piped.stderr
+    assert landed(collector)[1] == 4
+    missing = run(collector, tmp_path, "nowhere*.csv", "--mapping", "mapping.yml")
+    assert (missing.returncode, missing.stderr) == (1, "error: there is no file nowhere*.csv\n")
+
+
+def test_a_killed_replay_by_a_mapping_continues_exactly(
+    collector: Collector, tmp_path: Path
+) -> None:
+    """Ids are made of what rows say: none is lost and none is made twice, equal rows among them."""
+    (tmp_path / "mapping.yml").write_text(CSV_MAPPING)
+    rows = [f"{n % 50},view,2026-01-01T10:00:00Z,/{n % 700}\n" for n in range(6_000)]
+    (tmp_path / "history.csv").write_text("who,what,when,where\n" + "".join(rows))
+    command = [str(ROOT / "scripts" / "replay"), "history.csv", "--mapping", "mapping.yml"]
+    command += ["--url", collector.url, "--batch", "40"]
+    environment = {"PATH": os.environ["PATH"], "HEADWATER_DATA": str(tmp_path / "data")}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
+        wait_until(lambda: landed(collector)[0] >= 400)
+        process.kill()
+    again = run(collector, tmp_path, *command[1:])
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "Continued after row" in again.stdout
+    rows_landed, different = landed(collector)
+    assert different == 6_000
+    assert rows_landed <= 6_040
