@@ -261,7 +261,15 @@ def test_a_dirty_attribute_costs_itself(replayer: Replayer) -> None:
 
 
 def test_json_is_written_as_json(replayer: Replayer) -> None:
-    row = {"id": 12345678901.0, "ok": True, "n": 1e10, "o": {"x": 1}, "l": "[A] b?", "d": 1.50}
+    row = {
+        "big": 12345678901234567890123,
+        "id": 12345678901.0,
+        "ok": True,
+        "n": 1e10,
+        "o": {"x": 1},
+        "l": "[A] b?",
+        "d": 1.50,
+    }
     mapping = """
         event:
           eventType: {from: ok, values: {"true": page_viewed}}
@@ -271,15 +279,23 @@ def test_json_is_written_as_json(replayer: Replayer) -> None:
             object: "{o}"
             label: {from: l, values: {"?": wrong, "[A] b*": right}}
             nested: o.x
+            big: big
+            long: {from: "{big}0", type: number}
             id: {from: id, type: text}
     """
-    assert replayer("log.jsonl", json.dumps(row).replace("1.5", "1.50"), mapping).is_complete
-    [(activity,)] = replayer.collector.query("select payload -> 'activity' from raw.events")
+    text = json.dumps(row).replace("1.5", "1.50")
+    for name, content in (("log.jsonl", text), ("log.json", f"[{text}]")):
+        assert replayer(name, content, mapping).is_complete
+    [(activity,)] = replayer.collector.query(
+        "select distinct payload -> 'activity' from raw.events"
+    )
     assert activity == {
         "text": "12345678901-true-10000000000",
         "object": '{"x":1}',
         "label": "right",
         "nested": 1,
+        "big": 12345678901234567890123,
+        "long": 123456789012345678901230,
         "id": "12345678901",
     }
 

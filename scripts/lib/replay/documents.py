@@ -12,12 +12,20 @@ from typing import Any
 import msgspec
 
 from scripts.lib.replay.rows import BadRow, HistoryError, Record
+from scripts.lib.replay.values import MAX_DIGITS
 
 MAX_BYTES = 4 << 20  # of one object; the collector takes a quarter of it
 _CHUNK = 1 << 18
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb": "utf-8-sig"}
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode  # numbers go on as they were written
-_array_element = json.JSONDecoder(parse_float=Decimal)
+
+
+def whole(text: str) -> int | Decimal:
+    """A whole number, however long."""
+    return int(text) if len(text) <= MAX_DIGITS else Decimal(text)
+
+
+_array_element = json.JSONDecoder(parse_float=Decimal, parse_int=whole)
 
 
 class JsonRows:

@@ -237,7 +237,9 @@ class _Run:
         """Makes what a batch of records is to send; counts in `part` what is not sent."""
         rows: list[Any] = [record.row for _, record in batch]
         is_lines = all(type(row) is bytes for row in rows)
-        self.digest.update(b"".join(rows) if is_lines else encode_lines(rows))
+        self.digest.update(
+            b"".join([row.rstrip() + b"\n" for row in rows]) if is_lines else encode_lines(rows)
+        )
         if self.to_users:
             return self._prepared_users(batch, part)
         plain = is_lines and not (self.options.replace or self.outcome.missing_types)
@@ -329,6 +331,9 @@ class _Run:
     def _void_others(self) -> None:
         """Takes back what other mappings sent of these files and this one does not send."""
         if self.to_users or not self.outcome.finished:
+            return
+        if not self.outcome.accepted + self.outcome.already:
+            self.say("Nothing of former runs is taken back, since nothing has taken its place.")
             return
         count = 0
         event_ids = self.state.others(self.key, self.name)

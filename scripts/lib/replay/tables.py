@@ -104,8 +104,10 @@ def read_excel(path: Path, options: FileOptions) -> _Table:
 def plain(value: Any) -> Any:  # noqa: ANN401, PLR0911
     """A value as JSON has it: whole floats as integers, times as ISO 8601 texts."""
     match value:
-        case None | bool() | int() | str():
+        case None | bool() | str():
             return value
+        case int():
+            return value if abs(value) < 2**63 else Decimal(value)
         case float():
             if not math.isfinite(value):
                 return None

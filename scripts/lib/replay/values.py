@@ -17,6 +17,7 @@ _NUMBER = re.compile(r"[+-]?(\d+)(\.\d*)?([eE][+-]?\d{1,3})?", re.ASCII)
 _BOOLEANS = {"true": True, "t": True, "yes": True, "1": True} | {
     "false": False, "f": False, "no": False, "0": False
 }  # fmt: skip
+MAX_DIGITS = 18  # of an integer, that fit into 64 bits; longer ones go on as decimals
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
@@ -207,7 +208,7 @@ def number_reader(read: Reader, where: str, decimal: str, thousands: str) -> Rea
         if not found:
             raise RowError("wrong_type", f"{where} is not a number in this row")
         whole, fraction, exponent = found.groups()
-        if not exponent and not (fraction or ".").strip(".0"):
+        if not exponent and not (fraction or ".").strip(".0") and len(whole) <= MAX_DIGITS:
             return int(f"-{whole}" if text[0] == "-" else whole)
         return Decimal(text)
 

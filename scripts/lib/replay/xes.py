@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from xml.parsers import expat
 
+from scripts.lib.replay.documents import whole
 from scripts.lib.replay.rows import BadRow, HistoryError, Record
 
 _CHUNK = 1 << 16
@@ -89,7 +90,7 @@ class XesRows:
         try:
             match tag:
                 case "int":
-                    return int(text)
+                    return whole(text.strip())
                 case "float":
                     number = Decimal(text)
                     return number if number.is_finite() else None
