@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,22 +15,21 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from collector.body import (
     UNAUTHORIZED_BYTES,
     Admission,
     Share,
-    drain,
     is_ndjson,
     read_body,
     read_unauthorized,
 )
 from collector.database import Database
-from collector.documentation import OPENAPI, PAGE
+from collector.documentation import pages
+from collector.endpoint import Endpoint, answer
 from collector.keys import Key
 from collector.metrics import Metrics, Observer
-from collector.problems import HANDLED, Problem, problem_of
+from collector.problems import HANDLED, Problem
 from collector.registry import supported_event_types
 from collector.request_log import RequestLog
 from collector.segment_body import CALLS, read_messages, write_key_of
@@ -58,6 +56,7 @@ def create_app(settings: Settings) -> Starlette:
         raise ValueError("The collector needs SOURCE_DATABASE_URL or DATABASE_URL.")
     collector = Collector(settings)
     users = UserEndpoints(settings, collector.database, collector.admission)
+    openapi, page = pages(settings)
     middleware = [Middleware(Observer, collector.metrics)]
     if settings.log_requests:
         middleware.insert(0, Middleware(RequestLog))
@@ -69,11 +68,12 @@ def create_app(settings: Settings) -> Starlette:
             Route("/v1/{call}", Endpoint(collector.post_messages), methods=["POST"]),
             Route("/users", users.users, methods=["GET", "POST"]),
             Route("/users/{user_id:path}", users.get_one, methods=["GET"]),
+            Route("/key", collector.get_key, methods=["GET"]),
             Route("/healthz", HEALTHY, methods=["GET"]),
             Route("/readyz", collector.readyz, methods=["GET"]),
             Route("/metrics", collector.get_metrics, methods=["GET"]),
-            Route("/openapi.json", OPENAPI, methods=["GET"]),
-            Route("/docs", PAGE, methods=["GET"]),
+            Route("/openapi.json", openapi, methods=["GET"]),
+            Route("/docs", page, methods=["GET"]),
         ],
         middleware=middleware,
         exception_handlers=dict.fromkeys((*HANDLED, Exception), answer),
@@ -81,32 +81,6 @@ def create_app(settings: Settings) -> Starlette:
     )
     app.router.redirect_slashes = False
     return app
-
-
-async def answer(request: Request, error: Exception) -> Response:
-    """Starlette's handler of every exception; it logs those that are a 500."""
-    problem = problem_of(error)
-    if problem.status == 503 and request.scope["path"].startswith("/v1/"):
-        problem = replace(problem, status=429)  # what Segment's SDKs wait for without giving up
-    response = problem.response()
-    if "connection" not in response.headers and not await drain(request):
-        response.headers["Connection"] = "close"
-    return response
-
-
-class Endpoint:
-    """An endpoint as an ASGI application of its own: without the wrappers of Starlette."""
-
-    def __init__(self, function: Callable[[Request], Awaitable[Response]]) -> None:
-        self.function = function
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            response = await self.function(request)
-        except HANDLED as error:
-            response = await answer(request, error)
-        await response(scope, receive, send)
 
 
 class Collector:
@@ -139,7 +113,7 @@ class Collector:
             reading = read_events(body, self.supported, self.settings, lines=lines)
             del body
             received = await in_turns(reading, share.size)
-            rejected = await self._store(request, received, key, share)
+            rejected = await self._store(request, received, key, "/events", share)
         if received.events:
             event_ids = [event.event_id for event in received.events]
             return _json({"accepted": len(event_ids), "eventIds": event_ids, "rejected": rejected})
@@ -159,9 +133,10 @@ class Collector:
             del body
             messages = await in_turns(reading, share.size)
             received = messages.received
-            rejected = await self._store(request, received, key, share)
+            rejected = await self._store(request, received, key, f"/v1/{call}", share)
             stored = {event.position for event in received.events}
-            if users := [each for each in messages.identified if each.position in stored]:
+            users = [each for each in messages.identified if each.position in stored]
+            if users and not _is_trial(request):
                 async with self.database.connect(self.database.users) as connection:
                     await save_users(connection, [(user, text) for _, user, text in users], key)
         return _json({"success": True, "accepted": len(received.events), "rejected": rejected})
@@ -180,17 +155,28 @@ class Collector:
         return key, body
 
     async def _store(
-        self, request: Request, received: Received, key: Key, share: Share
+        self, request: Request, received: Received, key: Key, route: str, share: Share
     ) -> list[dict[str, object]]:
-        """Commits and counts events; returns the rejections as an answer lists them."""
+        """Commits and counts events, or tries them; returns the rejections as an answer does."""
         share.take(EVENT_BYTES * (len(received.events) + len(received.rejections)))
-        await self.writer.write(received, key, share.size)
-        request.scope["received"] = received
-        self.metrics.accepted(key.name).inc(len(received.events))
-        for rejection in received.rejections:
-            self.metrics.rejected(rejection.problem.code).inc()
+        if _is_trial(request):
+            await self.writer.check(received)
+        else:
+            await self.writer.write(received, key, route, share.size)
+            request.scope["received"] = received
+            self.metrics.accepted(key.name).inc(len(received.events))
+            for rejection in received.rejections:
+                self.metrics.rejected(rejection.problem.code).inc()
         rejections = sorted(received.rejections, key=lambda rejection: rejection.position)
         return [{"index": each.position, **each.problem.summary()} for each in rejections]
+
+    async def get_key(self, request: Request) -> Response:
+        """Answers whose key the request came with."""
+        key = self.keys.authorize(request, None)
+        self.database.require()
+        return _json(
+            {"source": key.name, "scopes": [key.scope] if key.scope else ["read", "write"]}
+        )
 
     async def readyz(self, _request: Request) -> Response:
         """Answers 200 where events can be stored: the database is there and migrated."""
@@ -219,6 +205,14 @@ class Collector:
 
 def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _is_trial(request: Request) -> bool:
+    value = request.query_params.get("validateOnly", "false")
+    if value not in ("true", "false"):
+        message = "validateOnly must be true or false."
+        raise Problem(422, "invalid_parameter", message, "validateOnly")
+    return value == "true"
 
 
 HEALTHY = _json({"status": "ok"})  # whenever the process runs, whatever the database does

@@ -66,7 +66,7 @@ class Keys:
         """Whether only the body of a request can have its key."""
         return bool(self._keys) and not _credential(header(request, b"authorization"))
 
-    def authorize(self, request: Request, scope: Scope, in_body: str = "") -> Key:
+    def authorize(self, request: Request, scope: Scope | None, in_body: str = "") -> Key:
         """The key of a request; raises `Problem` where it has none that is good for `scope`.
 
         One in the body counts where there is none in the headers, one in the query where there is
@@ -91,7 +91,7 @@ class Keys:
             message = "Send a valid API key: Authorization: Bearer KEY, or as Basic user name."
             raise Problem(401, "invalid_key", message, headers=_CHALLENGE)
         request.scope["source"] = key.name
-        if key.scope != scope:
+        if scope and key.scope != scope:
             raise Problem(403, "wrong_scope", f"This key may only {key.scope}, not {scope}.")
         return key
 

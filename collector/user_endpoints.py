@@ -13,6 +13,8 @@ from collector.body import Admission, Share, is_ndjson, read_body
 from collector.database import Database
 from collector.problems import Problem
 from collector.settings import Settings
+from collector.turns import in_turns
+from collector.user_batches import is_batch, read_batch, save_batch
 from collector.users import answer_of, find_user, list_users, save_user
 from collector.validation import read_user
 
@@ -55,13 +57,19 @@ class UserEndpoints:
         return await (self.post if request.method == "POST" else self.get_page)(request)
 
     async def post(self, request: Request) -> Response:
-        """Stores a user and answers what the request said of it, with its id."""
+        """Stores a user and answers what the request said of it, or several, as for events."""
         key = self.keys.authorize(request, "write")
         self.database.require()
-        if is_ndjson(request):
-            raise Problem(415, "unsupported_media_type", "Send one user, as application/json.")
+        lines = is_ndjson(request)
         with Share(self.admission) as share:
             body = await read_body(request, self.settings, share)
+            if lines or is_batch(body):
+                reading = read_batch(body, self.settings, share.take, lines=lines)
+                del body
+                batch = await in_turns(reading, share.size)
+                async with self.database.connect(self.database.users) as connection:
+                    saved = await save_batch(connection, batch, key)
+                return Response(msgspec.json.encode(saved), media_type="application/json")
             user, payload = read_user(body, self.settings)
             async with self.database.connect(self.database.users) as connection:
                 user_id, created = await save_user(connection, user, payload, key)

@@ -105,7 +105,7 @@ _FIELD_AT_FAULT = re.compile(r"(missing required field|at) `(?:\$\.)?(\w+)`$")
 _Fields = TypeVar("_Fields", EventFields, UserFields)
 _event_fields, _user_fields = Decoder(EventFields), Decoder(UserFields)
 _user_id_text = Decoder(UserIdText)
-_LINES = re.compile(rb"\S[^\n]*")
+LINES = re.compile(rb"\S[^\n]*")
 
 
 def read_events(
@@ -118,7 +118,7 @@ def read_events(
     """
     single = not lines and body.lstrip()[:1] != b"["
     if lines:
-        texts = [line[0] for line in islice(_LINES.finditer(body), settings.max_events + 1)]
+        texts = [line[0] for line in islice(LINES.finditer(body), settings.max_events + 1)]
     elif single:
         texts = [body] if body.strip() else []
     else:

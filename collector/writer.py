@@ -33,7 +33,8 @@ BYTES_AT_A_TIME = 64 * 1024  # of a COPY, so that a batch is not in memory once 
 
 _COPY_EVENTS = "copy raw.events (source, key_id, received_at, event_id, payload) from stdin"
 _COPY_REJECTED = """
-    copy raw.rejected_events (received_at, source, key_id, code, message, payload) from stdin
+    copy raw.rejected_events (received_at, source, key_id, route, code, message, payload)
+    from stdin
 """
 _FAULTS = "select raw.jsonb_fault(payload) from unnest(%s::text[]) as payload"
 
@@ -46,6 +47,7 @@ class Submission(Struct, frozen=True):
     received: Received
     received_at: str
     key: Key
+    route: str
     prefix: bytes  # source, key_id and received_at as COPY reads them
     size: int
     done: asyncio.Future[None]
@@ -80,7 +82,7 @@ class Writer:
             reason = f"{STUCK.reason}: events have waited for their commit for {seconds:.0f} s"
             raise try_again(503, STUCK.code, reason)
 
-    async def write(self, received: Received, key: Key, size: int) -> None:
+    async def write(self, received: Received, key: Key, route: str, size: int) -> None:
         """Commits the events of one request of `size` bytes and keeps its rejections.
 
         Moves events that PostgreSQL refuses to the rejections. Raises `Problem` where it is not
@@ -90,9 +92,14 @@ class Writer:
         done = asyncio.get_running_loop().create_future()
         now = datetime.now(UTC).isoformat()
         prefix = b"%b\t%b" % (_columns_of(key), now.encode())
-        self._waiting.append(Submission(received, now, key, prefix, size, done))
+        self._waiting.append(Submission(received, now, key, route, prefix, size, done))
         self._arrived.set()
         await done
+
+    async def check(self, received: Received) -> None:
+        """Moves events that PostgreSQL would refuse to the rejections; stores nothing."""
+        async with self._database.connect(self._database.writers) as connection:
+            await _without_refused(connection, [(received, event) for event in received.events])
 
     async def _store_batches(self) -> None:
         while True:
@@ -150,27 +157,29 @@ async def _store(connection: AsyncConnection, batch: Sequence[Submission]) -> No
             await _quarantine(connection, batch)
             await _copy_events(connection, rows)
     except psycopg.DataError:
-        rows = await _without_refused(connection, rows)
+        received = [(submission.received, event) for submission, event in rows]
+        storable = await _without_refused(connection, received)
+        rows = [row for row, good in zip(rows, storable, strict=True) if good]
         async with connection.transaction():
             await _quarantine(connection, batch)
             await _copy_events(connection, rows)
 
 
-async def _without_refused(connection: AsyncConnection, rows: Sequence[Row]) -> list[Row]:
-    """Moves the events that JSONB cannot hold to the rejections; returns the other rows."""
+async def _without_refused(
+    connection: AsyncConnection, rows: Sequence[tuple[Received, Event]]
+) -> list[bool]:
+    """Moves the events that JSONB cannot hold to the rejections; tells for each whether it can."""
     cursor = connection.cursor(row_factory=scalar_row)
     await cursor.execute(_FAULTS, [[event.payload.decode() for _, event in rows]])
-    storable = []
-    for (submission, event), fault in zip(rows, await cursor.fetchall(), strict=True):
-        if fault is None:
-            storable.append((submission, event))
-        else:
+    faults = await cursor.fetchall()
+    for (received, event), fault in zip(rows, faults, strict=True):
+        if fault is not None:
             rejection = Rejection(event.position, not_storable(fault), event.payload)
-            submission.received.rejections.append(rejection)
-    for received in {id(submission): submission.received for submission, _ in rows}.values():
+            received.rejections.append(rejection)
+    for received in {id(received): received for received, _ in rows}.values():
         refused = {rejection.position for rejection in received.rejections}
         received.events[:] = [each for each in received.events if each.position not in refused]
-    return storable
+    return [fault is None for fault in faults]
 
 
 def _line(row: Row) -> bytes:
@@ -210,7 +219,7 @@ def _rejected_row(submission: Submission, rejection: Rejection) -> tuple[object,
     text = payload[:MAX_QUARANTINED_BYTES].decode(errors="replace")
     texts = [value.replace("\0", "\ufffd") for value in (problem.message, text)]
     key = submission.key
-    return submission.received_at, key.name, key.key_id, problem.code, *texts
+    return submission.received_at, key.name, key.key_id, submission.route, problem.code, *texts
 
 
 async def _quarantine(connection: AsyncConnection, batch: Sequence[Submission]) -> None:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from scripts.lib.replay import replay
+from scripts.lib.replay.run import replay
 from tests.support.collector import running_collector
 from tests.support.histories import BPI2012, BPI2012_IS_THERE, BPI2012_MAPPING
 from tests.support.warehouse import Warehouse

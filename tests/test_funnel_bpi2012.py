@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from scripts.lib.client import encode
-from scripts.lib.mapping import load_mapping
-from scripts.lib.rows import read_rows
+from scripts.lib.replay.files import History
+from scripts.lib.replay.mapping import load_mapping
 from tests.support.histories import (
     BPI2012,
     BPI2012_IS_THERE,
@@ -34,15 +34,13 @@ def land_log(warehouse: Warehouse, rows: int) -> None:
     """Puts rows of the log into raw as a replay over HTTP would, in file order."""
     rules = load_mapping(BPI2012_MAPPING)
     with (
-        BPI2012.open("rb") as log,
         closing(psycopg.connect(warehouse.database_url)) as connection,
         connection,
         connection.cursor().copy(COPY) as copied,
     ):
-        for row in islice(read_rows(BPI2012, log), rows):
-            assert isinstance(row, dict)
-            event = rules.apply(row)
-            assert event
+        for _, record in islice(History([BPI2012], rules.file).records(), rows):
+            assert isinstance(record.row, dict)
+            [event] = rules.apply(record.row) or []
             copied.write_row(
                 ("2026-10-01 00:00+00", "default", event["eventId"], encode(event).decode())
             )

@@ -12,8 +12,10 @@ import yaml
 
 from collector.registry import supported_event_types
 from collector.settings import ROOT
-from scripts.lib.mapping import MappingError, RowError, load_mapping, parse_mapping
-from scripts.lib.rows import HistoryError, read_rows
+from scripts.lib.replay.files import History
+from scripts.lib.replay.mapping import MappingError, load_mapping, parse_mapping
+from scripts.lib.replay.rows import HistoryError
+from scripts.lib.replay.values import RowError
 
 DATA = ROOT.parent / "shared" / "data"
 MAPPINGS = ROOT / "scripts" / "mappings"
@@ -21,7 +23,8 @@ EVENT = "event: {eventType: kind, userId: user}\n"
 
 
 def mapped(text: str, row: dict[str, Any]) -> dict[str, Any] | None:
-    return parse_mapping(yaml.safe_load(text)).apply(row)
+    made = parse_mapping(yaml.safe_load(text)).apply(row)
+    return made[0] if made else None
 
 
 def test_columns_become_fields_and_empty_cells_are_left_out() -> None:
@@ -86,10 +89,15 @@ def test_row_without_a_mapped_type_is_an_error_that_names_it() -> None:
     assert mapped(text + "unmapped: skip", {"kind": "b", "user": "1"}) is None
 
 
-def test_cell_of_another_type_is_named_without_its_value() -> None:
+def test_cell_of_another_type_costs_the_attribute_and_is_named_without_its_value() -> None:
     text = "user: {email: mail, ficoScore: {from: score, type: number}}"
-    with pytest.raises(RowError, match=r"^user\.ficoScore is not a number in this row$"):
-        mapped(text, {"mail": "ada@example.com", "score": "secret"})
+    rules = parse_mapping(yaml.safe_load(text))
+    row = {"mail": "ada@example.com", "score": "secret"}
+    assert rules.apply(row) == [{"email": "ada@example.com"}]
+    assert rules.notes.take().left_out == {"user.ficoScore is not a number in this row": 1}
+    text = "user: {userId: {from: score, type: number}}"
+    with pytest.raises(RowError, match=r"^user\.userId is not a number in this row$"):
+        mapped(text, row)
 
 
 @pytest.mark.parametrize(
@@ -97,8 +105,8 @@ def test_cell_of_another_type_is_named_without_its_value() -> None:
     [
         ("[]", "the file: must be a mapping"),
         ("{}", "the file: must be a mapping"),
-        ("unmapped: skip", "one of 'event' and 'user'"),
-        ("evnt: {}", "the file: unknown key 'evnt'; known are event, user, unmapped"),
+        ("unmapped: skip", "one of 'event', 'events' and 'user'"),
+        ("evnt: {}", "the file: unknown key 'evnt'; known are event, events, user"),
         ("event: {eventType: a}", "event: needs userId or anonymousId"),
         ("event: {userId: a}", "event: needs eventType"),
         ("user: {name: a}", "user: needs email or userId"),
@@ -136,5 +144,6 @@ def test_shipped_mappings_name_supported_event_types_only(name: str) -> None:
 def test_damaged_gzip_is_said(tmp_path: Path) -> None:
     path = tmp_path / "history.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 50_000)[:-20])
-    with path.open("rb") as raw, pytest.raises(HistoryError, match=r"history\.csv\.gz"):
-        list(read_rows(path, raw))
+    rules = parse_mapping({"event": {"eventType": {"value": "page_viewed"}, "userId": "a"}})
+    with pytest.raises(HistoryError, match=r"history\.csv\.gz"):
+        list(History([path], rules.file).records())

@@ -59,6 +59,8 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("post /users", "403", "read", {"json": {}}),
     ("post /users", "413", "write", {"json": {"userId": 1, "name": HUGE}}),
     ("post /users", "415", "write", {"data": {"a": "b"}}),
+    ("post /users", "200", "write", {"json": [{"userId": "new"}, {}]}),
+    ("post /users", "422", "write", {"content": "{}\n{}", "headers": NDJSON}),
     ("post /users", "422", "write", {"json": {}}),
     ("post /users", "431", "write", {"headers": {"X": "x" * 40_000}}),
     ("get /users", "200", "read", {"params": {"limit": "1"}}),
@@ -72,6 +74,10 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("get /users/{userId}", "404", "read", {"path": "/users/nobody"}),
     ("get /users/{userId}", "422", "read", {"path": "/users/%00"}),
     ("get /users/{userId}", "431", "read", {"headers": {"X": "x" * 40_000}}),
+    ("get /key", "200", "write", {}),
+    ("get /key", "200", "read", {}),
+    ("get /key", "401", "", {}),
+    ("get /key", "431", "read", {"headers": {"X": "x" * 40_000}}),
     ("get /healthz", "200", "", {}),
     ("get /readyz", "200", "", {}),
     ("get /metrics", "200", "", {}),
@@ -90,6 +96,7 @@ ELSEWHERE = {
             ("get", "/users"),
             ("get", "/users/{userId}"),
             ("get", "/readyz"),
+            ("get", "/key"),
         )
         for status in ("429", "503")
     ),

@@ -124,6 +124,41 @@ def test_without_any_key_the_collector_stays_open(collector: Collector) -> None:
     assert httpx.post(f"{collector.url}/events", json=event()).status_code == 200
 
 
+def test_each_goes_back_to_where_it_came_in_and_adds_no_row(database: str) -> None:
+    loan = {"event": "Loan Quoted", "userId": "u1", "properties": {"a": 1}}
+    with running_collector(database, SEGMENT_UNKNOWN_EVENTS="reject") as strict:
+        for path, sent in (
+            ("/v1/batch", {"batch": [{**loan, "type": "track", "messageId": "m1"}]}),
+            ("/v1/track", {**loan, "messageId": "m2"}),
+            ("/v1/t", loan),
+            ("/events", event(eventType="no_such_type", eventId="own")),
+        ):
+            httpx.post(f"{strict.url}{path}", json=sent)
+        kept = rows_of(database, "select * from raw.rejected_events order by rejected_row_id")
+        assert len(kept) == 4
+        for _ in range(2):
+            assert run(database, strict.url).returncode == 1
+        now = rows_of(database, "select * from raw.rejected_events order by rejected_row_id")
+        assert now == kept
+    with running_collector(database) as collector:
+        finished = run(database, collector.url)
+        assert outcomes(finished) == [
+            "default accepted 3",
+            "default refused: unsupported_event_type 1",
+            "Next: scripts/dbt build",
+        ]
+        landed = rows_of(
+            database,
+            "select event_id, payload ->> 'eventType', payload -> 'activity' from raw.events"
+            " order by event_row_id",
+        )
+        assert [(kind, activity) for _, kind, activity in landed] == [("Loan Quoted", {"a": 1})] * 3
+        assert [event_id for event_id, *_ in landed][:2] == ["m1", "m2"]
+        assert "1 of default put away" in run(database, collector.url, "--put-away").stdout
+        assert "Nothing that was refused is left" in run(database, collector.url).stdout
+        assert rows_of(database, "select count(*) from raw.rejected_events") == [(4,)]
+
+
 @pytest.mark.parametrize("arguments", [("file.csv",), ("--since", "yesterday")])
 def test_what_makes_no_sense_is_said(arguments: tuple[str, ...]) -> None:
     finished = run("postgresql://nowhere", "http://127.0.0.1:1", *arguments)

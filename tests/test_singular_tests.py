@@ -51,6 +51,10 @@ FAULTS = {
         "update staging.stg_events set voids_event_key = (select min(event_key) from"
         " marts.fct_events) where event_type = 'event_voided'",
     ],
+    "events_do_not_conflict": [
+        "update marts.fct_events set has_conflict = true where event_key ="
+        " (select min(event_key) from marts.fct_events)",
+    ],
     "events_keep_to_the_tracking_plan": [
         "update marts.fct_events set activity = '{}', occurred_on = '2026-10-31'"
         " where event_type = 'page_viewed'",

@@ -13,7 +13,7 @@ from decimal import Decimal
 import pytest
 
 from collector.settings import ROOT
-from scripts.lib.replay import replay
+from scripts.lib.replay.run import replay
 from tests.support.collector import running_collector
 from tests.support.warehouse import Warehouse
 

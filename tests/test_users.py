@@ -161,7 +161,7 @@ def test_neither_email_nor_user_id(client: httpx.Client) -> None:
     ("body", "status", "code"),
     [
         (b"", 400, "malformed_json"),
-        (b"[]", 422, "not_an_object"),
+        (b"[]", 422, "nothing_accepted"),
         (b'{"email":"a@b\\u0000"}', 422, "not_storable"),
         (b'{"userId":1,"a":"\\u0000"}', 422, "not_storable"),
         (b'{"userId":1,"a":1e200000}', 422, "not_storable"),

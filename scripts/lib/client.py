@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ import urllib3
 
 from scripts.lib.cli import UserError
 
-CONCURRENCY = 16
+CONNECTIONS = 4
 _ROW_FAULTS = {400, 413, 422}
 # A batch that got no answer is sent again: with eventIds that is harmless. About 50 s in all, so
 # that a restart of the collector or of its database is waited out.
@@ -43,6 +42,18 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What the collector takes, as its `/openapi.json` states it. Sizes are bytes.
+
+    `event_types` are the supported ones.
+    """
+
+    events: int
+    body_bytes: int
+    event_types: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """The collector's answer: how many elements are committed, and the refused ones."""
 
@@ -63,7 +74,7 @@ class Client:
         self.url = url.rstrip("/")
         timeout = urllib3.Timeout(connect=5, read=60)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._pool = urllib3.PoolManager(maxsize=CONCURRENCY, timeout=timeout, headers=headers)
+        self._pool = urllib3.PoolManager(maxsize=CONNECTIONS, timeout=timeout, headers=headers)
 
     def close(self) -> None:
         """Closes the pooled connections."""
@@ -75,18 +86,57 @@ class Client:
         if status != 200:
             raise self._refusal(status, answer)
 
+    def source(self) -> str:
+        """The source of what the key sends. Raises CollectorError where it may not send."""
+        status, answer = self._request("GET", "/key")
+        if status != 200:
+            raise self._refusal(status, answer)
+        if "write" not in answer["scopes"]:
+            raise CollectorError(f"The key may not send to {self.url}: it is one for reading.")
+        return str(answer["source"])
+
     def may_send(self) -> bool:
         """Whether the collector takes the key."""
-        status, _ = self._request("POST", "/events", b"")
-        return status not in (401, 403)
+        status, answer = self._request("GET", "/key")
+        return status == 200 and "write" in answer["scopes"]
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What the collector takes in one request."""
+        status, document = self._request("GET", "/openapi.json")
+        try:
+            stated = document["info"]["x-limits"]
+            fields = document["components"]["schemas"]["Event"]["properties"]
+            types = frozenset(fields["eventType"]["enum"])
+            # Large enough; larger ones only wait longer for their memory.
+            return Limits(stated["maxEvents"], min(stated["maxBodyBytes"], 2 << 20), types)
+        except (KeyError, TypeError):
+            raise CollectorError(
+                f"{self.url}/openapi.json ({status}) does not state limits: is it a collector of "
+                "this version?"
+            ) from None
+
+    def validate(self, events: Sequence[bytes], path: str = "/events") -> Receipt:
+        """What would become of events, or with another path of messages, without storing any."""
+        return self._receipt(f"{path}?validateOnly=true", events)
 
     def send_events(self, events: Sequence[bytes]) -> Receipt:
         """Sends events, each already JSON on one line, as one NDJSON body.
 
         Returns once they are committed. Raises CollectorError when the request as a whole failed.
         """
-        body = b"\n".join(events)
-        status, answer = self._request("POST", "/events", body, "application/x-ndjson")
+        return self._receipt("/events", events)
+
+    def send_messages(self, messages: Sequence[bytes]) -> Receipt:
+        """Sends messages of Segment's SDKs, each already JSON with its type, as one batch."""
+        return self._receipt("/v1/batch", messages)
+
+    def _receipt(self, path: str, events: Sequence[bytes]) -> Receipt:
+        if path.startswith("/v1/"):
+            body, kind = b'{"batch":[%b]}' % b",".join(events), "application/json"
+        else:
+            body, kind = b"\n".join(events), "application/x-ndjson"
+        status, answer = self._request("POST", path, body, kind)
         if isinstance(answer, dict) and isinstance(answer.get("rejected"), list):
             rejected = [Rejection(r["index"], r["code"], r["message"]) for r in answer["rejected"]]
             return Receipt(int(answer.get("accepted", 0)), rejected)
@@ -97,28 +147,25 @@ class Client:
         raise self._refusal(status, answer)
 
     def send_users(self, users: Sequence[Mapping[str, Any]]) -> Receipt:
-        """Creates or updates users: different users concurrently, each user's updates in order.
+        """Creates or updates users, in their order.
 
         Returns once all are committed. Raises CollectorError when any request failed for another
         reason than its content.
         """
-        by_user: dict[str, list[int]] = defaultdict(list)
-        for index, user in enumerate(users):
-            by_user[str(user.get("userId") or user.get("email")).lower()].append(index)
-
-        def send(indexes: Iterable[int]) -> list[Rejection]:
-            rejections = []
-            for index in indexes:
-                status, answer = self._request("POST", "/users", encode(users[index]))
-                if status in _ROW_FAULTS:
-                    rejections.append(_rejection(index, answer))
-                elif status not in (200, 201):
-                    raise self._refusal(status, answer)
-            return rejections
-
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            rejected = [r for rejections in pool.map(send, by_user.values()) for r in rejections]
-        return Receipt(len(users) - len(rejected), sorted(rejected, key=lambda r: r.index))
+        texts = [encode(user) for user in users]
+        rejected: list[Rejection] = []
+        start = 0
+        while start < len(texts):
+            end, size = start, 0
+            while end < len(texts) and end - start < self.limits.events:
+                size += len(texts[end]) + 1
+                if end > start and size > self.limits.body_bytes:
+                    break
+                end += 1
+            receipt = self._receipt("/users", texts[start:end])
+            rejected += [replace(each, index=start + each.index) for each in receipt.rejected]
+            start = end
+        return Receipt(len(users) - len(rejected), rejected)
 
     def _request(
         self,

@@ -96,8 +96,9 @@ def _send(  # noqa: PLR0913
         task = progress.add_task("Sending events", total=len(events))
         accepted = rejected = 0
         started = time.monotonic()
-        for start in range(0, len(events), BATCH):
-            batch = events[start : start + BATCH]
+        size = min(BATCH, client.limits.events)
+        for start in range(0, len(events), size):
+            batch = events[start : start + size]
             answer = client.send_events([encode(event) for event in batch])
             accepted += answer.accepted
             rejected += len(answer.rejected)

@@ -94,7 +94,10 @@ def _title(totals: dict[str, Any]) -> str:
     if not totals["events"]:
         return "[bold]No events yet[/bold]"
     count = f"{totals['events']:,} events of {totals['users']:,} users"
-    return f"[bold]{count}[/bold], {totals['first_on']} to {totals['last_on']}"
+    text = f"[bold]{count}[/bold], {totals['first_on']} to {totals['last_on']}"
+    if totals["conflicts"]:
+        text += f"\n{totals['conflicts']:,} came with others of the same eventId: the first counts"
+    return text
 
 
 def _funnel_tables(funnels: Rows, outcomes: Rows) -> Iterator[RenderableType]:

@@ -14,6 +14,7 @@ final as (
         count(distinct user_id) as users,
         min(occurred_on) as first_on,
         max(occurred_on) as last_on,
+        count(*) filter (where has_conflict) as conflicts,
         {{ project_setting('time_zone') }} as time_zone
 
     from events

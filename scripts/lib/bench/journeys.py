@@ -50,40 +50,57 @@ LATENCIES = """
 
 
 def backfill(bench: Bench) -> Iterator[Row]:
-    """A gzipped NDJSON file through scripts/replay; every event lands exactly once."""
-    events = bench.count(500_000)
-    file = bench.folder / "history.ndjson.gz"
-    bench.say(f"writing a file of {events:,} events")
-    _write_history(file, events)
+    """Files through scripts/replay; every event and every user lands exactly once."""
+    yield _replayed(
+        bench,
+        "events",
+        bench.count(500_000),
+        "gzipped NDJSON",
+        Goal(">=", 100_000, "events/s"),
+    )
+    yield _replayed(
+        bench,
+        "users",
+        bench.count(100_000),
+        "gzipped NDJSON, each with id and email",
+        Goal(">=", 20_000, "users/s"),
+    )
+
+
+def _replayed(bench: Bench, kind: str, count: int, form: str, goal: Goal) -> Row:
+    file = bench.folder / f"{kind}.ndjson.gz"
+    bench.say(f"writing a file of {count:,} {kind}")
+    (_write_history if kind == "events" else _write_users)(file, count)
     url = bench.server.create("intake")
+    identity = "event_id" if kind == "events" else "user_id"
 
     def replayed(address: str) -> Mapping[str, float]:
-        bench.say(f"scripts/replay of {events:,} events")
-        execute(url, "truncate raw.events")
+        bench.say(f"scripts/replay of {count:,} {kind}")
+        execute(url, "truncate raw.events, raw.users, raw.user_ids")
         bench.server.settle()
         data = bench.folder / "replay"
         shutil.rmtree(data, ignore_errors=True)
+        command = [sys.executable, "-P", "-m", "scripts.lib.replay", str(file), "--url", address]
+        command += ["--users"] if kind == "users" else []
         started = time.monotonic()
-        run_command(
-            [sys.executable, "-P", "-m", "scripts.lib.replay", str(file), "--url", address],
-            {**os.environ, "PYTHONPATH": str(ROOT), "HEADWATER_DATA": str(data)},
-        )
+        run_command(command, {**os.environ, "PYTHONPATH": str(ROOT), "HEADWATER_DATA": str(data)})
         seconds = time.monotonic() - started
-        [(count, distinct)] = query(
-            url, "select count(*), count(distinct event_id) from raw.events"
+        [(rows, distinct)] = query(
+            url,
+            f"select count(*), count(distinct {identity}) from raw.{kind}",  # noqa: S608
         )
-        check_count("scripts/replay", events, count)
-        check_count("scripts/replay, different events", events, distinct)
-        return {"per_second": events / seconds}
+        check_count(f"scripts/replay of {kind}", count, rows)
+        check_count(f"scripts/replay, different {kind}", count, distinct)
+        return {"per_second": count / seconds}
 
     with bench.collector(url) as collector:
         [figures] = alternated(bench.runs, lambda: replayed(collector.url))
-    yield Row(
-        f"scripts/replay of {events:,} events, gzipped NDJSON",
-        Sample("Headwater, one process", "events/s", figures["per_second"]),
+    return Row(
+        f"scripts/replay of {count:,} {kind}, {form}",
+        Sample("Headwater, one process", f"{kind}/s", figures["per_second"]),
         None,
-        Goal(">=", 100_000, "events/s"),
-        "Start, fingerprint and every commit included; rows counted: exactly equal.",
+        goal,
+        "Start and every commit included; rows counted: exactly equal.",
     )
 
 
@@ -150,6 +167,13 @@ def demo(bench: Bench) -> Iterator[Row]:
         None,
         Goal("<=", 30, "s"),
     )
+
+
+def _write_users(file: Path, count: int) -> None:
+    with gzip.open(file, "wb", compresslevel=1) as lines:
+        for n in range(count):
+            user = {"userId": n, "email": f"u{n}@example.com", "name": f"User {n}", "plan": "gold"}
+            lines.write(msgspec.json.encode(user) + b"\n")
 
 
 def _write_history(file: Path, events: int) -> None:

@@ -15,12 +15,13 @@ from rich.progress import Progress
 
 from collector.settings import Settings
 from scripts.lib.cli import printable
-from scripts.lib.client import Client
+from scripts.lib.client import Client, encode
 from scripts.lib.database import open_databases
-from scripts.lib.outcome import Outcome, load, save, state_path
 from scripts.lib.prototype.compare import NotBuiltError, compare, show
 from scripts.lib.prototype.source import connect, count, identity, rows_after
-from scripts.lib.sending import encoded, send_events, send_users
+from scripts.lib.replay.outcome import Outcome
+from scripts.lib.replay.sending import send_events, send_users
+from scripts.lib.replay.state import State
 
 KINDS = ("users", "events")  # in this order, so that a user is known before its events
 
@@ -49,7 +50,7 @@ def move_in(  # noqa: PLR0913  the options of the command
         refused = 0
         for kind in KINDS:
             outcome = _send(source, kind, client, settings, console, restart, batch_rows)
-            refused += sum(outcome.rejected.values())
+            refused += sum(outcome.refused.values())
             _print(console, kind, outcome, count(source, kind, outcome.rows))
         if not _has_tables(destination):
             console.print(
@@ -79,35 +80,43 @@ def _send(  # noqa: PLR0913, PLR0917
     batch_rows: int,
 ) -> Outcome:
     """Sends the rows of one kind by id; `rows` of the outcome is the last id acknowledged."""
-    state = state_path(settings.data_directory, identity(source), None, client.url, kind == "users")
-    outcome = Outcome() if restart else load(state)
-    rows = rows_after(source, kind, outcome.rows)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+    name = f"prototype {identity(source)}"
+    key = f"{name}\n{kind}"
+    with (
+        State(settings.data_directory, client.url, client.source()) as state,
+        Progress(console=console, disable=not console.is_terminal, transient=True) as bar,
+    ):
+        outcome = Outcome() if restart else state.load(key)[0]
+        rows = rows_after(source, kind, outcome.rows)
         task = bar.add_task(f"Sending {kind}", total=count(source, kind, 2**31) or None)
         while batch := list(islice(rows, batch_rows)):
             if kind == "users":
-                send_users(client, batch, outcome)
+                users = [(("", n), user) for n, user in batch]
+                send_users(client, users, outcome, _described)
             else:
-                send_events(client, encoded(batch, ""), outcome)
+                events = [(("", n), encode(event)) for n, event in batch]
+                send_events(client, events, outcome, _described)
             outcome.rows = batch[-1][0]
-            save(state, outcome)
-            bar.update(task, completed=outcome.accepted + sum(outcome.rejected.values()))
+            state.save(key, name, "", outcome)
+            bar.update(task, completed=outcome.accepted + sum(outcome.refused.values()))
     return outcome
 
 
+def _described(_name: str, row_id: int) -> str:
+    return f"id {row_id}"
+
+
 def _print(console: Console, kind: str, outcome: Outcome, in_source: int) -> None:
-    sent = outcome.accepted + sum(outcome.rejected.values())
+    sent = outcome.accepted + sum(outcome.refused.values())
     before = f" (those up to id {outcome.resumed_after:,} by an earlier run)"
     console.print(
         f"{sent:,} {kind} sent{before if outcome.resumed_after else ''}: "
         f"{outcome.accepted:,} accepted, {sent - outcome.accepted:,} refused"
     )
-    for code, refusals in sorted(outcome.rejected.items()):
+    for code, refusals in sorted(outcome.refused.items()):
         console.print(f"  {refusals:,} {code}", markup=False)
     for example in outcome.examples:
-        console.print(
-            f"  {printable(example.replace('row', 'id', 1))}", markup=False, highlight=False
-        )
+        console.print(f"  {printable(example)}", markup=False, highlight=False)
     if in_source != sent:
         console.print(
             f"  The prototype now has {in_source:,} up to the last id sent: some were added late "

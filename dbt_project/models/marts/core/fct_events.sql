@@ -79,6 +79,7 @@ final as (
         ---------- booleans
         coalesce(event_types.is_interaction, false) as is_interaction,
         coalesce(events.user_id, identities.user_id) is not null as is_identified,
+        events.has_conflict,
 
         ---------- dates and timestamps
         {{ report_date('events.occurred_at') }} as occurred_on,

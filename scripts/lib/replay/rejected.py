@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
@@ -19,15 +20,15 @@ from rich.table import Table
 from collector.settings import Settings
 from collector.writer import MAX_QUARANTINED_BYTES
 from scripts.lib.cli import UserError, plain
-from scripts.lib.client import Client, encode
+from scripts.lib.client import Client, Receipt, encode
 from scripts.lib.database import open_databases
 from scripts.lib.keys import create_key, revoke_key
-from scripts.lib.sending import in_bodies
+from scripts.lib.replay.sending import in_bodies
 
 KEY_SECONDS = 10  # a running collector knows of a new key within two
 _LOCK = "select pg_try_advisory_lock(hashtext('headwater'), hashtext('replay --rejected'))"
 _SELECTED = """
-    resent_at is null
+    resent_at is null and put_away_at is null
     and (%(code)s::text is null or code = %(code)s)
     and (%(source)s::text is null or source = %(source)s)
     and (%(since)s::timestamptz is null or received_at >= %(since)s)
@@ -38,11 +39,17 @@ _SOURCES = f"""
     group by source order by source
 """  # noqa: S608
 _ROWS = f"""
-    select rejected_row_id, received_at, code, payload from raw.rejected_events
+    select rejected_row_id, received_at, code, route, payload from raw.rejected_events
     where {_SELECTED} and rejected_row_id > %(after)s and rejected_row_id <= %(last)s
     order by rejected_row_id limit 1000
 """  # noqa: S608
 _MARK = "update raw.rejected_events set resent_at = now() where rejected_row_id = any(%s)"
+_PUT_AWAY = f"""
+    with put_away as (
+        update raw.rejected_events set put_away_at = now() where {_SELECTED} returning source, code
+    )
+    select source, code, count(*) from put_away group by 1, 2 order by 1, 2
+"""  # noqa: S608
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -72,6 +79,9 @@ def add_arguments(arguments: argparse.ArgumentParser) -> None:
     """Adds --rejected and what selects among the refused events."""
     group = arguments.add_argument_group("instead of a file, once more what was refused")
     group.add_argument("--rejected", action="store_true", help="send raw.rejected_events")
+    group.add_argument(
+        "--put-away", action="store_true", help="send none, and never again, of those selected"
+    )
     group.add_argument("--code", help="only what was refused with this code")
     group.add_argument("--source", help="only what this key sent")
     group.add_argument("--since", type=_time, help="only what came from this day or time on")
@@ -89,7 +99,13 @@ class _Row(NamedTuple):
     row_id: int
     received_at: datetime
     code: str
+    route: str | None
     payload: str
+
+    @property
+    def is_message(self) -> bool:
+        """Whether it is one of Segment's SDKs, sent to /v1."""
+        return self.route is not None and self.route.startswith("/v1/")
 
 
 def resend(database_url: str, url: str, selection: Selection) -> Iterator[Resent]:
@@ -97,8 +113,8 @@ def resend(database_url: str, url: str, selection: Selection) -> Iterator[Resent
 
     Each keeps its source, since a key by that name is made for the moment. One without an eventId
     gets one made of its row, and one without an occurredAt gets the time at which it was refused:
-    sent again, in this run or the next, it is the same event. What was sent is marked; what was
-    refused once more has become a later row.
+    sent again, in this run or the next, it is the same event. Each goes to where it came in. What
+    is accepted is marked; what is refused once more stays as it is, and adds no further row.
 
     Raises UserError where another run is at it or the collector is of another database,
     CollectorError where it stays unreachable.
@@ -123,26 +139,51 @@ def resend(database_url: str, url: str, selection: Selection) -> Iterator[Resent
 def _resend_rows(
     connection: psycopg.Connection, client: Client, rows: list[_Row], resent: Resent
 ) -> None:
-    events = []
-    for row in rows:
-        try:
-            events.append((row.row_id, _event(row)))
-        except _UnsendableError as reason:
-            resent.unsendable[str(reason)] += 1
-    for body in in_bodies(events):
-        receipt = client.send_events([event for _, event in body])
-        resent.accepted += receipt.accepted
-        done = dict(body)
-        for rejection in receipt.rejected:
-            resent.refused[rejection.code] += 1
-            row_id, event = body[rejection.index]
-            if len(event) > MAX_QUARANTINED_BYTES:  # only this row has it whole
-                del done[row_id]
-        connection.execute(_MARK, [list(done)])
+    for is_message, group in groupby(rows, key=lambda row: row.is_message):
+        events = []
+        for row in group:
+            try:
+                events.append((str(row.row_id), _message(row) if is_message else _event(row)))
+            except _UnsendableError as reason:
+                resent.unsendable[str(reason)] += 1
+        for body in in_bodies(events, client.limits):
+            texts = [text for _, text in body]
+            # First without storing: what is refused again would be kept once more.
+            trial = client.validate(texts, "/v1/batch" if is_message else "/events")
+            refused = _refused(trial, resent)
+            left = [each for place, each in enumerate(body) if place not in refused]
+            if left:
+                send = client.send_messages if is_message else client.send_events
+                receipt = send([text for _, text in left])
+                again = _refused(receipt, resent)
+                resent.accepted += receipt.accepted
+                done = [int(row_id) for place, (row_id, _) in enumerate(left) if place not in again]
+                connection.execute(_MARK, [done])
+
+
+def _refused(receipt: Receipt, resent: Resent) -> set[int]:
+    resent.refused.update(rejection.code for rejection in receipt.rejected)
+    return {rejection.index for rejection in receipt.rejected}
 
 
 def _event(row: _Row) -> bytes:
     """The event as it was sent, on one line, with what makes it the same event each time."""
+    fields = _fields(row)
+    if row.route is None and "eventType" not in fields and ("type" in fields or "event" in fields):
+        raise _UnsendableError("refused before routes were kept, and not an event of POST /events")
+    return _completed(fields, row, "eventId", "occurredAt")
+
+
+def _message(row: _Row) -> bytes:
+    """The message as it was sent, with its type, since it goes in a batch."""
+    fields = _fields(row)
+    call = (row.route or "").rpartition("/")[2]
+    if call != "batch":
+        fields["type"] = msgspec.Raw(encode(call))
+    return _completed(fields, row, "messageId", "timestamp")
+
+
+def _fields(row: _Row) -> dict[str, msgspec.Raw]:
     try:
         fields = _object.decode(row.payload)
     except (msgspec.DecodeError, RecursionError):
@@ -150,11 +191,13 @@ def _event(row: _Row) -> bytes:
         raise _UnsendableError("only its beginning was kept" if cut else "not JSON") from None
     if row.code == "malformed_json" and "\ufffd" in row.payload:
         raise _UnsendableError("it was not UTF-8")
-    if "eventType" not in fields and "type" in fields:
-        raise _UnsendableError("not an event of POST /events")
+    return fields
+
+
+def _completed(fields: dict[str, msgspec.Raw], row: _Row, event_id: str, time: str) -> bytes:
     made = {
-        "eventId": f"rejected-{row.row_id}-{row.received_at.timestamp():.6f}",
-        "occurredAt": row.received_at.astimezone(UTC).isoformat(),
+        event_id: f"rejected-{row.row_id}-{row.received_at.timestamp():.6f}",
+        time: row.received_at.astimezone(UTC).isoformat(),
     }
     for name, value in made.items():
         if fields.get(name, b"null") == b"null":
@@ -193,6 +236,8 @@ def resend_rejected(settings: Settings, options: argparse.Namespace) -> int:
     table.columns[2].justify = "right"
     total: Counter[str] = Counter()
     with open_databases(settings) as databases:
+        if options.put_away:
+            return _put_away(databases.migration, selection, console)
         for resent in resend(databases.migration, options.url, selection):
             counts = {"accepted": resent.accepted}
             counts |= {f"refused: {code}": n for code, n in sorted(resent.refused.items())}
@@ -207,3 +252,13 @@ def resend_rejected(settings: Settings, options: argparse.Namespace) -> int:
     if total["accepted"]:
         console.print("Next: scripts/dbt build")
     return 0 if set(total) == {"accepted"} else 1
+
+
+def _put_away(database_url: str, selection: Selection, console: Console) -> int:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        rows = connection.execute(_PUT_AWAY, selection._asdict()).fetchall()
+    for source, code, count in rows:
+        console.print(f"{count:,} of {source} put away: {code}", markup=False, highlight=False)
+    if not rows:
+        console.print("Nothing that was refused is left to put away.")
+    return 0

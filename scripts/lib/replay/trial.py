@@ -1,0 +1,112 @@
+"""Shows what a replay would do, and does nothing: `scripts/replay --dry-run`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts.lib.client import Client, Rejection, encode
+from scripts.lib.replay import sending
+from scripts.lib.replay.files import History, logical_name
+from scripts.lib.replay.identity import Identity
+from scripts.lib.replay.making import Maker, Options, check_columns, head_of, unsupported_text
+from scripts.lib.replay.mapping import load_mapping
+from scripts.lib.replay.outcome import Outcome, summary
+from scripts.lib.replay.run import open_history
+
+ROWS = 10_000  # read and, without being kept, shown to the collector
+SHOWN = 20
+
+
+def dry_run(  # noqa: PLR0913, PLR0917
+    files: Sequence[Path],
+    mapping: Path | None,
+    url: str,
+    key: str,
+    options: Options,
+    console: Console,
+) -> int:
+    """Prints the first rows as they would be sent, and what would become of the first 10,000.
+
+    Returns 1 where some would not land. Raises what `replay` does.
+    """
+    rules = load_mapping(mapping) if mapping else None
+    history = open_history(files, rules, raw=rules is None and not options.users)
+    to_users = rules.target == "users" if rules else options.users
+    with closing(Client(url, key)) as client:
+        client.check()
+        source = client.source()
+        maker = Maker(rules, options, client.limits.event_types, several=history.several)
+        records = list(islice(history.records(), ROWS))
+        rows = [record.row for _, record in records if isinstance(record.row, dict)]
+        if rules:
+            check_columns(rules, history, rows)
+        outcome = Outcome(rows=len(records), kind="users" if to_users else "events")
+        made: list[tuple[str, bytes]] = []
+        identity = Identity(options.dataset or (rules.dataset if rules else ""))
+        shown = 0
+        for number, (name, record) in enumerate(records):
+            place = maker.place(name, record.place)
+            if to_users:
+                texts = [encode(user) for user in maker.users_of(name, record, outcome)]
+            else:
+                events = maker.events_of(name, record, outcome)
+                named = identity.name((event, logical_name(name)) for event in events)
+                texts = [event.text for event in named]
+                for event in named:
+                    outcome.repeated += event.standing == "repeated"
+                    outcome.conflicts += event.standing == "conflict"
+            made += [(place, text) for text in texts]
+            shown = len(made) if number < SHOWN else shown
+        identity.close()
+        maker.note(outcome)
+        outcome.events = len(made)
+        for place, text in made[:shown]:
+            console.print(printable(f"{place}: {text.decode()}"), markup=False, highlight=False)
+        for place, rejection in [] if to_users else _refused(client, made):
+            outcome.refuse(place, rejection.code, rejection.message)
+        outcome.accepted = outcome.events - sum(outcome.refused.values())
+    _show(history, made, outcome, source, console, is_event=not to_users)
+    return 0 if outcome.is_complete else 1
+
+
+def _refused(client: Client, made: Sequence[tuple[str, bytes]]) -> list[tuple[str, Rejection]]:
+    """What the collector would refuse."""
+    found = []
+    for body in sending.in_bodies(made, client.limits):
+        for rejection in client.validate([text for _, text in body]).rejected:
+            found.append((body[rejection.index][0], rejection))
+    return found
+
+
+def _show(  # noqa: PLR0913
+    history: History,
+    made: Sequence[tuple[str, bytes]],
+    outcome: Outcome,
+    source: str,
+    console: Console,
+    *,
+    is_event: bool,
+) -> None:
+    console.print()
+    names = ", ".join(path.name for path in history.files[:3])
+    console.print(summary(f"{names}, the first at most {ROWS:,}", outcome))
+    if is_event:
+        heads = [head_of(text) for _, text in made]
+        times = sorted(head.occurred_at for head in heads if head.occurred_at)
+        for kind, count in Counter(head.event_type for head in heads).most_common():
+            console.print(printable(f"  {count:,} {kind}"), markup=False, highlight=False)
+        if times:
+            console.print(f"  from {times[0]} to {times[-1]}", highlight=False)
+        if len(times) < len(heads):
+            console.print(f"  {len(heads) - len(times):,} without a time: dated when they arrive")
+    for text in (*outcome.examples, *history.broken):
+        console.print(printable(f"  {text}"), markup=False, highlight=False)
+    if outcome.unsupported:
+        console.print(unsupported_text(sorted(outcome.unsupported)), markup=False, highlight=False)
+    console.print(f"Nothing was sent. It would be sent as the source {source!r}.", highlight=False)

@@ -1,0 +1,280 @@
+"""Reading a history: each record is there or told, whatever stands beside it."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scripts.lib.replay.files import History
+from scripts.lib.replay.rows import BadRow, FileOptions, HistoryError
+
+HEADER = ["id", "kind", "at", "note"]
+
+
+def read(path: Path, **options: Any) -> list[dict[str, Any] | str]:  # noqa: ANN401
+    """The records of a file: what they say, or why they are malformed."""
+    history = History([path], FileOptions(**options))
+    found: list[dict[str, Any] | str] = []
+    for _, record in history.records():
+        row = record.row
+        assert not isinstance(row, bytes)
+        found.append(f"{record.place}: {row.message}" if isinstance(row, BadRow) else row)
+    return [*found, *history.broken]
+
+
+def write(folder: Path, content: str | bytes, name: str = "history.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def lines(count: int, bad: dict[int, str]) -> str:
+    """Rows of a log with cells of any kind; `bad` ones stand in for some."""
+    rows = [f"q-{n},view,2026-01-01T00:00:00Z,note {n}" for n in range(1, count + 1)]
+    return "\n".join([",".join(HEADER), *(bad.get(n, row) for n, row in enumerate(rows, 1))]) + "\n"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {10: 'q-10,view,2026-01-01T00:00:00Z,"note 10'},
+        {10: '"q-10,view,2026-01-01T00:00:00Z,note 10'},
+        {10: 'q-10,"view,2026-01-01T00:00:00Z,note 10', 20: 'q-20,view,2026-01-01T00:00:00Z,"x'},
+        {10: 'q-10,view,2026-01-01T00:00:00Z,"note 10', 11: 'q-11,view,2026-01-01T00:00:00Z,x"'},
+        {10: 'q-10,view,2026-01-01T00:00:00Z,"note 10', 900: 'q-9,view,2026-01-01T00:00:00Z,x"'},
+        {3000: 'q-3000,view,2026-01-01T00:00:00Z,"'},
+        {10: "q-10,view", 11: "a,b,c,d,e"},
+    ],
+)
+def test_a_bad_row_costs_itself_alone(tmp_path: Path, bad: dict[int, str]) -> None:
+    found = read(write(tmp_path, lines(3000, bad)))
+    good = [row for row in found if isinstance(row, dict)]
+    assert len(found) == 3000
+    # The second of two quotes is a mark within a cell: a row as good as any.
+    told = {n for n, row in enumerate(found, 1) if isinstance(row, str)}
+    assert {min(bad)} <= told <= set(bad)
+    assert {row["id"] for row in good} >= {f"q-{n}" for n in range(1, 3001) if n not in bad}
+
+
+def test_cells_may_have_lines(tmp_path: Path) -> None:
+    text = 'id,kind,at,note\n1,view,2026-01-01,"a\nb,c\n2,3"\n2,view,2026-01-02,""\n'
+    assert [row["note"] for row in read(write(tmp_path, text)) if isinstance(row, dict)] == [
+        "a\nb,c\n2,3",
+        "",
+    ]
+
+
+def test_a_record_is_bounded(tmp_path: Path) -> None:
+    text = "id,note\n1,a\n" + f"2,{'x' * 3_000_000}\n" + '3,"' + "y\n" * 700_000 + '"\n4,b\n'
+    found = read(write(tmp_path, text))
+    good = [row for row in found if isinstance(row, dict)]
+    assert [row["id"] for row in good] == ["1", "4"]
+    assert found[1] == "3: not CSV: longer than 1 MiB"
+
+
+CELL = st.text(alphabet="abé,;\"'\n\r |\t0", max_size=8)
+
+
+@given(rows=st.lists(st.lists(CELL, min_size=3, max_size=3), max_size=12))
+@settings(max_examples=150, deadline=None)
+def test_what_csv_writes_is_read(tmp_path_factory: pytest.TempPathFactory, rows: Any) -> None:  # noqa: ANN401
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    writer.writerow(["a", "b", "c"])
+    writer.writerows(rows)
+    path = write(tmp_path_factory.mktemp("csv"), text.getvalue())
+    assert read(path) == [dict(zip("abc", row, strict=True)) for row in rows]
+
+
+@st.composite
+def faulty(draw: st.DrawFn) -> tuple[str, Sequence[str]]:
+    """A CSV whose rows are whole or have a fault, and the ids of those that are whole."""
+    text, whole = ["id,kind,at,note"], []
+    for n in range(draw(st.integers(1, 30))):
+        start = f"q{n},view,2026-01-01T00:00:00Z"
+        fault = draw(st.sampled_from(["", "", "", "", "open", "short", "long", "blank", "quoted"]))
+        match fault:
+            case "open":
+                text.append(f'{start},"no end {n}')
+            case "short":
+                text.append(f"q{n},view")
+            case "long":
+                text.append(f"{start},a,b")
+            case "blank":
+                text.append("")
+            case "quoted":
+                text.append(f'{start},"a ""b"" c"')
+                whole.append(f"q{n}")
+            case _:
+                text.append(f"{start},note {n}")
+                whole.append(f"q{n}")
+    return "\n".join(text) + "\n", whole
+
+
+@given(faulty())
+@settings(max_examples=200, deadline=None)
+def test_faults_cost_their_own_lines(
+    tmp_path_factory: pytest.TempPathFactory, case: tuple[str, Sequence[str]]
+) -> None:
+    text, whole = case
+    found = read(write(tmp_path_factory.mktemp("faults"), text))
+    assert [row["id"] for row in found if isinstance(row, dict)] == whole
+    records = sum(bool(line) for line in text.splitlines()[1:])
+    assert len(found) == records
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        ("a;b\n1;é\n", {}),
+        ("a\tb\n1\té\n", {}),
+        ("a|b\n1|é\n", {}),
+        ("a, b\n1, é\n", {}),
+        ('a, b\n1, "é"\n', {}),
+        ("\n\na,b\n\n1,é\n\n", {}),
+        ("\ufeffa,b\r\n1,é\r\n", {}),
+        ("a,b\r1,é\r", {}),
+        ("Report of March\nfor Ada\na,b\n1,é\n", {"skip_lines": 2}),
+        ("1,é\n", {"columns": ["a", "b"]}),
+        ("x,y\n1,é\n", {"columns": ["a", "b"], "skip_lines": 1}),
+        ("a,b\n1,'é'\n", {"quote": "'"}),
+        ("a,b\n1,é\n".encode("utf-16"), {}),
+        ("a,b\n1,é\n".encode("utf-16-le"), {"encoding": "utf-16-le"}),
+        ("a,b\n1,é\n".encode("cp1252"), {"encoding": "windows-1252"}),
+    ],
+)
+def test_csv_of_any_kind(tmp_path: Path, content: str | bytes, options: dict[str, Any]) -> None:
+    assert read(write(tmp_path, content), **options) == [{"a": "1", "b": "é"}]
+
+
+def test_a_row_in_another_encoding_is_told_with_the_way_out(tmp_path: Path) -> None:
+    found = read(write(tmp_path, b"a,b\n1,caf\xe9\n2,x\n"))
+    assert found == [
+        "2: is not UTF-8; if the file is in another encoding, name it: "
+        "file: {encoding: windows-1252}",
+        {"a": "2", "b": "x"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("", "is empty"), ("\n\n", "is empty"), ("a,b,a\n1,2,3\n", "has two columns 'a'")],
+)
+def test_what_has_no_header_is_said(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(HistoryError, match=message):
+        read(write(tmp_path, content))
+
+
+OBJECTS: list[dict[str, Any]] = [{"a": n, "b": {"c": [1.50, "é"]}} for n in range(2000)]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_arrays_and_lines_are_the_same(tmp_path: Path, indent: int | None) -> None:
+    array = write(tmp_path, json.dumps(OBJECTS, indent=indent), "a.json")
+    ndjson = write(tmp_path, "\n".join(map(json.dumps, OBJECTS)), "b.json")
+    marked = write(tmp_path, "\ufeff" + "\n\n".join(map(json.dumps, OBJECTS)), "c.jsonl")
+    wide = write(tmp_path, "\n".join(map(json.dumps, OBJECTS)).encode("utf-16"), "d.ndjson")
+    assert read(array) == read(ndjson) == read(marked) == read(wide)
+    assert len(read(array)) == 2000
+
+
+@pytest.mark.parametrize(
+    ("text", "good", "message"),
+    [
+        ('[{"a": 1}, {"a": 2, }, {"a": 3}]', 1, "element 2 of its array is not JSON"),
+        ('[{"a": 1}, {"a": 2}', 2, "ends within its array"),
+        ('[{"a": 1}, {"a": ', 1, "element 2 of its array is not JSON"),
+        ('[{"a": 1} {"a": 2}]', 1, "is not JSON after element 1"),
+        ('[{"a": 1}, 7]', 1, "2: not a JSON object"),
+    ],
+)
+def test_an_array_is_read_as_far_as_it_is_one(
+    tmp_path: Path, text: str, good: int, message: str
+) -> None:
+    found = read(write(tmp_path, text, "a.json"))
+    assert [row for row in found if isinstance(row, dict)] == [{"a": n + 1} for n in range(good)]
+    assert message in str(found[-1])
+
+
+def packed(content: bytes) -> dict[str, bytes]:
+    from backports import zstd  # noqa: PLC0415
+
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as members:
+        members.writestr("folder/b.csv", content)
+        members.writestr("folder/a.csv.gz", gzip.compress(content))
+        members.writestr("__MACOSX/folder/._b.csv", b"\0\1")
+    return {
+        "h.csv.gz": gzip.compress(content),
+        "h.csv.bz2": bz2.compress(content),
+        "h.csv.xz": lzma.compress(content),
+        "h.csv.zst": zstd.compress(content),
+        "h.zip": archive.getvalue(),
+    }
+
+
+def test_packed_files_are_unpacked(tmp_path: Path) -> None:
+    plain = read(write(tmp_path, lines(100, {})))
+    for name, content in packed(lines(100, {}).encode()).items():
+        assert read(write(tmp_path, content, name)) == plain * (2 if name == "h.zip" else 1), name
+
+
+def test_what_stands_before_a_damage_is_read(tmp_path: Path) -> None:
+    content = gzip.compress(lines(50_000, {}).encode())
+    found = read(write(tmp_path, content[:-2000], "h.csv.gz"))
+    assert len(found) > 10_000
+    assert "ended before" in str(found[-1])
+
+
+def test_parquet_and_excel(tmp_path: Path) -> None:
+    import duckdb  # noqa: PLC0415
+
+    path = tmp_path / "h.parquet"
+    duckdb.sql(
+        f"""
+        copy (
+            select
+                range as n,
+                timestamptz '2026-01-31 12:00:00+00' as at,
+                timestamp '2026-01-31 12:00:00.5' as local,
+                date '2026-01-31' as day,
+                1.50::decimal(9, 2) as price,
+                2.0::double as whole,
+                'nan'::double as nothing,
+                true as ok,
+                [{{'key': 'page', 'value': {{'string_value': '/', 'int_value': null}}}}] as params
+            from range(5000)
+        ) to '{path}'
+        """  # noqa: S608
+    )
+    found = read(path)
+    assert [row["n"] for row in found if isinstance(row, dict)] == list(range(5000))
+    row = found[7]
+    assert isinstance(row, dict)
+    assert {name: str(value) for name, value in row.items() if name != "params"} == {
+        "n": "7",
+        "at": "2026-01-31T12:00:00+00:00",
+        "local": "2026-01-31 12:00:00.500000",
+        "day": "2026-01-31",
+        "price": "1.50",
+        "whole": "2",
+        "nothing": "None",
+        "ok": "True",
+    }
+    assert row["params"][0]["value"]["string_value"] == "/"
+    with pytest.raises(HistoryError, match="is not Parquet"):
+        read(write(tmp_path, "a,b\n", "x.parquet"))
+    with pytest.raises(HistoryError, match="cannot be read"):
+        read(write(tmp_path, "a,b\n", "x.xlsx"))
