@@ -11,7 +11,15 @@ import pytest
 from scripts.lib.client import encode
 from scripts.lib.mapping import load_mapping
 from scripts.lib.rows import read_rows
-from tests.support.histories import BPI2012, BPI2012_MAPPING, funnel, funnels_by_marts, funnels_by_oracle, landed, shortest_difference
+from tests.support.histories import (
+    BPI2012,
+    BPI2012_MAPPING,
+    funnel,
+    funnels_by_marts,
+    funnels_by_oracle,
+    landed,
+    shortest_difference,
+)
 from tests.support.warehouse import AS_OF, Warehouse
 
 # An approved application is registered and activated at the same instant, in whatever order.

@@ -13,7 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.histories import funnel, funnels_by_marts, funnels_by_oracle, landed, rows_by_user, shortest_difference
+from tests.support.histories import (
+    funnel,
+    funnels_by_marts,
+    funnels_by_oracle,
+    landed,
+    rows_by_user,
+    shortest_difference,
+)
 from tests.support.oracle import Event, backlogs, retention, sessions, tasks, touches, visit
 from tests.support.warehouse import Warehouse
 

@@ -12,7 +12,18 @@ from playwright.sync_api import Browser, expect
 
 from scripts.lib.browser import chromium, open_browser
 from scripts.lib.site.build import FILES, MAX_PAGE_BYTES
-from tests.support.browsing import HOSTILE, attempts, build_site, choose, copy_empty, opened, reached, send_stream, serious_faults, table
+from tests.support.browsing import (
+    HOSTILE,
+    attempts,
+    build_site,
+    choose,
+    copy_empty,
+    opened,
+    reached,
+    send_stream,
+    serious_faults,
+    table,
+)
 from tests.support.warehouse import Warehouse
 
 pytestmark = [
