@@ -1,7 +1,8 @@
 """API keys: who may send and who may read. Known by hash, cached so that an outage changes nothing.
 
 The key's name is the source of what is sent with it. Credentials come as RFC 6750's Bearer token or
-as the user name of RFC 7617's Basic, which is how Segment's SDKs send theirs, or in the body.
+as the user name of RFC 7617's Basic, which is how Segment's SDKs send theirs, or in the body. A
+write key may be in the query, since a page's sendBeacon() can send no headers.
 """
 
 from __future__ import annotations
@@ -61,10 +62,15 @@ class Keys:
             )
         self._keys = {row.key_hash: row for row in rows}
 
+    def needs_body(self, request: Request) -> bool:
+        """Whether only the body of a request can have its key."""
+        return bool(self._keys) and not _credential(header(request, b"authorization"))
+
     def authorize(self, request: Request, scope: Scope, in_body: str = "") -> Key:
         """The key of a request; raises `Problem` where it has none that is good for `scope`.
 
-        One in the body counts where there is none in the headers.
+        One in the body counts where there is none in the headers, one in the query where there is
+        no other.
         """
         if self._keys is None:
             raise try_again(503, "storage_unavailable", "The API keys cannot be read yet")
@@ -74,7 +80,11 @@ class Keys:
                 raise Problem(401, "no_key_configured", message.format(reason), headers=_CHALLENGE)
             request.scope["source"] = LOCAL.name
             return LOCAL
-        credential = _credential(header(request, b"authorization")) or in_body.encode()
+        credential = (
+            _credential(header(request, b"authorization"))
+            or in_body.encode()
+            or (_in_query(request) if scope == "write" else b"")
+        )
         digest = sha256(credential).digest()
         key = self._keys.get(digest)
         if key is None or key.revoked or not hmac.compare_digest(key.key_hash, digest):
@@ -84,6 +94,12 @@ class Keys:
         if key.scope != scope:
             raise Problem(403, "wrong_scope", f"This key may only {key.scope}, not {scope}.")
         return key
+
+
+def _in_query(request: Request) -> bytes:
+    if b"writeKey=" not in request.scope["query_string"]:  # which costs nothing
+        return b""
+    return request.query_params.get("writeKey", "").encode()
 
 
 def _credential(authorization: str) -> bytes:

@@ -125,9 +125,9 @@ def test_batch(database: str) -> None:
 def test_twice_the_work_is_noticed(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from collector import app, validation  # noqa: PLC0415
 
-    def twice(*arguments: Any, **options: Any) -> validation.Received:  # noqa: ANN401
-        validation.read_events(*arguments, **options)
-        return validation.read_events(*arguments, **options)
+    def twice(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        yield from validation.read_events(*arguments, **options)
+        return (yield from validation.read_events(*arguments, **options))
 
     monkeypatch.setattr(app, "read_events", twice)
     monkeypatch.delenv("HEADWATER_UPDATE_COUNTS", raising=False)

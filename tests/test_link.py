@@ -133,7 +133,9 @@ def linked(pair: Pair) -> Iterator[Pair]:
     for server in (pair.source, pair.destination):
         server.execute("alter table raw.events drop column if exists note")
         server.execute("truncate raw.heartbeats, " + ", ".join(f"raw.{table}" for table in RAW))
-        server.execute("drop schema if exists staging, intermediate, marts, failing_rows cascade")
+        server.execute(
+            "drop schema if exists staging, intermediate, marts, reports, failing_rows cascade"
+        )
 
 
 def test_refusals_say_what_to_change(pair: Pair) -> None:

@@ -78,6 +78,13 @@ def test_hosts_by_name() -> None:
     assert is_own_host("evil.example", ("*",))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def client_is_closed() -> Iterator[None]:
+    """Leaves no connection of this module's client open."""
+    with CLIENT:
+        yield
+
+
 @pytest.fixture(scope="module")
 def keyless(create_database: Callable[..., AbstractContextManager[str]]) -> Iterator[Collector]:
     """A collector without keys that has further names, and a page that may send."""

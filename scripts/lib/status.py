@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from collector import __version__
 from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.database import described, open_databases, refusal
+from scripts.lib.dbt import layer_schema
 from scripts.lib.static import say
 
 MAX_AGE_MINUTES = 60
@@ -61,15 +62,15 @@ class Status:
     lag: tuple[tuple[str, int, float], ...] = ()
 
 
-def builds_status(database_url: str, max_age: timedelta, schema: str = "staging") -> Status:
-    """Whether the last whole build succeeded, and began within `max_age`.
+def builds_status(database_url: str, max_age: timedelta, schema: str) -> Status:
+    """Whether the last whole build, as `schema` knows of it, succeeded, and began within `max_age`.
 
     Raises UserError where the role of the connection may not see that.
     """
     database = described(database_url)
     try:
         with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
-            connection.execute("select set_config('search_path', %s, false)", [schema])
+            connection.execute("select set_config('search_path', quote_ident(%s), false)", [schema])
             try:
                 [(age, began, failures, ended, reason)] = connection.execute(_BUILDS).fetchall()
             except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
@@ -193,7 +194,6 @@ def main() -> int:
         metavar="MINUTES",
         help="how long ago the last good build may have begun (%(default)s)",
     )
-    arguments.add_argument("--schema", default="staging", help="of dbt (default: %(default)s)")
     arguments.add_argument(
         "--textfile",
         metavar="FILE",
@@ -202,7 +202,7 @@ def main() -> int:
     options = arguments.parse_args()
     with open_databases(settings, migrated=False) as databases:
         age = timedelta(minutes=options.max_age)
-        status = builds_status(databases.destination, age, options.schema)
+        status = builds_status(databases.destination, age, layer_schema(settings, "staging"))
         status = partitions_status(status, databases.source, databases.destination)
     say(f"{status.status}: {status.text}")
     if options.textfile:

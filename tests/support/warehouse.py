@@ -69,10 +69,14 @@ class Warehouse:
         assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-2000:]
         return finished.stdout
 
-    def run(self, *arguments: str, **variables: object) -> str:
-        """Loads the seeds and builds the models, without the data tests."""
-        without_tests = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
-        return self.dbt("build", *without_tests, *arguments, **variables)
+    def run(self, *arguments: str, reports: bool = False, **variables: object) -> str:
+        """Loads the seeds and builds the models, without the data tests.
+
+        The views of models/reports are built where asked for: nothing in the project reads them.
+        """
+        without = ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
+        without += [] if reports else ["--exclude", "path:models/reports"]
+        return self.dbt("build", *without, *arguments, **variables)
 
     def build(self, *arguments: str, **variables: object) -> str:
         """Builds with the data tests. The unit tests see no data: test_dbt_project runs them."""

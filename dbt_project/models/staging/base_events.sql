@@ -48,7 +48,10 @@ final as (
         ---------- timestamps
         received_at,
         {{ json_timestamptz("payload -> 'occurredAt'") }} as sent_occurred_at,
-        {{ json_timestamptz("payload -> 'segment' -> 'sentAt'") }} as segment_sent_at,
+        coalesce(
+            {{ json_timestamptz("payload -> 'segmentSentAt'") }},
+            {{ json_timestamptz("payload -> 'segment' -> 'sentAt'") }}
+        ) as segment_sent_at,
 
         ---------- watermark
         loaded_xid

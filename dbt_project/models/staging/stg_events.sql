@@ -78,7 +78,7 @@ timed as (
         case
             when client_occurred_at is null then 'receipt'
             when client_occurred_at <> {{ plausible_time('client_occurred_at', 'received_at') }} then 'clamped'
-            when segment_sent_at is not null then 'corrected'
+            when client_occurred_at <> sent_occurred_at then 'corrected'
             else 'client'
         end as occurred_at_source,
 

@@ -30,7 +30,7 @@ MEASUREMENTS: dict[str, tuple[float, Callable[[Bench], Iterator[Row]]]] = {
     "batches": (0.7, volume.batches),
     "latency": (0.8, intake.latency),
     "backfill": (0.7, journeys.backfill),
-    "memory": (0.9, volume.memory),
+    "memory": (3, volume.memory),
     "first_build": (6, transforms.first_build),
     "linear": (3, transforms.linear),
     "increment": (2, transforms.increment),
