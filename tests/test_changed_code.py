@@ -31,7 +31,7 @@ def test_code_is_part_of_the_definition(warehouse: Warehouse) -> None:
     ancient = {
         "eventId": "ancient",
         "eventType": "page_viewed",
-        "userId": 1,
+        "userId": "ann",
         "occurredAt": "1990-01-01T00:00:00Z",
         "activity": {"path": "/"},
     }
@@ -69,7 +69,7 @@ def test_code_is_part_of_the_definition(warehouse: Warehouse) -> None:
 
     # What raw no longer has stays as it was made.
     warehouse.execute("delete from raw.events where event_id = 'ancient'")
-    warehouse.land({**ancient, "eventId": "ancient too"})
+    warehouse.land({**ancient, "eventId": "ancient too", "userId": "bob"})
     edit(warehouse, PLAUSIBLE_TIME, "87600 hours", "43800 hours")
     [of_staging] = [line for line in said(warehouse.run()) if line.startswith("stg_events")]
     assert "but for 1 rows that raw no longer has" in of_staging

@@ -324,19 +324,20 @@ def test_build_while_raw_is_copied_anew(linked: Pair, parsed_project: Path) -> N
     warehouse = Warehouse(linked.destination.url, project)
     Warehouse(linked.source.url, project).land(*map(page_view, "abbb"))
     linked.agree()
-    warehouse.dbt("build", "--select", "+fct_events")
+    warehouse.run("--select", "+stg_events")
     staged = "select event_id, event_row_id, duplicate_row_ids from staging.stg_events order by 1"
     before = warehouse.query(staged)
 
     # Stands for a copy that takes longer than until the next build.
     set_copying(linked, "0")
     linked.link("--replace")
-    refused = warehouse.try_dbt("build", "--select", "+fct_events")
+    refused = warehouse.try_dbt("run", "--select", "+stg_events")
     assert refused.returncode == 1
     assert "raw.events is still being copied from the source" in refused.stdout
     set_copying(linked, "2")
     linked.agree()
-    warehouse.dbt("build", "--select", "+fct_events")
+    warehouse.run("--select", "+stg_events")
+    warehouse.dbt("test", "--select", "staging_conserves_every_raw_row")
     assert warehouse.query(staged) == before
 
 
@@ -384,13 +385,13 @@ def test_destination_from_a_snapshot_of_its_disk(linked: Pair, parsed_project: P
     check = linked.script("link", "--check", "1000")
     assert check.returncode == 1
     assert "raw.events of 2026-10-01: 3 rows in the source, 2 in the destination" in check.stdout
-    refused = warehouse.try_dbt("build", "--select", "stg_events")
+    refused = warehouse.try_dbt("build", "--select", "+stg_events")
     assert "scripts/link --replace" in refused.stdout
     linked.link("--replace")
     linked.agree()
     linked.link("--status")
     linked.link("--check")
-    warehouse.run("--select", "stg_events")
+    warehouse.run("--select", "+stg_events")
 
 
 def event_ids_in_raw(warehouse: Warehouse) -> list[str]:
