@@ -119,7 +119,8 @@ MINUTES = (0, 0, 0, 29, 30, 31)
 @st.composite
 def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
     """The events of one user: what, when, in which of two builds and on which day received."""
-    subjects = [VISITS + SALES, LOANS + SALES, WORK, VISITS + LOANS + SALES, TRAFFIC + SALES]
+    loans = LOANS + SALES
+    subjects = [VISITS + SALES, loans, loans, WORK, VISITS + loans, TRAFFIC + SALES]
     subject = draw(st.sampled_from(subjects))
     moments = st.tuples(st.sampled_from(HOURS), st.sampled_from(MINUTES))
     times = draw(st.lists(moments, min_size=1, max_size=16))
