@@ -24,7 +24,7 @@ from collector.migrate import migrate
 from collector.settings import ROOT
 from tests.support.api import make_key
 from tests.support.collector import Collector, running_collector
-from tests.support.postgres import GIVEN_URL, WAIT_SECONDS, own_server
+from tests.support.postgres import GIVEN_URL, ON_ANY_SERVER_THE_SAME, WAIT_SECONDS, own_server
 from tests.support.warehouse import Warehouse
 
 # A process started in the background ignores SIGINT, and so would the commands under test.
@@ -68,6 +68,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="show the N files of tests that took the most time",
     )
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leaves out what a server that was given cannot make differ, where it is not named."""
+    return True if GIVEN_URL and collection_path.name in ON_ANY_SERVER_THE_SAME else None
 
 
 @pytest.hookimpl(wrapper=True)

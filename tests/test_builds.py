@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import time
-from typing import Any
 
 import psutil
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from collector.settings import ROOT
 from scripts.lib.generator import generate
 from tests.support.histories import funnel
-from tests.support.warehouse import AS_OF, MARTS, Warehouse, assert_raw_and_marts_agree
+from tests.support.warehouse import AS_OF, MARTS, Warehouse, assert_raw_and_marts_agree, page_view
 from tests.support.writer import Writer
 
 SLOW = pytest.mark.slow
@@ -116,27 +115,18 @@ def test_killed_and_partial_builds(warehouse: Warehouse, kills: int) -> None:
     assert_raw_and_marts_agree(warehouse)
 
 
-def view(event_id: str, user_id: object, **more: Any) -> dict[str, Any]:  # noqa: ANN401
-    return {
-        "eventId": event_id,
-        "eventType": "page_viewed",
-        "userId": user_id,
-        "activity": {"path": "/"},
-        **more,
-    }
-
-
 def test_mart_that_ran_ahead_of_its_inputs_catches_up(warehouse: Warehouse) -> None:
     """A build is killed half-way, a mart is built alone, then everything is."""
-    warehouse.land(view("a", 1))
-    warehouse.run()
+    everything = ("--select", "+fct_sessions", "+fct_funnel_progress")
+    warehouse.land(page_view("a", 1))
+    warehouse.run(*everything)
 
-    warehouse.land(view("b", 1))
+    warehouse.land(page_view("b", 1))
     warehouse.run("--select", "stg_events", "int_identities", "int_users__changed")
     warehouse.run("--select", "fct_sessions")
     warehouse.set_seed("funnels", funnel("visit", "page_viewed"))
     warehouse.run("--select", "funnels", "fct_funnel_progress")
-    warehouse.run()
+    warehouse.run(*everything)
 
     assert warehouse.query("select sum(event_count) from marts.fct_sessions") == [(2,)]
     assert warehouse.query("select funnel, attempt from marts.fct_funnel_progress order by 2") == [
@@ -177,3 +167,12 @@ def test_counts_stay_exact_when_facts_and_marts_are_built_apart(warehouse: Wareh
     warehouse.run("--full-refresh")
     assert warehouse.differences() == dict.fromkeys(MARTS, 0)
     assert warehouse.query("select count(*) from staging.changed_rows") == [(0,)]
+
+
+def test_time_spine_has_whole_years(warehouse: Warehouse) -> None:
+    """It is what MetricFlow joins metrics to, and begins with the year of the first event."""
+    warehouse.land(page_view("a", occurredAt="2026-03-01T12:00:00Z"))
+    warehouse.run("--select", "+int_time_spine")
+    assert warehouse.query(
+        "select min(day)::text, max(day)::text, count(*) from intermediate.int_time_spine"
+    ) == [("2026-01-01", "2026-12-31", 365)]

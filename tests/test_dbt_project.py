@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -47,9 +49,17 @@ def test_misspelt_keys_are_found(tmp_path: Path, file: str, right: str, wrong: s
     assert fault.startswith(f"{file}: ")
 
 
-def test_empty_database_builds_without_a_warning(warehouse: Warehouse) -> None:
-    printed = warehouse.dbt("build", "--show-all-deprecations", "--no-partial-parse")
+@pytest.fixture(scope="module")
+def empty(
+    create_warehouse: Callable[[], AbstractContextManager[Warehouse]],
+) -> Iterator[tuple[Warehouse, str]]:
+    """A warehouse built from nothing, with all tests, and what dbt printed."""
+    with create_warehouse() as warehouse:
+        yield warehouse, warehouse.dbt("build", "--show-all-deprecations", "--no-partial-parse")
 
+
+def test_empty_database_builds_without_a_warning(empty: tuple[Warehouse, str]) -> None:
+    warehouse, printed = empty
     assert "WARN=0 ERROR=0 SKIP=0" in printed
     assert "warning" not in printed.lower().replace("0 warnings", "")
     assert "deprecat" not in printed.lower()
@@ -57,8 +67,8 @@ def test_empty_database_builds_without_a_warning(warehouse: Warehouse) -> None:
         assert warehouse.query(f"select count(*) from marts.{mart}") == [(0,)]  # noqa: S608
 
 
-def test_every_model_is_described_keyed_and_documented(warehouse: Warehouse) -> None:
-    warehouse.dbt("parse")
+def test_every_model_is_described_keyed_and_documented(empty: tuple[Warehouse, str]) -> None:
+    warehouse, _ = empty
     manifest = warehouse.manifest()
     models = {
         node["name"]: node
@@ -83,9 +93,9 @@ def test_every_model_is_described_keyed_and_documented(warehouse: Warehouse) -> 
 
 
 def test_columns_of_the_database_are_those_of_the_documentation(
-    warehouse: Warehouse,
+    empty: tuple[Warehouse, str],
 ) -> None:
-    warehouse.run(reports=True)
+    warehouse, _ = empty
     manifest = warehouse.manifest()
     for node in manifest["nodes"].values():
         if node["resource_type"] == "model" and node["config"]["materialized"] != "ephemeral":

@@ -69,7 +69,8 @@ def test_transformer_builds_and_analyst_reads_the_marts_only(
 ) -> None:
     (warehouse.project / "models/attempts.sql").write_text(ATTEMPTS)
     warehouse.land(*generate(users=5, seed=1).events)
-    warehouse.build()
+    warehouse.run()
+    warehouse.dbt("test", "--select", "test_type:singular")
 
     attempts = warehouse.query("select role_name, statement, outcome from attempts.attempts")
     assert len(attempts) == 9
