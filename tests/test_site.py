@@ -41,7 +41,7 @@ def warehouse(
     """Marts of a generated stream, with one task whose type is an attack on the page."""
     with create_warehouse() as warehouse:
         send_stream(warehouse.database_url)
-        warehouse.dbt("build")
+        warehouse.build()
         yield warehouse
 
 
@@ -324,7 +324,7 @@ def test_no_events(browser: Browser, warehouse: Warehouse, tmp_path: Path) -> No
 def test_percentiles_of_any_days_are_those_of_the_facts(
     browser: Browser, folder: Path, warehouse: Warehouse
 ) -> None:
-    shares = [0, 0.1, 0.5, 0.9, 1]
+    shares = [0.0, 0.1, 0.5, 0.9, 1.0]
     with opened(browser, folder / "tasks.html") as page:
         [first, days] = page.evaluate("[embedded.first, LAST_DAY]")
         for start in range(0, days, 9):
