@@ -60,6 +60,7 @@ def computed(postgres_url: str, expression: str, values: list[str], cast: str) -
         order by position
     """  # noqa: S608
     with closing(psycopg.connect(postgres_url, autocommit=True)) as connection:
+        connection.execute("set statement_timeout = '60s'")  # against what takes for ever
         return [row[0] for row in connection.execute(query.encode(), (values,))]
 
 
@@ -111,6 +112,22 @@ def test_values_that_are_none_and_texts_that_are_no_numbers(postgres_url: str) -
     assert computed(postgres_url, render("canonical_value", "value"), values, "jsonb") == [
         "1.0", "007", None, None, None, None, "true", " ", "x" * 256,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("macro", ["url_host", "without_logins"])
+def test_no_text_takes_for_ever(postgres_url: str, macro: str) -> None:
+    """Long texts with many beginnings of what the patterns look for, which all fail late."""
+    parts = ["https:", "a", "ab://", "https:_/", "https:a_", "a+", "h:@", "https:u@h/", "a@", " "]
+    ends = ["/@", "@x", "/https:u@h", "://https:/@", "/"]
+    texts = [
+        start + part * (300_000 // len(part)) + end
+        for start in ("", "https:")
+        for part in parts
+        for end in ends
+    ]
+    cast = "text" if macro == "url_host" else "jsonb"
+    values = texts if cast == "text" else [json.dumps(text) for text in texts]
+    computed(postgres_url, f"length(({render(macro, 'value')})::text)", values, cast)
 
 
 # The last label is no number, which would make it an IPv4 address in one of its many forms.

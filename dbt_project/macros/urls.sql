@@ -66,6 +66,11 @@
 {%- endmacro %}
 
 
+{#-
+    Bounded wherever a text could have many beginnings of a match that all fail at its end: the cost
+    of a search follows the text's length. A login of more than eight colons and @ is not found.
+-#}
 {% macro login_pattern() -%}
-    ((?:https?|ftp|wss?):(?:/|\\\\)*|[a-z][a-z0-9+.-]*://)[^/\\?#"\s]*@
+    {%- set part = '[^/\\\\?#"\\s:@]*' -%}
+    ((?:https?|ftp|wss?):(?:/|\\\\)*|[a-z][a-z0-9+.-]{0,30}://)(?:{{ part }}[:@]){0,8}{{ part }}@
 {%- endmacro %}
