@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Literal
@@ -26,6 +27,56 @@ _BUILDS = """
     from builds
     where is_whole and finished_at is not null
 """
+
+
+# Rows stored before the collector had a limit: what they expand to cannot be dumped, replicated or
+# answered. Reads all of raw.
+_LONG_NUMBERS = """
+    select {row_id}, source from raw.{table}
+    where exists (
+        select from jsonb_path_query(payload, 'strict $.** ? (@.type() == "number")') as number
+        where abs(number::numeric) >= 1e1000 or scale(number::numeric) > 1000
+    )
+    order by 1
+"""
+_ROW_IDS = {"events": "event_row_id", "users": "user_row_id"}
+
+
+def unwritable_rows(database_url: str) -> list[str]:
+    """Rows of raw with numbers of more than a thousand digits, each as a line that names it.
+
+    Raises UserError where the role of the connection may not read raw.
+    """
+    lines = []
+    with psycopg.connect(database_url, connect_timeout=10) as connection:
+        for table, row_id in _ROW_IDS.items():
+            query = _LONG_NUMBERS.format(table=table, row_id=row_id)
+            try:
+                rows = connection.execute(query.encode()).fetchall()
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise UserError(
+                    f"{described(database_url)}: {error.diag.message_primary}"
+                ) from None
+            lines += [f"raw.{table}: {row_id} {number}, from {source!r}" for number, source in rows]
+    return lines
+
+
+def show_unwritable_rows(urls: Iterable[str]) -> int:
+    """Prints the rows of raw that cannot be written out, and what to do; returns 1 where any is."""
+    found = False
+    for url in urls:
+        lines = unwritable_rows(url)
+        found = found or bool(lines)
+        say(f"{described(url)}: {len(lines):,} rows of raw have numbers too long to be written out")
+        for line in lines:
+            say(f"  {line}")
+    if found:
+        say(
+            "No backup, replication or answer can have them. As the owner of raw delete each, on\n"
+            "both sides where raw is replicated: delete from raw.events where event_row_id = ...\n"
+            "Then build anew: scripts/dbt build --full-refresh --vars 'reload_raw: true'"
+        )
+    return int(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +158,15 @@ def main() -> int:
         help="how long ago the last good build may have begun (%(default)s)",
     )
     arguments.add_argument("--schema", default="staging", help="of dbt (default: %(default)s)")
+    arguments.add_argument(
+        "--raw",
+        action="store_true",
+        help="look through all of raw instead, for rows that cannot be written out",
+    )
     options = arguments.parse_args()
     with open_databases(settings, migrated=False) as databases:
+        if options.raw:
+            return show_unwritable_rows(dict.fromkeys((databases.migration, databases.destination)))
         age = timedelta(minutes=options.max_age)
         status = builds_status(databases.destination, age, options.schema)
     say(f"{status.status}: {status.text}")
