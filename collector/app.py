@@ -45,7 +45,7 @@ from collector.writer import Writer
 EVENT_BYTES = 512  # what an event takes in memory besides its text
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["Authorization", "Content-Encoding", "Content-Type", "X-Retry-Count"],
+    "allow_headers": ["*"],  # tracing libraries add traceparent, baggage, sentry-trace
     "expose_headers": ["Link", "Location", "Retry-After"],
 }
 
@@ -194,7 +194,8 @@ class Collector:
 
     async def readyz(self, _request: Request) -> Response:
         """Answers 200 where events can be stored: the database is there and migrated."""
-        await self.database.look()
+        await self.database.ready()
+        self.writer.require()
         slots = [
             {"slot": slot["slot_name"], "active": slot["active"], "lagBytes": slot["lag_bytes"]}
             for slot in self.database.replication

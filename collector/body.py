@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -94,7 +95,7 @@ def is_ndjson(request: Request) -> bool:
 
 
 async def read_body(request: Request, settings: Settings, share: Share) -> bytes:
-    """The whole body, inflated. Raises `Problem` where it is too large."""
+    """The whole body, inflated, without a BOM. Raises `Problem` where it is too large."""
     inflater = _inflater(request)
     limit = settings.max_inflated_bytes if inflater else settings.max_body_bytes
     pieces: list[bytes] = []
@@ -119,7 +120,7 @@ async def read_body(request: Request, settings: Settings, share: Share) -> bytes
                 await asyncio.sleep(0)  # other requests have their turn
     if inflater and not inflater.eof:
         raise _not_gzip()
-    return b"".join(pieces)
+    return b"".join(pieces).removeprefix(BOM_UTF8)
 
 
 async def read_unauthorized(request: Request, settings: Settings, admission: Admission) -> bytes:

@@ -10,8 +10,9 @@ import asyncio
 from typing import NoReturn, cast
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from collector.lenient import LenientProtocol
 from collector.problems import MEDIA_TYPE, Problem, try_again
 from collector.settings import Settings
 
@@ -24,7 +25,7 @@ REQUEST_BYTES = 2048  # what a request takes besides its text
 BETWEEN, HEAD, BODY = range(3)
 
 
-def limited_protocol(settings: Settings) -> type[HttpToolsProtocol]:
+def limited_protocol(settings: Settings) -> type[LenientProtocol]:
     """uvicorn's protocol with the limits of `settings`."""
     limits = {
         "max_bytes": settings.max_header_bytes,
@@ -66,7 +67,7 @@ class Joined:
         self._pieces.clear()
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(LenientProtocol):
     """Answers 431 to a large head, 408 to a slow head or body, 503 to too many connections."""
 
     max_bytes: int

@@ -46,6 +46,7 @@ _ADD_ROW = """
             and payload - 'segmentSentAt' = %(payload)s::jsonb - 'segmentSentAt'
     )
 """  # a request sent again adds nothing, where it says when it happened
+SPACE = " \t\n\v\f\r"  # around an email; the macro email_hash has the same
 _NUMBER = "select user_number from raw.user_ids where user_id = %s"
 
 ATTEMPTS = 5
@@ -100,7 +101,7 @@ async def _add(
     received_at = datetime.now(UTC)
     user_id = None if user.user_id is None else canonical_user_id(user.user_id)
     values: dict[str, Any] = {
-        "email": user.email and user.email.lower(),
+        "email": user.email and user.email.strip(SPACE).lower(),
         "user_id": user_id,
         "received_at": received_at,
         "occurred_at": parse_time(user.occurred_at) if user.occurred_at else received_at,

@@ -24,6 +24,7 @@ from collector.times import Timestamp, parse_time
 from collector.turns import STEP_BYTES
 
 MAX_INTEGER = 2**53 - 1  # as far as all readers of JSON are exact (RFC 8259, section 6)
+_SCORE = Meta(ge=300, le=850)  # FICO's published range; a float like 720.0, that is 720
 _RANGE = Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)
 
 Text = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -59,7 +60,7 @@ class UserFields(Struct, gc=False, rename="camel"):
     email: Email | None = None
     user_id: UserId | None = None
     name: Annotated[str, Meta(max_length=1024)] | None = None
-    fico_score: Annotated[int, Meta(ge=300, le=850)] | None = None  # FICO's published range
+    fico_score: Annotated[int, _SCORE] | Annotated[float, _SCORE] | None = None
     occurred_at: Timestamp | None = None
 
 
@@ -148,6 +149,8 @@ def read_events(
 def read_user(body: bytes, settings: Settings) -> tuple[UserFields, str]:
     """Reads a user and the client's own JSON text of it; raises `Problem` naming what is wrong."""
     user = _decode(_user_fields, body, settings)
+    if isinstance(user.fico_score, float) and not user.fico_score.is_integer():
+        raise _invalid("ficoScore")
     if user.email is None and user.user_id is None:
         raise Problem(422, "missing_field", "A user needs an email or a userId.", "email")
     return user, body.decode()

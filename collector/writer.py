@@ -17,15 +17,17 @@ from time import perf_counter
 import psycopg
 from msgspec import Struct
 from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
 from psycopg.rows import scalar_row
 
 from collector.database import WRITERS, Database
 from collector.keys import Key
 from collector.metrics import Metrics
-from collector.problems import not_storable, problem_of, try_again
+from collector.problems import STUCK, Problem, cause_of, not_storable, problem_of, try_again
 from collector.validation import Event, Received, Rejection
 
 MAX_BATCH_BYTES = 4 * 1024 * 1024
+STUCK_SECONDS = 3  # far above any commit; a lock, or a server or disk that hangs
 MAX_QUARANTINED_BYTES = 64 * 1024
 BYTES_AT_A_TIME = 64 * 1024  # of a COPY, so that a batch is not in memory once more
 
@@ -60,7 +62,7 @@ class Writer:
         self._waiting: deque[Submission] = deque()
         self._arrived = asyncio.Event()
         self._metrics = metrics
-        self._available = True
+        self._under_way: dict[int, float] = {}  # batches, by when their storing began
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -70,6 +72,13 @@ class Writer:
             yield
             for task in tasks:
                 task.cancel()
+
+    def require(self) -> None:
+        """Raises `Problem` where a batch waits for so long that something is stuck."""
+        seconds = perf_counter() - min(self._under_way.values(), default=perf_counter())
+        if seconds > STUCK_SECONDS:
+            reason = f"{STUCK.reason}: events have waited for their commit for {seconds:.0f} s"
+            raise try_again(503, STUCK.code, reason)
 
     async def write(self, received: Received, key: Key, size: int) -> None:
         """Commits the events of one request of `size` bytes and keeps its rejections.
@@ -90,6 +99,7 @@ class Writer:
             batch = await self._next_batch()
             failure: Exception | None = None
             started = perf_counter()
+            self._under_way[id(batch)] = started
             try:
                 async with self._database.connect(self._database.writers) as connection:
                     await _store(connection, batch)
@@ -100,7 +110,7 @@ class Writer:
                 self._metrics.commit_events.observe(
                     sum(len(each.received.events) for each in batch)
                 )
-            self._note(failure)
+            del self._under_way[id(batch)]
             for submission in batch:
                 if submission.done.done():  # its client is gone
                     continue
@@ -120,18 +130,13 @@ class Writer:
             size += batch[-1].size
         return batch
 
-    def _note(self, failure: Exception | None) -> None:
-        if failure and self._available:  # by name: PostgreSQL's texts can repeat a row
-            logger.warning("Events cannot be stored: %s", type(failure).__name__)
-        elif not failure and not self._available:
-            logger.info("Events are being stored again")
-        self._available = failure is None
-
 
 def _problem_of_batch(failure: Exception) -> Exception:
     """A batch as a whole is no client's fault."""
     if isinstance(failure, psycopg.Error):
-        return try_again(503, "storage_unavailable", "The database is unavailable")
+        return cause_of(failure).problem(failure)
+    if not isinstance(failure, Problem):  # by name: a text can repeat a row
+        logger.error("Events cannot be stored: %s", type(failure).__name__)
     return problem_of(failure)
 
 
@@ -139,8 +144,9 @@ async def _store(connection: AsyncConnection, batch: Sequence[Submission]) -> No
     """Commits a batch. Without rejections the COPY of its events is a transaction by itself."""
     rows = [(submission, event) for submission in batch for event in submission.received.events]
     rejected = any(submission.received.rejections for submission in batch)
+    within = connection.info.transaction_status == TransactionStatus.INTRANS
     try:
-        async with connection.transaction() if rejected else nullcontext():
+        async with connection.transaction() if rejected or within else nullcontext():
             await _quarantine(connection, batch)
             await _copy_events(connection, rows)
     except psycopg.DataError:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ import pytest
 import yaml
 
 from collector.settings import ROOT, SETTINGS
-from tests.conftest import Collector
+from tests.support.collector import Collector
 
 COMPOSE = ROOT / "docker-compose.yml"
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
@@ -105,7 +106,7 @@ def test_variables_are_settings() -> None:
 @pytest.mark.parametrize("name", ["single", "separate"])
 def test_ports_are_published_on_this_machine_only(name: str) -> None:
     ports = [port for service in profile(name).values() for port in service.get("ports", [])]
-    assert sorted(ports) == ["127.0.0.1:8000:8000", "127.0.0.1:8080:8080"]
+    assert sorted(ports) == ["127.0.0.1:3000:3000", "127.0.0.1:8080:8080"]
 
 
 def test_image_health_check(collector: Collector) -> None:
@@ -121,6 +122,29 @@ def test_image_health_check(collector: Collector) -> None:
 
     assert status(port) == 0
     assert status("1") == 1
+
+
+def pinned(file: str) -> dict[str, str]:
+    """The pins of a lock file, with markers and hashes, by the name of the package."""
+    blocks = re.split(r"\n(?=\S)", (ROOT / file).read_text())
+    return {block.partition("==")[0]: block.strip() for block in blocks if "==" in block}
+
+
+def test_image_holds_no_more_than_what_runs() -> None:
+    """Its packages are those of the project, in the versions under test, without `dev`'s."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+
+    def names(requirements: list[str]) -> set[str]:
+        found = (re.match(r"[\w-]+", each) for each in requirements)
+        return {match[0].lower() for match in found if match}
+
+    image, tested = pinned("requirements-run.lock"), pinned("requirements.lock")
+    assert names(project["dependencies"] + extras["semantic"]) <= image.keys()
+    # jsonschema and psutil come with dbt and the embedded PostgreSQL.
+    assert names(extras["dev"]) & image.keys() == {"jsonschema", "psutil"}
+    assert image == {name: tested[name] for name in image}
+    assert "COPY requirements-run.lock requirements.lock\n" in DOCKERFILE
 
 
 def test_image_holds_what_runs(database: str, tmp_path: Path) -> None:

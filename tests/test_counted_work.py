@@ -22,10 +22,10 @@ import pytest
 from collector.app import create_app
 from collector.settings import Settings
 from scripts.lib.bench.warehouse import land_script
-from tests.conftest import rows_of
-from tests.postgres import GIVEN_URL
-from tests.test_events import event
-from tests.warehouse import Warehouse
+from tests.support.api import event
+from tests.support.collector import rows_of
+from tests.support.postgres import GIVEN_URL
+from tests.support.warehouse import Warehouse
 
 FIGURES = Path(__file__).with_name("counted_work.json")
 REQUESTS = 100
@@ -60,8 +60,9 @@ def posted(database: str, body: bytes, requests: int) -> tuple[float, float, flo
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
         "path": "/events", "raw_path": b"/events", "query_string": b"", "root_path": "",
-        "scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000),
-        "headers": [(b"content-type", b"application/json")],
+        "scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 3000),
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+        "headwater.connection": {},
     }  # fmt: skip
     calls = 0
 

@@ -8,9 +8,8 @@ import pytest
 
 from collector.app import create_app
 from collector.settings import Settings
-from tests.conftest import Collector
-from tests.test_bad_requests import assert_problem
-from tests.test_events import event
+from tests.support.api import assert_problem, event
+from tests.support.collector import Collector
 
 
 def test_healthz(client: httpx.Client) -> None:
@@ -34,7 +33,7 @@ def test_not_migrated(client: httpx.Client, collector: Collector) -> None:
     problem = assert_problem(ready, 503, "not_migrated")
     assert "scripts/migrate" in problem["message"]
     assert healthy.status_code == 200
-    assert_problem(stored, 503, "storage_unavailable")
+    assert_problem(stored, 503, "not_migrated")
     assert client.get("/readyz").status_code == 200
 
 

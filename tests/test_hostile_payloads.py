@@ -17,7 +17,7 @@ from collector.problems import Problem
 from collector.settings import Settings
 from collector.times import parse_time
 from collector.validation import read_user
-from tests.warehouse import Warehouse
+from tests.support.warehouse import Warehouse
 
 RECEIVED_AT = "2026-10-01 12:00:00+00"
 HOSTILE_VALUES = [
@@ -139,7 +139,7 @@ def hostile(
     """A warehouse in whose raw tables nothing is as it should be."""
     with create_warehouse() as warehouse:
         land_hostile_rows(warehouse.database_url)
-        warehouse.dbt("build")
+        warehouse.build()
         yield warehouse
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 
 import httpx
@@ -11,29 +11,10 @@ import psycopg
 import pytest
 
 from collector.migrate import migrate
-from scripts.lib.keys import create_key, revoke_keys
-from tests.conftest import Collector, running_collector, wait_until
-from tests.postgres import own_server, stopped
-from tests.test_bad_requests import assert_problem
-from tests.test_events import event
-
-
-@pytest.fixture(scope="module")
-def keyed(create_database: Callable[..., AbstractContextManager[str]]) -> Iterator[Collector]:
-    """A collector whose database had a key before it started."""
-    with create_database() as url:
-        make_key(url, "first", "write")
-        with running_collector(url) as collector:
-            yield collector
-
-
-def make_key(database_url: str, name: str, scope: str) -> str:
-    with closing(psycopg.connect(database_url, autocommit=True)) as connection:
-        return create_key(connection, name, "write" if scope == "write" else "read")
-
-
-def bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
+from scripts.lib.keys import revoke_keys
+from tests.support.api import assert_problem, bearer, event, make_key
+from tests.support.collector import Collector, running_collector, wait_until
+from tests.support.postgres import own_server, stopped
 
 
 def post(collector: Collector, key: str) -> httpx.Response:

@@ -19,9 +19,8 @@ import pytest
 
 from scripts.lib.bench.attacks import ATTACKS, strike
 from scripts.lib.keys import create_key
-from tests.conftest import Collector, running_collector, wait_until
-from tests.test_bad_requests import assert_problem
-from tests.test_events import JSON, NDJSON, event
+from tests.support.api import JSON, NDJSON, assert_problem, event
+from tests.support.collector import Collector, running_collector, wait_until
 
 GZIP = {**JSON, "Content-Encoding": "gzip"}
 EMPTY_OBJECT = gzip.compress(b"{}", mtime=0)  # names of tests have to be the same in each process
@@ -139,7 +138,7 @@ def test_flood_while_nothing_can_be_stored(
                     asyncio.create_task(client.post(f"{collector.url}/events", content=body))
                     for body in [large, small, refused] * 40
                 ]
-                await asyncio.wait(sending, timeout=4)
+                await asyncio.wait(sending, timeout=2)
                 assert (await client.get(f"{collector.url}/healthz")).status_code == 200
                 blocker.rollback()
                 return await asyncio.gather(*sending)
@@ -167,7 +166,9 @@ def test_bytes_count_while_they_arrive(
 
         async def hold() -> None:
             _, writer = await asyncio.open_connection(host, int(port))
-            writer.write(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n")
+            writer.write(
+                b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n"
+            )
             writer.write(b" " * 99_900)
             async with httpx.AsyncClient(base_url=collector.url) as client:
                 while "held_bytes 99900.0" not in (await client.get("/metrics")).text:
@@ -186,7 +187,7 @@ def test_bytes_count_while_they_arrive(
 def test_body_that_comes_too_slowly(
     create_database: Callable[..., AbstractContextManager[str]],
 ) -> None:
-    head = b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
     with create_database() as url, running_collector(url, BODY_TIMEOUT_SECONDS="1") as collector:
         host, port = urlsplit(collector.url).netloc.split(":")
         with socket.create_connection((host, int(port)), timeout=30) as connection:
@@ -276,7 +277,7 @@ def test_bodies_with_their_key_within_give_way_to_each_other(keyed: tuple[Collec
     track = {"type": "track", "event": "e", "userId": "u", "writeKey": key}
 
     async def hold() -> list[bytes]:
-        head = b"POST /v1/track HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n"
+        head = b"POST /v1/track HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n"
         held = []
         for _ in range(8):  # twice of what all may have
             held.append(await asyncio.open_connection(host, int(port)))

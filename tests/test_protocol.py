@@ -6,18 +6,16 @@ import json
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from urllib.parse import urlsplit
+from contextlib import AbstractContextManager, suppress
 
 import httpx
 import pytest
 
-from tests.conftest import Collector, running_collector, wait_until
-from tests.test_events import event
-from tests.test_keys import make_key
+from tests.support.api import connected, event, make_key
+from tests.support.collector import Collector, running_collector, wait_until
 from tests.test_limits import served
 
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +23,6 @@ def hurried(create_database: Callable[..., AbstractContextManager[str]]) -> Iter
     """A collector that gives headers one second."""
     with create_database() as url, running_collector(url, HEADER_TIMEOUT_SECONDS="1") as collector:
         yield collector
-
-
-@contextmanager
-def connected(collector: Collector) -> Iterator[socket.socket]:
-    host, port = urlsplit(collector.url).netloc.split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
-        yield connection
 
 
 def answer(connection: socket.socket) -> tuple[int, str]:
@@ -54,7 +45,7 @@ def answer(connection: socket.socket) -> tuple[int, str]:
     [
         GET + b"X: " + b"x" * 33_000 + b"\r\n\r\n",
         GET + b"X: y\r\n" * 8000 + b"\r\n",
-        b"GET /" + b"x" * 33_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + b"x" * 33_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         GET + b"X: " + b"x" * 500_000,
         b"GET /" + b"x" * 500_000,
     ],
@@ -67,7 +58,7 @@ def test_head_that_is_too_large(hurried: Collector, head: bytes) -> None:
 
 def test_large_body_in_one_piece_with_its_head(hurried: Collector) -> None:
     body = json.dumps(event(activity={"a": "x" * 200_000})).encode()
-    head = b"POST /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: " + b"x" * 32_000
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: " + b"x" * 32_000
     with connected(hurried) as connection:
         connection.sendall(b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
         assert answer(connection) == (200, "")
@@ -115,7 +106,7 @@ def test_endless_body_of_a_request_that_is_answered(hurried: Collector) -> None:
         assert answer(connection) == (200, "")
 
 
-CHUNKED = b"POST /v1/track HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+CHUNKED = b"POST /v1/track HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +140,10 @@ def test_a_trailer_is_no_header(
 
 def test_more_requests_at_once_than_are_kept(hurried: Collector) -> None:
     """Those that were read are answered, each in its turn, and then the connection ends."""
-    get, post = GET + b"\r\n", b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    get, post = (
+        GET + b"\r\n",
+        b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+    )
     with connected(hurried) as connection:
         received = b""
         with suppress(OSError):
@@ -164,7 +158,7 @@ def test_more_requests_at_once_than_are_kept(hurried: Collector) -> None:
 
 def test_bodies_behind_an_answer_that_is_to_come(hurried: Collector) -> None:
     with connected(hurried) as connection:
-        slow = b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+        slow = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
         body = b" " * 300_000
         connection.sendall(slow + b" " * 9 + slow.replace(b"9", b"300000") + body)
         status, _ = answer(connection)
@@ -184,7 +178,7 @@ def test_answers_that_are_not_read(
         connection.settimeout(1)
         with suppress(OSError):
             while True:  # until the buffers of both sides are full
-                connection.sendall(b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+                connection.sendall(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
         wait_until(lambda: served(collector) == 0)
 
 
@@ -205,7 +199,7 @@ def test_others_are_served_meanwhile(hurried: Collector) -> None:
         httpx.Client(base_url=hurried.url) as client,
     ):
         first.sendall(GET)
-        second.sendall(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        second.sendall(b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
         assert client.post("/events", json=event()).status_code == 200
 
 

@@ -12,36 +12,12 @@ import httpx
 import pytest
 
 from collector.segment_body import CALLS
-from tests.conftest import Collector, running_collector, wait_until
-from tests.test_bad_requests import SECRET, assert_problem
-from tests.test_keys import bearer, keyed, make_key
-from tests.test_metrics import samples
+from tests.support.api import SECRET, assert_problem, bearer, make_key, samples
+from tests.support.collector import Collector, running_collector, wait_until
+from tests.support.segment import LATER, TIME, message, post
 
-__all__ = ["keyed"]  # a fixture
-
-TIME, LATER = "2026-01-31T12:00:00.123Z", "2026-01-31T12:00:01.500000+00:00"
 CAMPAIGN = {"name": "spring", "source": "letter", "medium": "email", "term": "x"}
 PAGE = {"path": "/pricing", "url": "https://shop.example/pricing", "utmSource": "own"}
-# As segment-analytics-python sends them: what is absent is null.
-ABSENT = {"anonymousId": None, "integrations": {}, "context": {"library": {"name": "py"}}}
-
-
-def message(kind: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
-    return {**ABSENT, "type": kind, "userId": "u", "timestamp": TIME, **fields}
-
-
-def post(
-    client: httpx.Client, *messages: dict[str, Any], accepted: int | None = None, **common: object
-) -> list[dict[str, Any]]:
-    """Sends a batch, which has to be answered 200; returns the rejections."""
-    body = {"batch": messages, "sentAt": LATER, "writeKey": SECRET, **common}
-    response = client.post("/v1/batch", json=body)
-    assert response.status_code == 200, response.text
-    answer = response.json()
-    assert answer.keys() == {"success", "accepted", "rejected"}
-    assert answer["accepted"] == (len(messages) if accepted is None else accepted)
-    rejected: list[dict[str, Any]] = answer["rejected"]
-    return rejected
 
 
 def payloads(collector: Collector) -> list[dict[str, Any]]:

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Collector, running_collector
-from tests.test_segment import message, post
-from tests.warehouse import Warehouse
+from tests.support.collector import Collector, running_collector
+from tests.support.segment import message, post
+from tests.support.warehouse import Warehouse
 
 TIMES = """
     select event_id, occurred_at_source, received_at - occurred_at
@@ -66,27 +66,31 @@ def test_segments_messages_in_the_marts(
         phone = message("identify", timestamp="1970-01-01T00:00:00Z", messageId="phone", **score)
         post(client, phone, sentAt="1970-01-01T01:00:00Z")
         post(client, phone, sentAt="1970-01-01T01:00:07Z")  # the answer got lost
-        visitors = ("tablet", "laptop", "old")
+        visitors = ("tablet", "laptop", "old", "another", "watch", "desk")
         post(client, *(track(f"of {each}", userId=None, anonymousId=each) for each in visitors))
-        post(client, track("unknown", "Order Completed"))
+        campaign = {"campaign": {"source": "News", "medium": None, "name": "may"}}
+        post(client, track("unknown", "Order Completed", context=campaign))
         warehouse.run("--select", "+dim_users")
         assert_times(warehouse)
         assert_user_once(collector, warehouse)
         assert owners(warehouse) == {f"of {each}": f"anonymous:{each}" for each in visitors}
         [unknown] = warehouse.query(
-            "select event_type, event_subject, is_interaction from marts.fct_events"
+            "select event_type, event_subject, is_interaction, activity from marts.fct_events"
             " where event_id = 'unknown'"
         )
-        assert unknown == ("Order Completed", "unregistered", False)
+        utm = {"utmSource": "News", "utmCampaign": "may"}
+        assert unknown == ("Order Completed", "unregistered", False, utm)
 
         post(
             client,
             message("identify", userId="bea", anonymousId="tablet"),
             message("alias", userId="bea", previousId="laptop", anonymousId="another"),
+            message("alias", userId=None, previousId="watch", anonymousId="desk"),
+            message("identify", userId="bea", anonymousId="desk"),
             message("page", userId="bea", anonymousId="old", properties={"path": "/"}),
         )
         warehouse.run("--select", "+dim_users")
-        assert owners(warehouse) == dict.fromkeys(("of tablet", "of laptop", "of old"), "bea")
+        assert owners(warehouse) == {f"of {visitor}": "bea" for visitor in visitors}
         users = warehouse.query("select user_id, is_anonymous from marts.dim_users order by 1")
         assert users == [("bea", False), ("u", False)]
 

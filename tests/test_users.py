@@ -8,9 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Collector
-from tests.test_bad_requests import SECRET, assert_problem
-from tests.test_events import JSON
+from tests.support.api import JSON, SECRET, assert_problem
+from tests.support.collector import Collector
 
 ADA = {"email": "ada@example.com", "name": "Ada", "ficoScore": 720}
 

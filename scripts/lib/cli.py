@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import unicodedata
 from collections.abc import Callable
 from typing import NoReturn
 
 import psycopg
+from rich.markup import escape
 
+from collector import __version__
+from collector.migrate import NewerSchemaError
 from collector.settings import Settings
 
 
@@ -25,7 +29,7 @@ def run(main: Callable[[], int]) -> NoReturn:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         sys.exit(main())
-    except UserError as error:
+    except (UserError, NewerSchemaError) as error:
         sys.exit(f"error: {error}")
     except psycopg.OperationalError as error:
         sys.exit(f"error: PostgreSQL: {str(error).strip()}\nCheck DATABASE_URL and the server.")
@@ -49,10 +53,25 @@ def read_settings() -> Settings:
         raise UserError(str(error)) from error
 
 
+def printable(text: str) -> str:
+    """A text that came from outside, without what could steer a terminal: U+FFFD stands for it.
+
+    Unicode's category C: control and format characters, surrogates, private and unassigned ones.
+    """
+    return "".join("\ufffd" if unicodedata.category(each)[0] == "C" else each for each in text)
+
+
+def plain(text: str) -> str:
+    """The same for rich, which takes brackets for markup."""
+    return escape(printable(text))
+
+
 def parser(verb: str, description: str) -> argparse.ArgumentParser:
-    """An argument parser that calls the command by its script's name."""
-    return argparse.ArgumentParser(
+    """An argument parser that calls the command by its script's name, and knows the version."""
+    command = argparse.ArgumentParser(
         prog=f"scripts/{verb}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    command.add_argument("--version", action="version", version=f"Headwater {__version__}")
+    return command

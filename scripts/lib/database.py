@@ -16,7 +16,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from collector.migrate import migrate
 from collector.settings import Settings
+from scripts.lib.cli import UserError
 
+_SOCKET = ".s.PGSQL.5432"
+_MAX_SOCKET_BYTES = 103  # sockaddr_un's, of Linux (107) and macOS
 _CLOSED = """
     select current_user::text, string_agg(nspname, ', ' order by nspname) from pg_namespace
     where nspname = any (%s) and not has_schema_privilege(oid, 'usage')
@@ -71,9 +74,21 @@ def embedded_server(data: Path) -> Iterator[str]:
         )
 
         data.parent.mkdir(parents=True, exist_ok=True)
+        if len(bytes(data.resolve() / _SOCKET)) > _MAX_SOCKET_BYTES:
+            # The wheel would put it where any user of this machine gets at it.
+            raise UserError(
+                f"{data.resolve()} is too long a path for the socket of the embedded PostgreSQL, "
+                "which is nobody else's only there: set HEADWATER_DATA to a shorter one"
+            )
         server = get_server(data)
     with server:
-        yield str(server.get_uri())
+        url = str(server.get_uri())
+        with psycopg.connect(url, autocommit=True) as connection:
+            if connection.execute("show log_error_verbosity").fetchone() != ("terse",):
+                # Without details and context, which repeat rows, in its log.
+                connection.execute("alter system set log_error_verbosity to terse")
+                connection.execute("select pg_reload_conf()")
+        yield url
 
 
 def with_databases(settings: Settings, databases: Databases) -> Settings:
@@ -90,6 +105,35 @@ def described(database_url: str) -> str:
     """A database in words, without the password."""
     parts = conninfo_to_dict(database_url)
     return f"{parts.get('dbname', 'the default database')} on {parts.get('host', 'localhost')}"
+
+
+def require_sessions(database_url: str, setting: str, options: str = "") -> None:
+    """Raises UserError where a pooler, as PgBouncer in transaction mode, gives no sessions.
+
+    Locks and settings of a session would be other clients' then. `options` are what the connection
+    has to take at its start.
+    """
+
+    def connected() -> psycopg.Connection[Any]:
+        return psycopg.connect(database_url, autocommit=True, options=options)
+
+    def backend(connection: psycopg.Connection[Any]) -> tuple[int]:
+        return connection.execute("select pg_backend_pid()").fetchone() or (0,)
+
+    try:
+        with connected() as one:
+            if backend(one) == (one.info.backend_pid,):
+                return  # nothing is in between
+            with connected() as other:
+                if backend(other) != backend(one):
+                    return
+    except psycopg.OperationalError as error:
+        if "startup parameter" not in str(error):
+            raise
+    raise UserError(
+        f"{described(database_url)} is behind a pooler that gives no sessions, which only the "
+        f"collector can do without: set {setting} to the URL of PostgreSQL itself"
+    )
 
 
 def libpq_environment(database_url: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from collector.settings import ROOT, Settings
-from scripts.lib.bench import intake, journeys, readers, transforms, volume
+from scripts.lib.bench import adversary, intake, journeys, readers, transforms, volume
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.measure import MissingError, Row, ViolationError
 from scripts.lib.bench.peer import Peer
@@ -35,6 +35,7 @@ MEASUREMENTS: dict[str, tuple[float, Callable[[Bench], Iterator[Row]]]] = {
     "linear": (3, transforms.linear),
     "increment": (2, transforms.increment),
     "idle": (2, transforms.idle),
+    "adversary": (1.5, adversary.adversary),
     "questions": (0.1, readers.questions),
     "site": (1, readers.site),
     "freshness": (2, journeys.freshness),
