@@ -198,3 +198,31 @@ def test_client_that_goes_away(client: httpx.Client, collector: Collector) -> No
         )
     assert client.post("/events", json=event()).status_code == 200
     assert "Traceback" not in collector.log.read_text()
+
+
+@pytest.mark.parametrize("number", ["1e131071", "-1E-16000", "7" * 401, "1e-99999999999999999999"])
+def test_numbers_that_expand(client: httpx.Client, collector: Collector, number: str) -> None:
+    """Refused alone by every door, and kept; what is beside them lands."""
+    good = json.dumps(event(eventId="good"))
+    odd = good.replace('"activity": {', f'"activity": {{"a": [{{"b": {number}}}]')
+    odd_id = good.replace('"userId": 1', f'"userId": {number}')
+    assert number in odd
+    assert number in odd_id
+    for content, headers in (
+        (f"[{odd},{good},{odd_id}]", JSON),
+        (f"{odd}\n{good}\n{odd_id}", NDJSON),
+    ):
+        answer = client.post("/events", content=content, headers=headers).json()
+        assert answer["accepted"] == 1
+        codes = [each["code"] for each in answer["rejected"]]
+        assert codes[0] == "not_storable"
+        assert codes[1] in ("not_storable", "invalid_field")
+    message = f'{{"type": "identify", "userId": "u", "traits": {{"a": {number}}}}}'
+    sound = '{"type": "page", "userId": "u"}'
+    batch = client.post("/v1/batch", content=f'{{"batch": [{message}, {sound}]}}').json()
+    assert (batch["accepted"], batch["rejected"][0]["code"]) == (1, "not_storable")
+    user = client.post("/users", content=f'{{"userId": 1, "a": {number}}}', headers=JSON)
+    assert_problem(user, 422, "not_storable")
+    assert collector.query("select count(*) from raw.events") == [(3,)]
+    assert collector.query("select count(*) from raw.rejected_events") == [(5,)]
+    assert collector.query("select count(*) from raw.users") == [(0,)]

@@ -200,6 +200,27 @@ def test_linked_and_linked_again(linked: Pair) -> None:
     assert rows_of(linked.destination.url, "select subname from pg_subscription") == []
 
 
+def test_status_notices_a_row_that_cannot_be_applied(linked: Pair) -> None:
+    """And no longer once it can: the errors that are past mean nothing."""
+    add = "alter table raw.users add constraint poison check (user_id <> '1') not valid"
+    linked.destination.execute(add)
+    try:
+        linked.source.execute(UPDATE_USER)
+
+        def errors() -> bool:
+            counts = "select apply_error_count from pg_stat_subscription_stats"
+            return rows_of(linked.destination.url, counts) != [(0,)]
+
+        wait_until(errors)
+        status = linked.script("link", "--status")
+        assert status.returncode == 1, status.stdout
+        assert "wrong: " in status.stdout
+    finally:
+        linked.destination.execute("alter table raw.users drop constraint poison")
+    linked.agree()
+    assert ", 0 errors" not in linked.link("--status")
+
+
 def test_replication_under_load(linked: Pair, tmp_path: Path) -> None:
     """Either side stops, months and a column are added; in the end both have the same rows."""
     both = (linked.destination, linked.source)  # what is new comes to the destination first

@@ -135,3 +135,31 @@ def test_nothing_built_and_nobody_there(database: str) -> None:
     nowhere = status(database, "--textfile", "/nowhere/headwater.prom")
     assert nowhere.returncode == 1
     assert "error: --textfile /nowhere/headwater.prom cannot be written" in nowhere.stderr
+
+
+def test_rows_that_cannot_be_written_out_are_named(database: str) -> None:
+    """Such as older collectors stored: a number of 8 bytes, and 131,072 digits in every backup."""
+    sound = '{"a": [1e300, 1e-300, -12.5, "1e131071", {"b": 0}]}'
+    with psycopg.connect(database) as connection:
+        for number, payload in enumerate((sound, '{"a": [[{"b": 1e131071}]]}', '{"a": 1e-16000}')):
+            connection.execute(
+                "insert into raw.events (received_at, source, event_id, payload)"
+                " values (now(), 'web', %s, %s)",
+                [f"e{number}", payload],
+            )
+            connection.execute(
+                "insert into raw.users (received_at, occurred_at, source, user_id, payload)"
+                " values (now(), now(), 'web', 'secret', %s)",
+                [payload],
+            )
+    found = status(database, "--raw")
+    assert found.returncode == 1
+    assert "4 rows of raw" in found.stdout
+    for row in ("events: event_row_id 2", "events: event_row_id 3", "users: user_row_id 3"):
+        assert row in found.stdout
+    assert "reload_raw" in found.stdout
+    assert "secret" not in found.stdout
+    with psycopg.connect(database) as connection:
+        connection.execute("delete from raw.events where event_row_id > 1")
+        connection.execute("delete from raw.users where user_row_id > 1")
+    assert status(database, "--raw").returncode == 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -39,6 +42,13 @@ events = st.fixed_dictionaries({}, optional=dict.fromkeys(fields, values)) | st.
     },
     optional={"eventId": st.text() | st.none(), "more": values},
 )
+
+
+@pytest.fixture(scope="module")
+def server(postgres_url: str) -> Iterator[psycopg.Connection]:
+    """A connection to PostgreSQL."""
+    with closing(psycopg.connect(postgres_url, autocommit=True)) as connection:
+        yield connection
 
 
 # How fast an example is generated says nothing about the collector.
@@ -135,3 +145,80 @@ def test_escaped_property_names() -> None:
 )
 def test_parse_time(text: str, parsed: str) -> None:
     assert parse_time(text).isoformat() == parsed
+
+
+# Numbers as JSON writes them: of every length and exponent, around the limits and far beyond.
+digits = st.integers(0, 10**12).map(str) | st.sampled_from([1, 399, 400, 401, 999]).map("7".__mul__)
+exponents = st.integers(-410, 410) | st.integers(-(10**25), 10**25)
+numbers = st.tuples(
+    st.sampled_from(["", "-"]),
+    digits,
+    st.just("") | digits.map(".{}".format),
+    st.just("")
+    | st.tuples(st.sampled_from(["e", "E", "e+", "E-", "e00"]), exponents.map(abs)).map(
+        lambda each: f"{each[0]}{each[1]}"
+    ),
+).map("".join)
+pieces = st.one_of(
+    numbers,
+    numbers.map('"{}"'.format),
+    numbers.map(lambda number: json.dumps(f'\\"[: {number} ,{number}')),
+    numbers.map('{{"a" : {} }}'.format),
+)
+
+
+@given(st.lists(st.tuples(pieces, st.sampled_from([1, 3000])), max_size=3), numbers)
+@example([("1e131071", 1)], "1")
+@example([], "1e-99999999999999999999")
+@example([], "0e99999999999999999999")
+@example([("1e400", 3000)], "1")
+@settings(max_examples=200, deadline=None)
+def test_what_is_accepted_can_be_written_out(
+    server: psycopg.Connection, sent: list[tuple[str, int]], user_id: str
+) -> None:
+    """As text it is no larger than an event may be, but for blanks; nothing else is a fault."""
+    items = ",".join(",".join([piece] * count) for piece, count in sent)
+    values = f'"userId": {user_id}, "a": [{items}]'
+    for body in (
+        f'{{"eventType": "page_viewed", "activity": {{}}, {values}}}',
+        f'{{"eventType": "page_viewed", "userId": 1, "activity": {{{values}}}}}',
+    ):
+        received = read(body.encode())
+        if received.events:
+            query = "select octet_length(replace(%s::jsonb::text, ' ', ''))"
+            [(size,)] = server.execute(query, [body]).fetchall()
+            assert size <= SETTINGS.max_event_bytes
+        else:
+            code = received.rejections[0].problem.code
+            assert code in ("not_storable", "invalid_field", "too_large")
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "5e-324",
+        "4.9406564584124654e-324",
+        "1.7976931348623157e308",
+        "-2.5E-05",
+        "9" * 400,
+        "0e0",
+        "1e400",
+    ],
+)
+def test_every_double_is_accepted(number: str) -> None:
+    event = f'{{"eventType": "page_viewed", "userId": 1, "activity": {{"a": {number}}}}}'
+    assert read(event.encode()).events
+
+
+def test_texts_are_no_numbers() -> None:
+    texts = [
+        "1e999999",
+        " 1e999999",
+        ": 1e999999,",
+        '\\": 1e999999',
+        "9" * 5000,
+        "\\",
+        "[1e999999]",
+    ]
+    event = {"eventType": "page_viewed", "userId": 1, "activity": dict.fromkeys(texts, texts)}
+    assert read(json.dumps(event).encode()).events

@@ -10,7 +10,15 @@ from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.database import Databases, described, open_databases
 from scripts.lib.link_check import ALL_DAYS, check
 from scripts.lib.migrate import migrate_all
-from scripts.lib.replication import NAME, End, Subscription, drop_slots, opened, say
+from scripts.lib.replication import (
+    NAME,
+    End,
+    Subscription,
+    drop_slots,
+    errors_go_on,
+    opened,
+    say,
+)
 from scripts.lib.unlink import forget_subscription, unlink
 
 HEARTBEATS = "raw.heartbeats"
@@ -188,6 +196,11 @@ def show_status(databases: Databases) -> int:
             problems.append("the subscription is disabled: scripts/link enables it")
         elif not subscription.is_running or not own.active:
             problems.append("the destination does not read: its server's log says why")
+        elif subscription.errors and errors_go_on(source, destination):
+            problems.append(
+                "the destination fails again and again: the logs of both servers say why. Rows "
+                "with numbers too long to be sent: scripts/status --raw"
+            )
         missed, beat_seconds = destination.heartbeats()
         if beat_seconds is not None:
             say(f"destination: has what the collector landed {beat_seconds:,} s ago")

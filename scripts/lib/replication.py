@@ -18,6 +18,7 @@ from scripts.lib.database import described
 
 NAME = "headwater"  # of the publication and of the subscription
 CONNECT_SECONDS = 10
+ERROR_SECONDS = 20  # in which a subscription that fails does so again: it tries anew after 5
 RELEASE_SECONDS = 10  # for a slot to be let go by whoever reads it
 _SLOTS = (ROOT / "collector" / "queries" / "replication.sql").read_bytes()
 _IDENTITY = """
@@ -54,6 +55,8 @@ _SLOTS_OF_DESTINATION = """
             and slot_name ~ ('^pg_[0-9]+_sync_[0-9]+_' || split_part(%(name)s, '_', 2) || '$')
         )
 """
+_ARRIVED = "select confirmed_flush_lsn >= %s from pg_replication_slots where slot_name = %s"
+COPIED = "replicating"
 _TABLES = """
     select
         pg_subscription_rel.srrelid::regclass::text,
@@ -147,6 +150,26 @@ def opened(name: str, database_url: str) -> Iterator[End]:
         ) from error
     with connection:
         yield End(name, connection, *connection.execute(_IDENTITY).fetchone() or ())
+
+
+def errors_go_on(source: End, destination: End, seconds: float = ERROR_SECONDS) -> bool:
+    """Whether the subscription fails again, before it has got to where the source is now.
+
+    Its count of errors never goes back: past ones, as of a restart of the source, mean nothing.
+    """
+    first = destination.subscription()
+    position = source.connection.execute("select pg_current_wal_lsn()").fetchone()
+    until = time.monotonic() + seconds
+    while first and time.monotonic() < until:
+        time.sleep(0.5)
+        now = destination.subscription()
+        if now is None or now.errors > first.errors:
+            return now is not None
+        arrived = source.connection.execute(_ARRIVED, [*(position or ()), first.slot_name])
+        copied = all(state == COPIED for _, state in destination.tables())
+        if copied and arrived.fetchone() == (True,):
+            return False
+    return False
 
 
 def say(line: str) -> None:

@@ -17,6 +17,7 @@ from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.database import described, open_databases, refusal
 from scripts.lib.dbt import layer_schema
 from scripts.lib.static import say
+from scripts.lib.unwritable import show_unwritable_rows
 
 MAX_AGE_MINUTES = 60
 MONTHS_AHEAD = 3  # of partitions; the collector, builds and scripts/migrate make a year of them
@@ -199,8 +200,15 @@ def main() -> int:
         metavar="FILE",
         help="also write it as metrics, for the textfile collector of Prometheus' node_exporter",
     )
+    arguments.add_argument(
+        "--raw",
+        action="store_true",
+        help="look through all of raw instead, for rows that cannot be written out",
+    )
     options = arguments.parse_args()
     with open_databases(settings, migrated=False) as databases:
+        if options.raw:
+            return show_unwritable_rows(dict.fromkeys((databases.migration, databases.destination)))
         age = timedelta(minutes=options.max_age)
         status = builds_status(databases.destination, age, layer_schema(settings, "staging"))
         status = partitions_status(status, databases.source, databases.destination)

@@ -77,7 +77,7 @@ def copied_context_with_a_key(target: Target) -> Iterator[None]:
 
 def held_bodies(target: Target) -> Iterator[None]:
     """Bodies of 16 MiB that are never finished, 33 kB on the wire, while others post."""
-    sizes = [16 * MEBIBYTE, 16 * MEBIBYTE, *(2**power for power in range(23, 5, -1))]
+    sizes = [16 * MEBIBYTE, 16 * MEBIBYTE, *(2**power for power in range(9, 5, -1))]
     bodies = [gzip.compress(b" " * size) for size in sizes]
     head = b"POST /v1/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     head += b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
@@ -86,6 +86,7 @@ def held_bodies(target: Target) -> Iterator[None]:
         yield
         for body in bodies:
             stack.enter_context(target.connect()).sendall(head % len(body) + body[:-1])
+            time.sleep(0.5)  # until it is inflated
         until = time.monotonic() + HELD_SECONDS
         statuses: list[int] = []
         while time.monotonic() < until:
@@ -112,7 +113,6 @@ def unread_answers(target: Target) -> Iterator[None]:
 def trailers(target: Target) -> Iterator[None]:
     """20 MB of fields after the body."""
     head = b"POST /v1/track HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-    head += b"2\r\n{}\r\n0\r\n"
     fields = b"a:b\r\n" * 4_000_000
     with target.connect() as connection:
         yield
@@ -192,7 +192,7 @@ def strike(database_url: str, url: str, attack: Attack) -> float:
     with closing(psycopg.connect(database_url, autocommit=True)) as connection:
         read_key = create_key(connection, "attacked", "read")
         target = Target(url, create_key(connection, "attacked", "write"), read_key)
-    while target.request("GET", "/users", Authorization=f"Bearer {read_key}") != 200:
+    while target.request("GET", "/users") != 401:
         time.sleep(0.1)  # until the collector has looked at its keys
     attacking = attack(target)
     next(attacking)
