@@ -2,7 +2,7 @@
 #   docker run IMAGE scripts/migrate
 FROM python:3.11-slim
 
-RUN useradd --system --create-home --home-dir /var/lib/headwater headwater
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/headwater headwater
 
 WORKDIR /app
 # Without what only tests and linters use.

@@ -17,6 +17,7 @@ from collector.connection import Connection, pool_of
 from collector.keys import Keys
 from collector.problems import AWAY, BUSY, NOT_MIGRATED, STUCK, Cause, Problem, cause_of
 from collector.settings import Settings
+from collector.upkeep import Upkeep
 
 WRITERS = 2  # one collects the next batch while the other waits for the disk
 LOOK_SECONDS = 2  # until a revoked key stops working
@@ -70,6 +71,7 @@ class Database:
         self._said: dict[str, str] = {}  # by pool: the reason in the log
         self._lost = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
+        self._upkeep = Upkeep()
 
     @property
     def reachable(self) -> bool:
@@ -176,6 +178,8 @@ class Database:
             with suppress(Problem, psycopg.Error):
                 await self.ready()
             if self.reachable:
+                # On a connection of users: whoever asks /readyz meanwhile does not wait for it.
+                await self._upkeep.tend(self.users, replicated=bool(self.replication))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._lost.wait(), LOOK_SECONDS)
                 self._lost.clear()

@@ -62,6 +62,10 @@ class Keys:
             )
         self._keys = {row.key_hash: row for row in rows}
 
+    def needs_body(self, request: Request) -> bool:
+        """Whether only the body of a request can have its key."""
+        return bool(self._keys) and not _credential(header(request, b"authorization"))
+
     def authorize(self, request: Request, scope: Scope, in_body: str = "") -> Key:
         """The key of a request; raises `Problem` where it has none that is good for `scope`.
 

@@ -26,6 +26,11 @@ SETTINGS = (
     ("PORT", "3000", "Port the collector listens on"),
     ("WORKERS", "1", "Processes that share PORT, each with its metrics on a port after it"),
     ("DBT_TARGET", "prod", "dbt's target: prod, or dev for schemas of one's own"),
+    (
+        "DBT_SCHEMA",
+        "dev_USER",
+        "What the names of schemas begin with where dbt's target is not prod",
+    ),
     ("MAX_HEADER_BYTES", "32768", "Largest request line and headers"),
     ("HEADER_TIMEOUT_SECONDS", "10", "Longest time to send the headers in"),
     ("MAX_BODY_BYTES", "4194304", "Largest body of a request"),
@@ -74,6 +79,7 @@ class Settings:
     port: int
     workers: int
     dbt_target: str
+    dbt_schema: str
     max_header_bytes: int
     header_timeout_seconds: int
     max_body_bytes: int
@@ -125,6 +131,8 @@ class Settings:
             port=number("PORT", 0, 65535),
             workers=number("WORKERS", 1, 64),
             dbt_target=text("DBT_TARGET"),
+            dbt_schema=environment.get("DBT_SCHEMA")
+            or f"dev_{environment.get('USER') or 'analyst'}",
             max_header_bytes=number("MAX_HEADER_BYTES", 1, _GIBIBYTE),
             header_timeout_seconds=number("HEADER_TIMEOUT_SECONDS", 1, 3600),
             max_body_bytes=number("MAX_BODY_BYTES", 1, _GIBIBYTE),

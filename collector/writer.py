@@ -29,7 +29,7 @@ from collector.validation import Event, Received, Rejection
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 STUCK_SECONDS = 3  # far above any commit; a lock, or a server or disk that hangs
 MAX_QUARANTINED_BYTES = 64 * 1024
-ROWS_AT_A_TIME = 100  # of a COPY, so that a batch is not in memory once more
+BYTES_AT_A_TIME = 64 * 1024  # of a COPY, so that a batch is not in memory once more
 
 _COPY_EVENTS = "copy raw.events (source, key_id, received_at, event_id, payload) from stdin"
 _COPY_REJECTED = """
@@ -196,20 +196,26 @@ def _escape(text: bytes) -> bytes:
 async def _copy_events(connection: AsyncConnection, rows: Sequence[Row]) -> None:
     if rows:
         async with connection.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
-            for start in range(0, len(rows), ROWS_AT_A_TIME):
-                await copy.write(b"".join(map(_line, rows[start : start + ROWS_AT_A_TIME])))
+            lines = bytearray()
+            for row in rows:
+                lines += _line(row)
+                if len(lines) > BYTES_AT_A_TIME:
+                    await copy.write(bytes(lines))
+                    lines.clear()
+            await copy.write(bytes(lines))
+
+
+def _rejected_row(submission: Submission, rejection: Rejection) -> tuple[object, ...]:
+    _, problem, payload = rejection
+    text = payload[:MAX_QUARANTINED_BYTES].decode(errors="replace")
+    texts = [value.replace("\0", "\ufffd") for value in (problem.message, text)]
+    key = submission.key
+    return submission.received_at, key.name, key.key_id, problem.code, *texts
 
 
 async def _quarantine(connection: AsyncConnection, batch: Sequence[Submission]) -> None:
     """Keeps refused events with the reason; where that fails, those beside them still land."""
-    rows = []
-    for submission in batch:
-        for _, problem, payload in submission.received.rejections:
-            text = payload[:MAX_QUARANTINED_BYTES].decode(errors="replace")
-            texts = [value.replace("\0", "\ufffd") for value in (problem.message, text)]
-            key = submission.key
-            rows.append((submission.received_at, key.name, key.key_id, problem.code, *texts))
-    if not rows:
+    if not any(submission.received.rejections for submission in batch):
         return
     try:
         async with (
@@ -217,8 +223,14 @@ async def _quarantine(connection: AsyncConnection, batch: Sequence[Submission]) 
             connection.cursor() as cursor,
             cursor.copy(_COPY_REJECTED) as copy,
         ):
-            for values in rows:
-                await copy.write_row(values)
+            size = 0
+            for submission in batch:
+                for rejection in submission.received.rejections:
+                    await copy.write_row(_rejected_row(submission, rejection))
+                    size += len(rejection.payload)
+                    if size > BYTES_AT_A_TIME:
+                        size = 0
+                        await asyncio.sleep(0)  # others have their turn
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:

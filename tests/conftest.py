@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import re
 import shutil
 import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +22,10 @@ from psycopg import sql
 
 from collector.migrate import migrate
 from collector.settings import ROOT
-from tests.postgres import GIVEN_URL, WAIT_SECONDS, own_server
-from tests.warehouse import Warehouse
+from tests.support.api import make_key
+from tests.support.collector import Collector, running_collector
+from tests.support.postgres import GIVEN_URL, ON_ANY_SERVER_THE_SAME, WAIT_SECONDS, own_server
+from tests.support.warehouse import Warehouse
 
 # A process started in the background ignores SIGINT, and so would the commands under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,6 +38,7 @@ for name in (
     os.environ.pop(name, None)
 
 WAREHOUSE = "hw_warehouse"
+CPU_SECONDS = [0.0]  # up to the last report
 FAULTS = pytest.StashKey[str]()  # the table of tests/faults, for the end of the output
 EMPTY = """
     truncate raw.events, raw.users, raw.user_ids, raw.rejected_events restart identity;
@@ -60,82 +59,55 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401
         node.config.stash[FAULTS] = table
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option by which a run says where its time went."""
+    parser.addoption(
+        "--slowest-files",
+        type=int,
+        default=0,
+        metavar="N",
+        help="show the N files of tests that took the most time",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leaves out what a server that was given cannot make differ, where it is not named."""
+    return True if GIVEN_URL and collection_path.name in ON_ANY_SERVER_THE_SAME else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Notes the CPU seconds since the last report, of this process and those it has waited for."""
+    report = yield
+    before, CPU_SECONDS[0] = CPU_SECONDS[0], sum(os.times()[:4])
+    report.user_properties.append(("cpu_seconds", CPU_SECONDS[0] - before))
+    return report
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Prints the table of faults at the end of pytest's output."""
+    """Prints the table of faults and the slowest files at the end of pytest's output."""
     if table := config.stash.get(FAULTS, None):
         terminalreporter.write_line("\n" + table)
-
-
-@dataclass(frozen=True, slots=True)
-class Collector:
-    """A collector that runs as a process of its own: `scripts/serve` on a free port."""
-
-    url: str
-    database_url: str
-    process: subprocess.Popen[str]
-    log: Path
-
-    def query(self, query: str, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401
-        """The rows of a query in its database."""
-        return rows_of(self.database_url, query, *values)
-
-
-def rows_of(database_url: str, query: str, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401
-    """The rows of a query in a database."""
-    with closing(psycopg.connect(database_url, autocommit=True)) as connection:
-        return connection.execute(query.encode(), values or None).fetchall()
-
-
-@contextmanager
-def running_collector(
-    database_url: str, *, module: str = "scripts.lib.serve", **environment: str
-) -> Iterator[Collector]:
-    """Runs `scripts/serve` on a database, with further settings, and waits until it is ready."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        log = stack.enter_context((folder / "log").open("w"))
-        process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            cwd=ROOT,
-            env={
-                "PATH": os.environ["PATH"],
-                "HEADWATER_DATA": str(folder),
-                "DATABASE_URL": database_url,
-                "PORT": "0",
-                **environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-        stack.enter_context(process)
-        stack.callback(process.terminate)
-        assert process.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
-        assert found, (folder / "log").read_text()
-        collector = Collector(found[0], database_url, process, folder / "log")
-        wait_until(lambda: httpx.get(f"{collector.url}/readyz").status_code == 200)
-        yield collector
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Returns as soon as the condition holds; fails the test when it does not come to."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    pytest.fail(f"still not so after {WAIT_SECONDS} s")
+    if number := config.getoption("--slowest-files"):
+        seconds: defaultdict[str, float] = defaultdict(float)
+        cpu_seconds: defaultdict[str, float] = defaultdict(float)
+        for report in itertools.chain(*terminalreporter.stats.values()):
+            if isinstance(report, pytest.TestReport):
+                file = report.nodeid.partition("::")[0]
+                seconds[file] += report.duration
+                for name, value in report.user_properties:
+                    if name == "cpu_seconds" and isinstance(value, float):
+                        cpu_seconds[file] += value
+        terminalreporter.section(f"slowest {number} files (seconds, CPU seconds)")
+        for file in sorted(seconds, key=seconds.__getitem__, reverse=True)[:number]:
+            terminalreporter.write_line(f"{seconds[file]:7.1f} {cpu_seconds[file]:7.1f}  {file}")
 
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A server for all tests of this process: the one given (`tests.postgres`), or an own one.
+    """A server for all tests of this process: the one given (`support.postgres`), or an own one.
 
     Where tests run on all cores, the first process has the server that was given. The others have
     their own: an open transaction of one test would hold back what another one's build may read.
@@ -199,6 +171,15 @@ def client(collector: Collector) -> Iterator[httpx.Client]:
     """An HTTP client of `collector`."""
     with httpx.Client(base_url=collector.url, timeout=WAIT_SECONDS) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def keyed(create_database: Callable[..., AbstractContextManager[str]]) -> Iterator[Collector]:
+    """A collector whose database had a key before it started."""
+    with create_database() as url:
+        make_key(url, "first", "write")
+        with running_collector(url) as collector:
+            yield collector
 
 
 @pytest.fixture(scope="session")

@@ -10,20 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.conftest import Collector
-from tests.test_events import JSON, NDJSON, event
-
-SECRET = "ada@example.com"  # stands for personal data: it must not come back in an error
-
-
-def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    problem: dict[str, Any] = response.json()
-    assert {"type", "title", "status", "detail", "code", "message"} <= problem.keys()
-    assert (problem["type"], problem["status"], problem["code"]) == ("about:blank", status, code)
-    assert SECRET not in response.text
-    return problem
+from tests.support.api import JSON, NDJSON, SECRET, assert_problem, event
+from tests.support.collector import Collector
 
 
 @pytest.mark.parametrize(

@@ -6,83 +6,18 @@ import os
 import random
 import signal
 import subprocess
-import threading
 import time
-from contextlib import closing
-from typing import Any
 
 import psutil
-import psycopg
 import pytest
 
 from collector.settings import ROOT
 from scripts.lib.generator import generate
-from tests.histories import funnel
-from tests.warehouse import AS_OF, MARTS, Warehouse, land
+from tests.support.histories import funnel
+from tests.support.warehouse import AS_OF, MARTS, Warehouse, assert_raw_and_marts_agree, page_view
+from tests.support.writer import Writer
 
 SLOW = pytest.mark.slow
-
-
-class Writer(threading.Thread):
-    """Lands generated events in two transactions at a time, until it is stopped.
-
-    Now the one commits first, now the other, so that rows with low ids appear after rows with
-    higher ones; sometimes a transaction is rolled back, sometimes events are sent again.
-    """
-
-    def __init__(self, database_url: str, seed: int) -> None:
-        super().__init__()
-        self.database_url = database_url
-        self.models = generate(users=100, seed=seed).events
-        self.landed: list[dict[str, Any]] = []
-        self.rng = random.Random(seed)
-        self.stopping = threading.Event()
-        self.failure: Exception | None = None
-
-    def __enter__(self) -> Writer:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stopping.set()
-        self.join()
-
-    def run(self) -> None:
-        try:
-            with (
-                closing(psycopg.connect(self.database_url)) as one,
-                closing(psycopg.connect(self.database_url)) as other,
-            ):
-                while not self.stopping.is_set():
-                    self._land_in(*self.rng.sample((one, other), 2))
-        except psycopg.Error as error:
-            self.failure = error
-
-    def _land_in(self, early: psycopg.Connection[Any], late: psycopg.Connection[Any]) -> None:
-        first, second, third = self._batch(), self._batch(), self._batch()
-        land(early, first, self._received_at())
-        land(late, second, self._received_at())
-        time.sleep(self.rng.choice((0, 0.05, 0.2)))
-        late.commit()
-        self.landed += second
-        land(early, third, self._received_at())
-        time.sleep(self.rng.choice((0, 0.05, 0.5)))
-        if self.rng.random() < 0.1:
-            early.rollback()
-        else:
-            early.commit()
-            self.landed += first + third
-
-    def _batch(self) -> list[dict[str, Any]]:
-        new = [
-            event | {"eventId": f"{event['eventId']}/{self.rng.getrandbits(64):x}"}
-            for event in self.rng.sample(self.models, self.rng.randint(1, 20))
-        ]
-        return new + self.rng.sample(self.landed, min(len(self.landed), self.rng.randint(0, 3)))
-
-    def _received_at(self) -> str:
-        """Clocks of collectors differ: the copy sent last can be the one received first."""
-        return f"2026-11-01 00:00:{self.rng.uniform(0, 59):06.3f}+00"
 
 
 @pytest.mark.parametrize("builds", [pytest.param(10, marks=SLOW)])
@@ -95,7 +30,7 @@ def test_builds_while_a_writer_writes(warehouse: Warehouse, builds: int) -> None
         wrote_all_through = writer.is_alive()
     assert (wrote_all_through, writer.failure) == (True, None)
     assert seen == sorted(set(seen))  # each build had something to read
-    warehouse.dbt("build")
+    warehouse.build()
 
     assert warehouse.query(
         'select event_id, event_type from marts.fct_events order by event_id collate "C"'
@@ -117,23 +52,6 @@ def test_builds_while_a_writer_writes(warehouse: Warehouse, builds: int) -> None
         """
     )
     assert interleaved > 0
-
-
-def assert_raw_and_marts_agree(warehouse: Warehouse) -> None:
-    """Each event of raw is in the marts once, with all its copies counted; a reload is the same."""
-    assert (
-        warehouse.query(
-            """
-            select source, event_id, count(*) from raw.events group by 1, 2
-            except all
-            select source, event_id, 1 + cardinality(duplicate_row_ids) from staging.stg_events
-            """
-        )
-        == []
-    )
-    warehouse.keep_marts()
-    warehouse.run("--full-refresh", reload_raw=True)
-    assert warehouse.differences() == dict.fromkeys(MARTS, 0)
 
 
 def start_dbt(warehouse: Warehouse, *arguments: str) -> subprocess.Popen[str]:
@@ -193,31 +111,22 @@ def test_killed_and_partial_builds(warehouse: Warehouse, kills: int) -> None:
         warehouse.try_dbt("run", "--select", mart)  # its parents may not be there yet
     assert all(killed_at)
     warehouse.land(*shares[kills])
-    warehouse.dbt("build")
+    warehouse.build()
     assert_raw_and_marts_agree(warehouse)
-
-
-def view(event_id: str, user_id: object, **more: Any) -> dict[str, Any]:  # noqa: ANN401
-    return {
-        "eventId": event_id,
-        "eventType": "page_viewed",
-        "userId": user_id,
-        "activity": {"path": "/"},
-        **more,
-    }
 
 
 def test_mart_that_ran_ahead_of_its_inputs_catches_up(warehouse: Warehouse) -> None:
     """A build is killed half-way, a mart is built alone, then everything is."""
-    warehouse.land(view("a", 1))
-    warehouse.run()
+    everything = ("--select", "+fct_sessions", "+fct_funnel_progress")
+    warehouse.land(page_view("a", 1))
+    warehouse.run(*everything)
 
-    warehouse.land(view("b", 1))
+    warehouse.land(page_view("b", 1))
     warehouse.run("--select", "stg_events", "int_identities", "int_users__changed")
     warehouse.run("--select", "fct_sessions")
     warehouse.set_seed("funnels", funnel("visit", "page_viewed"))
     warehouse.run("--select", "funnels", "fct_funnel_progress")
-    warehouse.run()
+    warehouse.run(*everything)
 
     assert warehouse.query("select sum(event_count) from marts.fct_sessions") == [(2,)]
     assert warehouse.query("select funnel, attempt from marts.fct_funnel_progress order by 2") == [
@@ -258,3 +167,12 @@ def test_counts_stay_exact_when_facts_and_marts_are_built_apart(warehouse: Wareh
     warehouse.run("--full-refresh")
     assert warehouse.differences() == dict.fromkeys(MARTS, 0)
     assert warehouse.query("select count(*) from staging.changed_rows") == [(0,)]
+
+
+def test_time_spine_has_whole_years(warehouse: Warehouse) -> None:
+    """It is what MetricFlow joins metrics to, and begins with the year of the first event."""
+    warehouse.land(page_view("a", occurredAt="2026-03-01T12:00:00Z"))
+    warehouse.run("--select", "+int_time_spine")
+    assert warehouse.query(
+        "select min(day)::text, max(day)::text, count(*) from intermediate.int_time_spine"
+    ) == [("2026-01-01", "2026-12-31", 365)]

@@ -19,11 +19,8 @@ from playwright.sync_api import Browser
 
 from collector import registry
 from scripts.lib.browser import chromium, open_browser
-from tests.conftest import Collector, running_collector, wait_until
-from tests.test_bad_requests import assert_problem
-from tests.test_events import JSON, NDJSON
-from tests.test_keys import make_key
-from tests.test_protocol import connected
+from tests.support.api import JSON, NDJSON, assert_problem, connected, make_key
+from tests.support.collector import Collector, running_collector, wait_until
 
 BODY = b'{"eventType":"page_viewed","userId":1,"eventId":"%b","activity":{}}'
 OFFERS = [

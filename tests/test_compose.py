@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from collector.settings import ROOT, SETTINGS
-from tests.conftest import Collector
+from tests.support.collector import Collector
 
 COMPOSE = ROOT / "docker-compose.yml"
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"

@@ -22,10 +22,10 @@ import pytest
 from collector.app import create_app
 from collector.settings import Settings
 from scripts.lib.bench.warehouse import land_script
-from tests.conftest import rows_of
-from tests.postgres import GIVEN_URL
-from tests.test_events import event
-from tests.warehouse import Warehouse
+from tests.support.api import event
+from tests.support.collector import rows_of
+from tests.support.postgres import GIVEN_URL
+from tests.support.warehouse import Warehouse
 
 FIGURES = Path(__file__).with_name("counted_work.json")
 REQUESTS = 100
@@ -125,9 +125,9 @@ def test_batch(database: str) -> None:
 def test_twice_the_work_is_noticed(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from collector import app, validation  # noqa: PLC0415
 
-    def twice(*arguments: Any, **options: Any) -> validation.Received:  # noqa: ANN401
-        validation.read_events(*arguments, **options)
-        return validation.read_events(*arguments, **options)
+    def twice(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        yield from validation.read_events(*arguments, **options)
+        return (yield from validation.read_events(*arguments, **options))
 
     monkeypatch.setattr(app, "read_events", twice)
     monkeypatch.delenv("HEADWATER_UPDATE_COUNTS", raising=False)

@@ -8,14 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Collector
-
-JSON = {"Content-Type": "application/json"}
-NDJSON = {"Content-Type": "application/x-ndjson"}
-
-
-def event(**properties: Any) -> dict[str, Any]:  # noqa: ANN401
-    return {"eventType": "page_viewed", "userId": 1, "activity": {}, **properties}
+from tests.support.api import JSON, NDJSON, event
+from tests.support.collector import Collector
 
 
 def test_one_event(client: httpx.Client, collector: Collector) -> None:

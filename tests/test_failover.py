@@ -14,13 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.conftest import rows_of, running_collector, wait_until
 from tests.faults.servers import Postgres, own_postgres
 from tests.faults.trial import trial
-from tests.postgres import pg_ctl, programs
-from tests.test_events import event
-from tests.test_incremental import event_ids, page_view
-from tests.warehouse import Warehouse
+from tests.support.api import event
+from tests.support.collector import rows_of, running_collector, wait_until
+from tests.support.postgres import pg_ctl, programs
+from tests.support.warehouse import Warehouse, event_ids, page_view
 
 pytestmark = pytest.mark.slow
 

@@ -17,14 +17,14 @@ import httpx
 import pytest
 
 from collector.settings import ROOT
-from tests.conftest import FAULTS, wait_until
+from tests.conftest import FAULTS
 from tests.faults.client import leave
 from tests.faults.outcome import Outcome, Summary
 from tests.faults.servers import Disk, Postgres, own_postgres, small_disk
 from tests.faults.trial import EVENTS_BEFORE_A_FAULT, SEED, Trial, trial
-from tests.test_bad_requests import assert_problem
-from tests.test_events import event
-from tests.warehouse import Warehouse
+from tests.support.api import assert_problem, event
+from tests.support.collector import wait_until
+from tests.support.warehouse import Warehouse
 
 TIMES = [3, pytest.param(20, marks=pytest.mark.slow)]
 CLIENTS_THAT_LEAVE = 20

@@ -8,9 +8,8 @@ import pytest
 
 from collector.app import create_app
 from collector.settings import Settings
-from tests.conftest import Collector
-from tests.test_bad_requests import assert_problem
-from tests.test_events import event
+from tests.support.api import assert_problem, event
+from tests.support.collector import Collector
 
 
 def test_healthz(client: httpx.Client) -> None:

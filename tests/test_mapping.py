@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import yaml
 from collector.registry import supported_event_types
 from collector.settings import ROOT
 from scripts.lib.mapping import MappingError, RowError, load_mapping, parse_mapping
-from scripts.lib.rows import BadRow, HistoryError, read_rows
+from scripts.lib.rows import HistoryError, read_rows
 
 DATA = ROOT.parent / "shared" / "data"
 MAPPINGS = ROOT / "scripts" / "mappings"
@@ -132,67 +131,6 @@ def test_shipped_mappings_name_supported_event_types_only(name: str) -> None:
     document = yaml.safe_load((MAPPINGS / name).read_text())
     types = set(document["event"]["eventType"]["values"].values())
     assert types <= set(supported_event_types())
-
-
-def history(name: str, mapping: str) -> Counter[tuple[str, str | None]]:
-    """How many rows of a real history become which event type of which task type."""
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"{path} is absent: the real histories are not part of the project")
-    rules = load_mapping(MAPPINGS / mapping)
-    counts: Counter[tuple[str, str | None]] = Counter()
-    with path.open("rb") as raw:
-        for row in read_rows(path, raw):
-            assert not isinstance(row, BadRow)
-            event = rules.apply(row)
-            assert event is not None
-            counts[event["eventType"], event["activity"].get("taskType")] += 1
-    return counts
-
-
-def test_bpi2012_maps_completely() -> None:
-    counts = history("bpi2012_events.csv.gz", "bpi2012.yml")
-    assert counts.total() == 262_200
-    assert {kind: n for (kind, task), n in counts.items() if task is None} == {
-        "application_submitted": 13_087,
-        "application_partly_submitted": 13_087,
-        "application_preaccepted": 7_367,
-        "application_accepted": 5_113,
-        "application_finalized": 5_015,
-        "application_registered": 2_246,
-        "application_approved": 2_246,
-        "application_activated": 2_246,
-        "application_declined": 7_635,
-        "application_cancelled": 2_807,
-        "offer_selected": 7_030,
-        "offer_created": 7_030,
-        "offer_sent": 7_030,
-        "offer_sent_back": 3_454,
-        "offer_accepted": 2_243,
-        "offer_declined": 802,
-        "offer_cancelled": 3_655,
-    }
-    tasks = {
-        "W_Afhandelen leads": (4_771, 5_897, 5_898),
-        "W_Beoordelen fraude": (124, 270, 270),
-        "W_Completeren aanvraag": (7_371, 23_512, 23_967),
-        "W_Nabellen incomplete dossiers": (2_383, 11_400, 11_407),
-        "W_Nabellen offertes": (6_634, 22_406, 22_976),
-        "W_Valideren aanvraag": (5_023, 7_891, 7_895),
-        "W_Wijzigen contractgegevens": (12, 0, 0),
-    }
-    kinds = ("task_scheduled", "task_started", "task_completed")
-    for task, expected in tasks.items():
-        assert tuple(counts[kind, task] for kind in kinds) == expected
-
-
-def test_uci_credit_maps_completely() -> None:
-    counts = history("uci_credit_events.csv.gz", "uci_credit.yml")
-    assert counts == {
-        ("payment_made", None): 130_559,
-        ("payment_missed", None): 25_026,
-        ("payment_not_due", None): 24_415,
-    }
 
 
 def test_damaged_gzip_is_said(tmp_path: Path) -> None:

@@ -9,26 +9,11 @@ from datetime import datetime
 
 import httpx
 import psycopg
-from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Collector, running_collector, wait_until
-from tests.test_bad_requests import SECRET
-from tests.test_events import event
+from tests.support.api import SECRET, event, samples
+from tests.support.collector import Collector, running_collector, wait_until
 
 ORIGIN = "https://shop.example"
-
-
-def samples(client: httpx.Client) -> dict[str, float]:
-    """The samples by name and labels, as they stand in the text."""
-    response = client.get("/metrics")
-    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
-    return {
-        sample.name + "".join(f" {key}={value}" for key, value in sorted(sample.labels.items())): (
-            sample.value
-        )
-        for family in text_string_to_metric_families(response.text)
-        for sample in family.samples
-    }
 
 
 def test_metrics_count_what_happened(client: httpx.Client) -> None:

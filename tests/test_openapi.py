@@ -16,15 +16,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.routing import Route
 
+from collector import __version__
 from collector.app import create_app
 from collector.migrate import migrate
 from collector.settings import Settings
-from tests.conftest import Collector, running_collector
-from tests.postgres import own_server, stopped
-from tests.test_events import JSON, NDJSON, event
-from tests.test_keys import bearer, make_key
-from tests.test_protocol import connected
-from tests.test_writer import POISON
+from tests.support.api import JSON, NDJSON, POISON, bearer, connected, event, make_key
+from tests.support.collector import Collector, running_collector
+from tests.support.postgres import own_server, stopped
 
 HUGE = "x" * (1024 * 1024)
 MESSAGE = {"event": "conversion", "userId": "u"}
@@ -138,6 +136,7 @@ def assert_true_to(document: dict[str, Any], operation: str, response: httpx.Res
 
 
 def test_document_is_valid(document: dict[str, Any]) -> None:
+    assert document["info"]["version"] == __version__
     assert document["openapi"] == "3.1.0"
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)

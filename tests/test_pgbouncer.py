@@ -17,11 +17,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from collector.settings import ROOT
-from tests.conftest import rows_of, running_collector, wait_until
-from tests.test_bad_requests import assert_problem
-from tests.test_events import event
-from tests.test_keys import bearer, make_key
-from tests.test_writer import POISON, post_at_once
+from tests.support.api import POISON, assert_problem, bearer, event, make_key
+from tests.support.collector import rows_of, running_collector, wait_until
+from tests.test_writer import post_at_once
 
 pytestmark = pytest.mark.skipif(not shutil.which("pgbouncer"), reason="PgBouncer is not installed")
 

@@ -18,10 +18,10 @@ from collector.migrate import migrate
 from collector.settings import ROOT
 from scripts.lib.cli import UserError, printable
 from scripts.lib.database import embedded_server
-from tests.conftest import running_collector
-from tests.postgres import own_server
-from tests.test_events import JSON, event
-from tests.warehouse import Warehouse
+from tests.support.api import JSON, event
+from tests.support.collector import running_collector
+from tests.support.postgres import own_server
+from tests.support.warehouse import Warehouse
 
 SECRET = "Lovelace"
 # What PostgreSQL's errors repeat: a row, a key, and a value. No statement here has it itself.
@@ -109,7 +109,10 @@ def test_printable_text_steers_no_terminal(text: str) -> None:
         assert after == ("\ufffd" if steers else before)
 
 
-def test_nothing_personal_leaves_the_database(warehouse: Warehouse) -> None:
+def test_nothing_personal_leaves_the_database(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_LOG_LEVEL_FILE", "debug")
     warehouse.execute(
         """
         insert into raw.users (received_at, occurred_at, source, user_id, payload)
@@ -117,13 +120,14 @@ def test_nothing_personal_leaves_the_database(warehouse: Warehouse) -> None:
         """,
         '{"email": " Ada.Lovelace@example.com\\n", "name": "Ada Lovelace", "ficoScore": 720}',
     )
-    warehouse.dbt("build")
+    warehouse.build("--select", "+dim_users", "+fct_events")
     warehouse.dbt("docs", "generate")
     [(inner_pad, outer_pad)] = warehouse.query(
         "select encode(inner_pad, 'hex'), encode(outer_pad, 'hex') from secret.email_hash_key"
     )
     written = [path for path in warehouse.project.parent.rglob("*") if path.is_file()]
     assert len(written) > 50
+    assert warehouse.project / "logs/dbt.log" in written
     for path in written:
         content = path.read_bytes().lower()
         for secret in ("lovelace", inner_pad, outer_pad):

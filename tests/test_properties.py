@@ -11,8 +11,8 @@ import psycopg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Collector
-from tests.test_events import JSON, NDJSON
+from tests.support.api import JSON, NDJSON
+from tests.support.collector import Collector
 
 # What JSON may have and JSONB may not, or what strains a parser, as JSON text.
 HOSTILE = [

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from urllib.parse import urlsplit
+from contextlib import AbstractContextManager, suppress
 
 import httpx
 import pytest
 
-from tests.conftest import Collector, running_collector
-from tests.test_events import event
+from tests.support.api import connected, event, make_key
+from tests.support.collector import Collector, running_collector, wait_until
+from tests.test_limits import served
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -22,13 +23,6 @@ def hurried(create_database: Callable[..., AbstractContextManager[str]]) -> Iter
     """A collector that gives headers one second."""
     with create_database() as url, running_collector(url, HEADER_TIMEOUT_SECONDS="1") as collector:
         yield collector
-
-
-@contextmanager
-def connected(collector: Collector) -> Iterator[socket.socket]:
-    host, port = urlsplit(collector.url).netloc.split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
-        yield connection
 
 
 def answer(connection: socket.socket) -> tuple[int, str]:
@@ -110,6 +104,82 @@ def test_endless_body_of_a_request_that_is_answered(hurried: Collector) -> None:
     with connected(hurried) as connection:
         connection.sendall(GET + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
         assert answer(connection) == (200, "")
+
+
+CHUNKED = b"POST /v1/track HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"0\r\n" + b"a: b\r\n" * 200_000,
+        b"0\r\na: " + b"b" * 1_000_000,
+        b"1;" + b"x" * 1_000_000,
+        b"{}\r\n0\r\n" + b"a: b\r\n" * 200_000,
+    ],
+)
+def test_endless_trailers(hurried: Collector, rest: bytes) -> None:
+    with connected(hurried) as connection:
+        with suppress(OSError):  # it is closed before all of it is sent
+            connection.sendall(CHUNKED + b"\r\n" + rest)
+        assert answer(connection)[0] in (0, 400, 431)
+
+
+def test_a_trailer_is_no_header(
+    create_database: Callable[..., AbstractContextManager[str]],
+) -> None:
+    with create_database() as url:
+        key = make_key(url, "web", "write").encode()
+        with running_collector(url) as collector:
+            for fields in (b"", b"Authorization: Bearer %b\r\n" % key):
+                with connected(collector) as connection:
+                    body = b"2\r\n{}\r\n0\r\n" + fields + b"\r\n"
+                    connection.sendall(CHUNKED + b"Connection: close\r\n\r\n" + body)
+                    assert answer(connection) == (401, "invalid_key")
+
+
+def test_more_requests_at_once_than_are_kept(hurried: Collector) -> None:
+    """Those that were read are answered, each in its turn, and then the connection ends."""
+    get, post = (
+        GET + b"\r\n",
+        b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+    )
+    with connected(hurried) as connection:
+        received = b""
+        with suppress(OSError):
+            connection.sendall((get + post) * 5_000)
+        with suppress(ConnectionResetError):
+            while data := connection.recv(65536):
+                received += data
+    statuses = re.findall(rb"HTTP/1\.1 (\d+)", received)
+    assert 50 < len(statuses) < 1000
+    assert statuses == ([b"200", b"400"] * len(statuses))[: len(statuses)]
+
+
+def test_bodies_behind_an_answer_that_is_to_come(hurried: Collector) -> None:
+    with connected(hurried) as connection:
+        slow = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+        body = b" " * 300_000
+        connection.sendall(slow + b" " * 9 + slow.replace(b"9", b"300000") + body)
+        status, _ = answer(connection)
+        assert status in (0, 400)
+    assert httpx.get(f"{hurried.url}/healthz").status_code == 200
+
+
+def test_answers_that_are_not_read(
+    create_database: Callable[..., AbstractContextManager[str]],
+) -> None:
+    """The connection ends after the time that a body may take."""
+    with (
+        create_database() as url,
+        running_collector(url, BODY_TIMEOUT_SECONDS="1") as collector,
+        connected(collector) as connection,
+    ):
+        connection.settimeout(1)
+        with suppress(OSError):
+            while True:  # until the buffers of both sides are full
+                connection.sendall(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
+        wait_until(lambda: served(collector) == 0)
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ import psycopg
 import pytest
 
 from collector.settings import ROOT
-from tests.conftest import Collector, rows_of, running_collector, wait_until
-from tests.node import node_is_missing
-from tests.warehouse import Warehouse
+from tests.support.collector import Collector, rows_of, running_collector, wait_until
+from tests.support.node import node_is_missing
+from tests.support.warehouse import Warehouse
 
 SEEDED = 3000
 STACK = ROOT.parent / "shared" / "peers" / "seed-stack"

@@ -15,16 +15,17 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.routing import Route
 
+from collector import __version__
 from collector.app import create_app
 from collector.registry import supported_event_types
 from collector.settings import ROOT, SETTINGS, Settings
-from tests.conftest import Collector
+from tests.support.collector import Collector
 
 README = (ROOT / "README.md").read_text()
 DBT = ROOT / "dbt_project"
 OVERVIEW = (DBT / "models" / "overview.md").read_text()
 MARTS = sorted(path.stem for path in (DBT / "models" / "marts").rglob("*.sql"))
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -38,6 +39,13 @@ def table(text: str, first_column: str) -> list[list[str]]:
 def blocks(language: str) -> list[str]:
     """The fenced blocks of the README in a language."""
     return re.findall(rf"^```{language}\n(.*?)\n```$", README, re.DOTALL | re.MULTILINE)
+
+
+def test_changelog_has_the_version() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^## \[(\d[\d.]*)\] - \d{4}-\d\d-\d\d$", changes, re.MULTILINE)[0] == (
+        __version__
+    )
 
 
 def test_settings() -> None:

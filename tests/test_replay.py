@@ -15,7 +15,7 @@ from collector.settings import ROOT
 from scripts.lib.client import CollectorError
 from scripts.lib.mapping import MappingError
 from scripts.lib.replay import replay
-from tests.conftest import Collector, running_collector, wait_until
+from tests.support.collector import Collector, running_collector, wait_until
 
 EVENTS = 20_000
 CSV_MAPPING = """

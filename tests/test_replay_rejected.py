@@ -13,9 +13,8 @@ import pytest
 
 from collector.settings import ROOT
 from scripts.lib.keys import create_key
-from tests.conftest import Collector, rows_of, running_collector
-from tests.test_bad_requests import SECRET
-from tests.test_events import event
+from tests.support.api import SECRET, event
+from tests.support.collector import Collector, rows_of, running_collector
 
 # Too large for a collector that takes 300 bytes an event: the fix is a larger limit.
 LONG = {"note": SECRET * 20, "price": [1.10, 12345678901234567890]}

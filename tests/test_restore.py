@@ -12,9 +12,8 @@ import pytest
 
 from collector.migrate import migrate
 from tests.conftest import WAREHOUSE
-from tests.postgres import own_server, programs
-from tests.test_incremental import event_ids, page_view
-from tests.warehouse import Warehouse
+from tests.support.postgres import own_server, programs
+from tests.support.warehouse import Warehouse, event_ids, page_view
 
 # More than a new cluster has used, so that the rows landed after it carry ids of its future.
 PAST_TRANSACTIONS = 20_000

@@ -15,9 +15,9 @@ from psycopg import sql
 
 from collector.connection import Connection
 from collector.migrate import migrate
-from tests.conftest import Collector, rows_of, running_collector
-from tests.postgres import own_server
-from tests.test_events import event
+from tests.support.api import event
+from tests.support.collector import Collector, rows_of, running_collector
+from tests.support.postgres import own_server
 
 FORBIDDEN = [
     "select from raw.events",

@@ -20,7 +20,8 @@ from psycopg import sql
 
 from collector.settings import ROOT
 from scripts.lib.dbt_lock import RUN_NAME, writing_lock
-from tests.conftest import rows_of, wait_until
+from tests.support.collector import rows_of, wait_until
+from tests.support.warehouse import Warehouse
 
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file())
 PROJECT = """
@@ -218,7 +219,9 @@ def test_interrupted_dbt_leaves_no_query_behind(
     wait_until(lambda: sleeping(database) == 0)
 
 
-def test_repeated_dbt_goes_on_after_a_failure(dbt: Start, database: str, postgres_url: str) -> None:
+def test_repeated_dbt_goes_on_after_a_failure(
+    dbt: Start, database: str, postgres_url: str, tmp_path: Path
+) -> None:
     process = dbt("select count(*) as earlier from public.absent", "--every", "0.1")
     assert process.stdout is not None
     outcomes = (line.split()[2] for line in process.stdout if line.startswith("Run "))
@@ -227,7 +230,12 @@ def test_repeated_dbt_goes_on_after_a_failure(dbt: Start, database: str, postgre
         connection.execute("create table public.absent (id integer)")
         connection.execute("grant select on public.absent to headwater_transformer")
     assert "succeeded" in itertools.islice(outcomes, 20)
-    assert rows_of(database, "select earlier from scratch.model") == [(0,)]
+    earlier = "select earlier from scratch.model"
+    assert rows_of(database, earlier) == [(0,)]
+    # What it parsed is kept for as long as it is as it was.
+    model = tmp_path / "models" / "model.sql"
+    model.write_text("{{ config(materialized='table') }} select 7 as earlier")
+    assert any(rows_of(database, earlier) == [(7,)] for _ in itertools.islice(outcomes, 20))
 
     name = urlsplit(database).path[1:]
     with psycopg.connect(postgres_url, autocommit=True) as connection:
@@ -299,8 +307,16 @@ def test_demo_twice_doubles_nothing(start: Start, short_path: Path) -> None:
     assert screens[0] == screens[1]
     assert "Funnel loan_application" in screens[0]
     assert "scripts/docs" in screens[0]
-    # Where marts are built, dbt compiles what an increment runs; that has to be clean as well.
-    process = start("lint", **environment)
+    assert not (short_path / "postgres" / "postmaster.pid").exists()
+
+
+@pytest.mark.slow
+def test_sql_of_increments_is_clean_as_well(
+    warehouse: Warehouse, start: Start, tmp_path: Path
+) -> None:
+    """Where marts are built, dbt compiles what an increment runs: scripts/lint sees it too."""
+    warehouse.run()
+    target = {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
+    process = start("lint", DATABASE_URL=warehouse.database_url, **target)
     output, errors = process.communicate()
     assert process.returncode == 0, output + errors
-    assert not (short_path / "postgres" / "postmaster.pid").exists()

@@ -8,8 +8,8 @@ import subprocess
 import httpx
 
 from collector.settings import ROOT
-from tests.conftest import running_collector, wait_until
-from tests.test_events import event
+from tests.support.api import event
+from tests.support.collector import running_collector, wait_until
 
 
 def keys(database: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -18,12 +18,12 @@ import pytest
 
 from collector.settings import ROOT
 from scripts.lib.browser import chromium, open_browser
-from tests.browsing import is_away
-from tests.conftest import Collector, running_collector, wait_until
 from tests.faults.servers import Postgres, own_postgres
-from tests.node import node_is_missing
-from tests.test_keys import make_key
-from tests.warehouse import Warehouse
+from tests.support.api import make_key
+from tests.support.browsing import is_away
+from tests.support.collector import Collector, running_collector, wait_until
+from tests.support.node import node_is_missing
+from tests.support.warehouse import Warehouse
 
 pytestmark = pytest.mark.slow
 

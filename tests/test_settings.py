@@ -18,6 +18,7 @@ def test_defaults() -> None:
         port=3000,
         workers=1,
         dbt_target="prod",
+        dbt_schema="dev_analyst",
         max_header_bytes=32 * 1024,
         header_timeout_seconds=10,
         max_body_bytes=4 * 1024 * 1024,

@@ -15,10 +15,9 @@ from psycopg.errors import _sqlcodes as sqlcodes
 
 from collector.migrate import migrate
 from collector.problems import CAUSES, problem_of
-from tests.conftest import Collector, rows_of, running_collector, wait_until
-from tests.postgres import own_server
-from tests.test_bad_requests import assert_problem
-from tests.test_events import event
+from tests.support.api import assert_problem, event
+from tests.support.collector import Collector, rows_of, running_collector, wait_until
+from tests.support.postgres import own_server
 
 BACKENDS = "select pid from pg_stat_activity where application_name ~ %s"
 SENT = "select event_id from raw.events where event_id in ('before', 'during', 'after') order by 1"

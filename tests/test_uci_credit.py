@@ -14,8 +14,8 @@ import pytest
 
 from collector.settings import ROOT
 from scripts.lib.replay import replay
-from tests.conftest import running_collector
-from tests.warehouse import Warehouse
+from tests.support.collector import running_collector
+from tests.support.warehouse import Warehouse
 
 LOG = ROOT.parent / "shared" / "data" / "uci_credit_events.csv.gz"
 MAPPING = ROOT / "scripts" / "mappings" / "uci_credit.yml"
@@ -43,7 +43,7 @@ def uci_credit(
         with running_collector(warehouse.database_url) as collector:
             outcome = replay(LOG, MAPPING, url=collector.url, data_directory=data)
         assert (outcome.accepted, outcome.rejected) == (180_000, {})
-        warehouse.dbt("build", "--exclude-resource-type", "unit_test")
+        warehouse.build()
         yield warehouse
 
 

@@ -9,9 +9,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.conftest import running_collector
-from tests.postgres import WAIT_SECONDS
-from tests.test_events import event
+from tests.support.api import event
+from tests.support.collector import running_collector
+from tests.support.postgres import WAIT_SECONDS
 
 
 def test_two_processes_share_a_port(database: str) -> None:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from dbt.cli.main import dbtRunner
-from dbt.contracts.graph.manifest import Manifest
 
 from collector.settings import ROOT
 from scripts.lib.cli import parser, read_settings, run
 from scripts.lib.database import open_databases
 from scripts.lib.dbt import PROJECT, dbt_environment
+from scripts.lib.dbt_runner import KeepingRunner
 from scripts.lib.lint_sql import SQLFLUFF
 from scripts.lib.properties import unknown_keys
 
@@ -45,7 +44,7 @@ class Dbt:
 
     folder: Path
     database_url: str
-    manifest: Manifest | None = field(default=None, init=False)
+    runner: KeepingRunner = field(default_factory=KeepingRunner, init=False)
 
     def run(self, *arguments: str) -> str:
         """Runs dbt and returns what it complained of where it failed, else an empty text."""
@@ -55,19 +54,16 @@ class Dbt:
             if event.info.level in ("warn", "error"):
                 said.append(event.info.msg)
 
-        runner = dbtRunner(self.manifest, callbacks=[listen])
-        result = runner.invoke(
-            ["--no-use-colors", "--log-level", "none", *_WARNINGS, *arguments, *_VARIABLES]
+        result = self.runner.invoke(
+            ["--no-use-colors", "--log-level", "none", *_WARNINGS, *arguments, *_VARIABLES],
+            [listen],
         )
-        if isinstance(result.result, Manifest):
-            self.manifest = result.result
         if result.success:
             return ""
         return "\n".join(said) or str(result.exception or "dbt failed")
 
     def parse(self) -> str:
         """Parses the project anew, so that every deprecation shows."""
-        self.manifest = None
         return self.run("parse", "--no-partial-parse", "--show-all-deprecations")
 
     def unit_tests(self) -> str:

@@ -12,6 +12,8 @@ from typing import NoReturn
 import psycopg
 from rich.markup import escape
 
+from collector import __version__
+from collector.migrate import NewerSchemaError
 from collector.settings import Settings
 
 
@@ -27,7 +29,7 @@ def run(main: Callable[[], int]) -> NoReturn:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         sys.exit(main())
-    except UserError as error:
+    except (UserError, NewerSchemaError) as error:
         sys.exit(f"error: {error}")
     except psycopg.OperationalError as error:
         sys.exit(f"error: PostgreSQL: {str(error).strip()}\nCheck DATABASE_URL and the server.")
@@ -65,9 +67,11 @@ def plain(text: str) -> str:
 
 
 def parser(verb: str, description: str) -> argparse.ArgumentParser:
-    """An argument parser that calls the command by its script's name."""
-    return argparse.ArgumentParser(
+    """An argument parser that calls the command by its script's name, and knows the version."""
+    command = argparse.ArgumentParser(
         prog=f"scripts/{verb}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    command.add_argument("--version", action="version", version=f"Headwater {__version__}")
+    return command

@@ -109,8 +109,7 @@ def _fingerprint(settings: Settings, database_url: str) -> str:
             parts.update(f"{path}\n".encode() + path.read_bytes())
     with psycopg.connect(database_url) as connection:
         columns = connection.execute(_COLUMNS).fetchall()
-    schema = os.environ.get("DBT_SCHEMA") or os.environ.get("USER")
-    parts.update(repr((settings.dbt_target, schema, columns)).encode())
+    parts.update(repr((settings.dbt_target, settings.dbt_schema, columns)).encode())
     return parts.hexdigest()
 
 

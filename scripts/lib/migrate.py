@@ -8,6 +8,7 @@ from collector.migrate import migrate
 from collector.settings import Settings
 from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.database import Databases, described, open_databases, require_sessions
+from scripts.lib.replication import NAME, opened
 
 _DESTINATION = "DESTINATION_DATABASE_URL"
 
@@ -34,6 +35,17 @@ def migrate_all(databases: Databases) -> dict[str, list[str]]:
     return applied
 
 
+def follow_publication(databases: Databases) -> None:
+    """Has a destination of its own copy the tables that are new. Raises UserError."""
+    with opened("destination", databases.destination) as destination:
+        subscription = destination.subscription()
+        if subscription and subscription.is_enabled:
+            with destination.asked("Can the destination reach the source? See scripts/link."):
+                destination.connection.execute(
+                    f"alter subscription {NAME} refresh publication".encode()
+                )
+
+
 def main() -> int:
     """`scripts/migrate`."""
     parser(
@@ -46,6 +58,8 @@ def main() -> int:
     with open_databases(settings, migrated=False) as databases:
         for url, applied in migrate_all(databases).items():
             print(f"{described(url)}: {', '.join(applied) or 'up to date'}")  # noqa: T201
+        if databases.destination != databases.source:
+            follow_publication(databases)
     return 0
 
 

@@ -18,8 +18,9 @@ import psutil
 import psycopg
 
 from collector.migrate import migrate
-from tests.conftest import WAREHOUSE, Collector, running_collector
-from tests.postgres import WAIT_SECONDS, own_server, pg_ctl, start
+from tests.conftest import WAREHOUSE
+from tests.support.collector import Collector, running_collector
+from tests.support.postgres import WAIT_SECONDS, own_server, pg_ctl, start
 
 
 @dataclass(frozen=True, slots=True)

