@@ -88,19 +88,19 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
     return environment
 
 
-def _quiet(database_url: str) -> str:
-    """The option that keeps rows out of PostgreSQL's log, where the login role may set it."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        may = connection.execute(_MAY_BE_TERSE).fetchone() == (True,)
-    return " -c log_error_verbosity=terse" if may else ""
-
-
 def layer_schema(settings: Settings, layer: str) -> str:
     """The schema into which dbt builds a layer (`staging`, `marts`, `reports` ...).
 
     By the same rule as the macro `generate_schema_name`: the layer's own name in `prod`.
     """
     return layer if settings.dbt_target == "prod" else f"{settings.dbt_schema}_{layer}"
+
+
+def _quiet(database_url: str) -> str:
+    """The option that keeps rows out of PostgreSQL's log, where the login role may set it."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        may = connection.execute(_MAY_BE_TERSE).fetchone() == (True,)
+    return " -c log_error_verbosity=terse" if may else ""
 
 
 def _may_take_role(database_url: str) -> bool:
