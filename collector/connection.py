@@ -127,9 +127,14 @@ def _session(scope: str, *, become: bool) -> bytes:
 
 
 def pool_of(
-    settings: Settings, name: str, size: int, answer_seconds: float = Connection.answer_seconds
+    settings: Settings,
+    name: str,
+    size: int,
+    *,
+    answer_seconds: float = Connection.answer_seconds,
+    wait_seconds: float = 1,
 ) -> AsyncConnectionPool[Connection]:
-    """A pool of `size` connections, not open yet."""
+    """A pool of `size` connections, not open yet; none free within `wait_seconds` is an error."""
     url = str(settings.source_database_url)
     given = conninfo_to_dict(url)
     network = {key: value for key, value in _NETWORK.items() if key not in given}
@@ -147,7 +152,7 @@ def pool_of(
         min_size=size,
         max_size=size,
         max_waiting=1000,  # requests; more are answered 429
-        timeout=1,  # seconds until a request is answered 429
+        timeout=wait_seconds,
         reconnect_timeout=4,  # seconds of ever longer pauses, then the next request tries anew
         open=False,
     )

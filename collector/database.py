@@ -64,8 +64,8 @@ class Database:
         self.replication: list[dict[str, Any]] = []
         self.oldest_transaction_seconds = 0.0
         self.writers = pool_of(settings, "writer", WRITERS)
-        self.users = pool_of(settings, "users", 4)
-        self._watch = pool_of(settings, "watch", 1, LOOK_ANSWER_SECONDS)
+        self.users = pool_of(settings, "users", 4, wait_seconds=3)
+        self._watch = pool_of(settings, "watch", 1, answer_seconds=LOOK_ANSWER_SECONDS)
         self._away: Cause | None = None  # why requests are refused at once
         self._storing = True  # False after a commit that failed, until a look can store
         self._said: dict[str, str] = {}  # by pool: the reason in the log
@@ -163,6 +163,7 @@ class Database:
         if reason != self._said.get(pool.name, ""):
             if cause:  # by name: PostgreSQL's texts can repeat a row
                 logger.warning("%s: %s: %s", fails, type(error).__name__, reason)
+                self._lost.set()  # one look at once, not one a failure
             else:
                 logger.info(works)
             self._said[pool.name] = reason
@@ -170,8 +171,6 @@ class Database:
             self._away = cause
         if cause and pool is self.writers:
             self._storing = False
-        if cause:
-            self._lost.set()
 
     async def _look_again_and_again(self) -> None:
         while True:

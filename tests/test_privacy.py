@@ -120,7 +120,7 @@ def test_nothing_personal_leaves_the_database(
         """,
         '{"email": " Ada.Lovelace@example.com\\n", "name": "Ada Lovelace", "ficoScore": 720}',
     )
-    warehouse.build("--select", "+dim_users", "+fct_events")
+    warehouse.build("--indirect-selection", "cautious", "--select", "+dim_users", "+fct_events")
     warehouse.dbt("docs", "generate")
     [(inner_pad, outer_pad)] = warehouse.query(
         "select encode(inner_pad, 'hex'), encode(outer_pad, 'hex') from secret.email_hash_key"

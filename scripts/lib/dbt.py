@@ -175,10 +175,8 @@ def repeat_dbt(
     # Takes a second, and reads the environment.
     from dbt.cli.main import dbtRunnerResult  # noqa: PLC0415
 
-    from scripts.lib.dbt_program import hide_values  # noqa: PLC0415
     from scripts.lib.dbt_runner import KeepingRunner  # noqa: PLC0415
 
-    hide_values()
     runner = KeepingRunner()
     for number in itertools.count(1):
         started = time.monotonic()

@@ -15,6 +15,8 @@ from click import Context, UsageError
 from dbt.cli.main import cli, dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
 
+from scripts.lib.dbt_program import hide_values
+
 # What the names in a manifest depend on, see profiles.yml.example.
 _NAMED_BY = ("DBT_TARGET", "DBT_SCHEMA", "PGDATABASE", "USER")
 _UNREAD = {"target", "logs"}
@@ -32,6 +34,7 @@ class KeepingRunner:
     """
 
     def __init__(self, late: Collection[str] = ()) -> None:
+        hide_values()
         self._late = late
         self._parsed: dict[tuple[object, ...], tuple[Files, Manifest]] = {}
 

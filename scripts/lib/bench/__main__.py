@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from collector.settings import ROOT, Settings
-from scripts.lib.bench import adversary, intake, journeys, readers, transforms, volume
+from scripts.lib.bench import adversary, intake, journeys, readers, stuck, transforms, volume
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.measure import MissingError, Row, ViolationError
 from scripts.lib.bench.peer import Peer
@@ -31,6 +31,7 @@ MEASUREMENTS: dict[str, tuple[float, Callable[[Bench], Iterator[Row]]]] = {
     "latency": (0.8, intake.latency),
     "backfill": (0.7, journeys.backfill),
     "memory": (3, volume.memory),
+    "stuck": (3.5, stuck.stuck),
     "first_build": (6, transforms.first_build),
     "linear": (3, transforms.linear),
     "increment": (2, transforms.increment),
