@@ -2,7 +2,7 @@
 #   docker run IMAGE scripts/migrate
 FROM python:3.11-slim
 
-RUN useradd --system --create-home --home-dir /var/lib/headwater headwater
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/headwater headwater
 
 WORKDIR /app
 COPY requirements.lock ./
@@ -12,12 +12,12 @@ COPY . .
 
 # Everything that is written goes to the user's home; /app stays as it was built.
 ENV HOST=0.0.0.0 \
-    PORT=8000 \
+    PORT=3000 \
     HEADWATER_DATA=/var/lib/headwater \
     DBT_TARGET_PATH=/var/lib/headwater/target \
     DBT_LOG_PATH=/var/lib/headwater/logs
 USER headwater
-EXPOSE 8000
+EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["python3", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=2)"]
 CMD ["scripts/serve"]

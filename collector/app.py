@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import msgspec
 import prometheus_client
@@ -19,7 +18,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from collector.body import Admission, Share, drain, is_ndjson, read_body
+from collector.body import (
+    UNAUTHORIZED_BYTES,
+    Admission,
+    Share,
+    drain,
+    is_ndjson,
+    read_body,
+    read_unauthorized,
+)
 from collector.database import Database
 from collector.documentation import OPENAPI, PAGE
 from collector.keys import Key
@@ -27,18 +34,18 @@ from collector.metrics import Metrics, Observer
 from collector.problems import HANDLED, Problem, problem_of
 from collector.registry import supported_event_types
 from collector.request_log import RequestLog
-from collector.segment import CALLS, read_messages
+from collector.segment_body import CALLS, read_messages, write_key_of
 from collector.settings import Settings
-from collector.users import find_user, list_users, save_user, save_users
-from collector.validation import Received, read_events, read_user
+from collector.turns import in_turns
+from collector.user_endpoints import UserEndpoints
+from collector.users import save_users
+from collector.validation import Received, read_events
 from collector.writer import Writer
 
-USERS_PER_PAGE = 100
-MAX_USERS_PER_PAGE = 1000
 EVENT_BYTES = 512  # what an event takes in memory besides its text
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["Authorization", "Content-Encoding", "Content-Type", "X-Retry-Count"],
+    "allow_headers": ["*"],  # tracing libraries add traceparent, baggage, sentry-trace
     "expose_headers": ["Link", "Location", "Retry-After"],
 }
 
@@ -50,6 +57,7 @@ def create_app(settings: Settings) -> Starlette:
     if not settings.source_database_url:
         raise ValueError("The collector needs SOURCE_DATABASE_URL or DATABASE_URL.")
     collector = Collector(settings)
+    users = UserEndpoints(settings, collector.database, collector.admission)
     middleware = [Middleware(Observer, collector.metrics)]
     if settings.log_requests:
         middleware.insert(0, Middleware(RequestLog))
@@ -59,8 +67,8 @@ def create_app(settings: Settings) -> Starlette:
         routes=[
             Route("/events", Endpoint(collector.post_events), methods=["POST"]),
             Route("/v1/{call}", Endpoint(collector.post_messages), methods=["POST"]),
-            Route("/users", collector.users, methods=["GET", "POST"]),
-            Route("/users/{user_id:path}", collector.get_user, methods=["GET"]),
+            Route("/users", users.users, methods=["GET", "POST"]),
+            Route("/users/{user_id:path}", users.get_one, methods=["GET"]),
             Route("/healthz", HEALTHY, methods=["GET"]),
             Route("/readyz", collector.readyz, methods=["GET"]),
             Route("/metrics", collector.get_metrics, methods=["GET"]),
@@ -111,6 +119,7 @@ class Collector:
         self.database = Database(settings)
         self.keys = self.database.keys
         self.admission = Admission(settings.max_waiting_bytes)
+        self.unauthorized = Admission(UNAUTHORIZED_BYTES)
         self.writer = Writer(self.database, self.metrics)
 
     @asynccontextmanager
@@ -126,12 +135,10 @@ class Collector:
         self.database.require()
         lines = is_ndjson(request)
         with Share(self.admission) as share:
-            received = read_events(
-                await read_body(request, self.settings, share),
-                self.supported,
-                self.settings,
-                lines=lines,
-            )
+            body = await read_body(request, self.settings, share)
+            reading = read_events(body, self.supported, self.settings, lines=lines)
+            del body
+            received = await in_turns(reading, share.size)
             rejected = await self._store(request, received, key, share)
         if received.events:
             event_ids = [event.event_id for event in received.events]
@@ -146,13 +153,11 @@ class Collector:
         call = CALLS.get(request.path_params["call"])
         if call is None:
             raise Problem(404, "not_found", f"There is no such call; there are {', '.join(CALLS)}.")
-        self.database.require()
-        if is_ndjson(request):
-            raise Problem(415, "unsupported_media_type", "Send application/json or text/plain.")
         with Share(self.admission) as share:
-            body = await read_body(request, self.settings, share)
-            messages = read_messages(body, call, self.supported, self.settings)
-            key = self.keys.authorize(request, "write", messages.write_key)
+            key, body = await self._authorized(request, share)
+            reading = read_messages(body, call, self.supported, self.settings, share.take)
+            del body
+            messages = await in_turns(reading, share.size)
             received = messages.received
             rejected = await self._store(request, received, key, share)
             stored = {event.position for event in received.events}
@@ -160,6 +165,19 @@ class Collector:
                 async with self.database.connect(self.database.users) as connection:
                     await save_users(connection, [(user, text) for _, user, text in users], key)
         return _json({"success": True, "accepted": len(received.events), "rejected": rejected})
+
+    async def _authorized(self, request: Request, share: Share) -> tuple[Key, bytes]:
+        """The write key and the body of a request; the body comes first where it has the key."""
+        key = None if self.keys.needs_body(request) else self.keys.authorize(request, "write")
+        self.database.require()
+        if is_ndjson(request):
+            raise Problem(415, "unsupported_media_type", "Send application/json or text/plain.")
+        if key:
+            return key, await read_body(request, self.settings, share)
+        body = await read_unauthorized(request, self.settings, self.unauthorized)
+        key = self.keys.authorize(request, "write", write_key_of(body))
+        share.take(len(body))
+        return key, body
 
     async def _store(
         self, request: Request, received: Received, key: Key, share: Share
@@ -174,47 +192,10 @@ class Collector:
         rejections = sorted(received.rejections, key=lambda rejection: rejection.position)
         return [{"index": each.position, **each.problem.summary()} for each in rejections]
 
-    async def users(self, request: Request) -> Response:
-        """Creates or updates a user (`POST`), or answers a page of them (`GET`)."""
-        return await (self.post_user if request.method == "POST" else self.get_users)(request)
-
-    async def post_user(self, request: Request) -> Response:
-        """Stores a user and answers its newest state."""
-        key = self.keys.authorize(request, "write")
-        self.database.require()
-        if is_ndjson(request):
-            raise Problem(415, "unsupported_media_type", "Send one user, as application/json.")
-        with Share(self.admission) as share:
-            body = await read_body(request, self.settings, share)
-            user, payload = read_user(body, self.settings)
-            async with self.database.connect(self.database.users) as connection:
-                (user_id, state), created = await save_user(connection, user, payload, key)
-        headers = {"Location": "/users/" + quote(user_id, safe="")}
-        return _json(state, 201, headers) if created else _json(state)
-
-    async def get_users(self, request: Request) -> Response:
-        """Answers a page of users, with a link (RFC 8288) to the next one where there is more."""
-        self.keys.authorize(request, "read")
-        after = request.query_params.get("after")
-        limit = _limit(request.query_params.get("limit", str(USERS_PER_PAGE)))
-        async with self.database.connect(self.database.users) as connection:
-            states = await list_users(connection, after, limit + 1)
-        headers = {}
-        if len(states) > limit:
-            query = urlencode({"after": states[limit - 1][0], "limit": limit})
-            headers["Link"] = f'</users?{query}>; rel="next"'
-        return _json([state for _, state in states[:limit]], headers=headers)
-
-    async def get_user(self, request: Request) -> Response:
-        """Answers the newest state of one user."""
-        self.keys.authorize(request, "read")
-        async with self.database.connect(self.database.users) as connection:
-            _, state = await find_user(connection, request.path_params["user_id"])
-        return _json(state)
-
     async def readyz(self, _request: Request) -> Response:
         """Answers 200 where events can be stored: the database is there and migrated."""
-        await self.database.look()
+        await self.database.ready()
+        self.writer.require()
         slots = [
             {"slot": slot["slot_name"], "active": slot["active"], "lagBytes": slot["lag_bytes"]}
             for slot in self.database.replication
@@ -236,15 +217,8 @@ class Collector:
         return Response(content, media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)
 
 
-def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(value), status, headers, "application/json")
-
-
-def _limit(text: str) -> int:
-    if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_USERS_PER_PAGE:
-        return int(text)
-    message = f"limit must be a number from 1 to {MAX_USERS_PER_PAGE}."
-    raise Problem(422, "invalid_parameter", message, "limit")
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")
 
 
 HEALTHY = _json({"status": "ok"})  # whenever the process runs, whatever the database does

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from starlette.requests import ClientDisconnect, Request
@@ -25,15 +27,23 @@ GZIP = frozenset({"gzip", "x-gzip"})
 DRAIN_BYTES = 8 * 1024 * 1024
 DRAIN_SECONDS = 5
 INFLATE_BYTES = 256 * 1024  # at a time
+# What bodies whose key is within may have: one, and all that arrive at a time. Segment's limits are
+# 32 kB a message and 500 kB a batch.
+UNAUTHORIZED_BODY_BYTES = 1024 * 1024
+UNAUTHORIZED_BYTES = 4 * UNAUTHORIZED_BODY_BYTES
 _READ = "headwater.body_read"  # in a request's scope: its body has been read to its end
 
 
 class Admission:
-    """Counts the bytes of all requests that are being read or wait to be stored: one bound."""
+    """Counts the bytes of all requests that are being read or wait to be stored: one bound.
+
+    Those in `yielding` give way, the oldest first, where a further one would be too much.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self.yielding: dict[Share, asyncio.Timeout] = {}
 
 
 class Share:
@@ -47,18 +57,31 @@ class Share:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Counts the bytes no longer."""
         self.admission.used -= self.size
+        self.size = 0
 
     def take(self, size: int) -> None:
         """Counts further bytes; raises `Problem` where all requests together hold too much.
 
         One request is never too much by itself: the limits of a body are others.
         """
-        others = self.admission.used - self.size
-        if others and self.admission.used + size > self.admission.limit:
+        while self._is_too_much(size) and (oldest := next(iter(self.admission.yielding), self)):
+            if oldest is self:
+                break
+            self.admission.yielding.pop(oldest).reschedule(0)
+            oldest.give_back()
+        if self._is_too_much(size):
             raise try_again(429, "overloaded", "Too much is waiting to be stored")
         self.admission.used += size
         self.size += size
+
+    def _is_too_much(self, size: int) -> bool:
+        others = self.admission.used - self.size
+        return bool(others) and self.admission.used + size > self.admission.limit
 
 
 def is_ndjson(request: Request) -> bool:
@@ -72,7 +95,7 @@ def is_ndjson(request: Request) -> bool:
 
 
 async def read_body(request: Request, settings: Settings, share: Share) -> bytes:
-    """The whole body, inflated. Raises `Problem` where it is too large."""
+    """The whole body, inflated, without a BOM. Raises `Problem` where it is too large."""
     inflater = _inflater(request)
     limit = settings.max_inflated_bytes if inflater else settings.max_body_bytes
     pieces: list[bytes] = []
@@ -97,7 +120,29 @@ async def read_body(request: Request, settings: Settings, share: Share) -> bytes
                 await asyncio.sleep(0)  # other requests have their turn
     if inflater and not inflater.eof:
         raise _not_gzip()
-    return b"".join(pieces)
+    return b"".join(pieces).removeprefix(BOM_UTF8)
+
+
+async def read_unauthorized(request: Request, settings: Settings, admission: Admission) -> bytes:
+    """The whole body of a client that is not known yet, since its key is within.
+
+    Such bodies are small, and share an `admission` of their own, so that they cost nobody else
+    anything. Where they are too many, the one that has taken longest gives way. Raises `Problem`.
+    """
+    small = replace(
+        settings,
+        max_body_bytes=min(settings.max_body_bytes, UNAUTHORIZED_BODY_BYTES),
+        max_inflated_bytes=min(settings.max_inflated_bytes, UNAUTHORIZED_BODY_BYTES),
+    )
+    with Share(admission) as share:
+        try:
+            async with asyncio.timeout(None) as deadline:
+                admission.yielding[share] = deadline
+                return await read_body(request, small, share)
+        except TimeoutError:
+            raise try_again(429, "overloaded", "Too many bodies arrive without a key") from None
+        finally:
+            admission.yielding.pop(share, None)
 
 
 def header(request: Request, name: bytes) -> str:

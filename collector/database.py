@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, TooManyRequests
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from collector.connection import Connection, pool_of
 from collector.keys import Keys
-from collector.problems import Problem, try_again
+from collector.problems import AWAY, BUSY, NOT_MIGRATED, STUCK, Cause, Problem, cause_of
 from collector.settings import Settings
+from collector.upkeep import Upkeep
 
-ROLE = "headwater_collector"
 WRITERS = 2  # one collects the next batch while the other waits for the disk
 LOOK_SECONDS = 2  # until a revoked key stops working
 LOOK_SECONDS_WHILE_AWAY = 0.25
+LOOK_ANSWER_SECONDS = 3
 _REPLICATION = (Path(__file__).parent / "queries" / "replication.sql").read_bytes()
 # NaN where the times of other roles' transactions may not be seen.
 _LOOK = """
@@ -33,22 +33,23 @@ _LOOK = """
             from raw.oldest_transaction()
         )
 """
-_NOT_MIGRATED = (
-    psycopg.errors.InvalidSchemaName,
-    psycopg.errors.UndefinedFunction,
-    psycopg.errors.UndefinedTable,
-)
-_SHUTDOWN = "57P"
-_CANNOT_STORE = ("25006", "53100", "58")  # a read-only database, a full disk, a faulty one
 # 64 KiB that do not compress, so that it takes space; it is rolled back.
 _TRY_TO_STORE = """
+    set local lock_timeout to '1s';
     insert into raw.events (received_at, source, event_id, payload)
     select now(), '', '', to_jsonb(string_agg(md5(random()::text), ''))
     from generate_series(1, 2048)
 """
 
+# What the log says of a pool when it begins to fail, and when it works again.
+_SAID = {
+    "writer": ("Events cannot be stored", "Events are being stored again"),
+    "users": ("Users cannot be stored or read", "Users are being stored and read again"),
+    "watch": ("Not ready", "Ready again"),
+}
+
 logger = logging.getLogger("collector")
-# The pool warns at each attempt to reconnect; the writer says when storage goes and comes back.
+# The pool warns at each attempt to reconnect; `Database` says once what fails, and why.
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
@@ -59,15 +60,23 @@ class Database:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.keys = Keys()
-        self.reachable = True
+        self.keys = Keys(settings)
         self.replication: list[dict[str, Any]] = []
-        self.storing = True  # False after the disk was full, or the like, until a look finds space
         self.oldest_transaction_seconds = 0.0
-        self.writers = _pool(settings, "writer", WRITERS)
-        self.users = _pool(settings, "users", 4)
-        self._watch = _pool(settings, "watch", 1)
+        self.writers = pool_of(settings, "writer", WRITERS)
+        self.users = pool_of(settings, "users", 4)
+        self._watch = pool_of(settings, "watch", 1, LOOK_ANSWER_SECONDS)
+        self._away: Cause | None = None  # why requests are refused at once
+        self._storing = True  # False after a commit that failed, until a look can store
+        self._said: dict[str, str] = {}  # by pool: the reason in the log
         self._lost = asyncio.Event()
+        self._looking: asyncio.Task[None] | None = None
+        self._upkeep = Upkeep()
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the database answered when it was last asked."""
+        return self._away is None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -76,101 +85,103 @@ class Database:
             task = group.create_task(self._look_again_and_again())
             yield
             task.cancel()
+            if self._looking:
+                self._looking.cancel()
 
     @asynccontextmanager
-    async def connect(self, pool: AsyncConnectionPool) -> AsyncIterator[AsyncConnection]:
-        """A connection of a pool; raises `Problem` or psycopg.Error while there is none."""
+    async def connect(self, pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Connection]:
+        """A connection of a pool.
+
+        Raises `Problem` while the database is known to be away, psycopg.Error for what else fails.
+        """
         self.require()
-        try:
-            async with pool.connection() as connection:
-                yield connection
-        except psycopg.Error as error:
-            self._note(error)
-            raise
+        async with self._open(pool) as connection:
+            yield connection
 
     def require(self) -> None:
-        """Raises `Problem` while the database is known to be away."""
-        if not self.reachable:
-            raise try_again(503, "storage_unavailable", "The database is unavailable")
+        """Raises `Problem` while the database is known to be away, or not to answer."""
+        if self._away:
+            raise self._away.problem()
 
-    async def look(self) -> None:
-        """Looks once and loads the keys. Raises what says why events cannot be stored."""
-        try:
-            async with self._watch.connection() as connection:
-                row = await (await connection.execute(_LOOK)).fetchone()
-                await self.keys.refresh(connection)
-                cursor = connection.cursor(row_factory=dict_row)
-                self.replication = await (await cursor.execute(_REPLICATION)).fetchall()
-                if row and row[0] and not self.storing:
-                    await self._try_to_store(connection)
-        except psycopg.OperationalError as error:
-            self._note(error)
-            raise
-        except _NOT_MIGRATED:
-            row = None
-        if not self.reachable:  # all connections may be lost, not only the one that told so
-            await asyncio.gather(self.writers.check(), self.users.check())
-            self.reachable = True
+    async def ready(self) -> None:
+        """Looks once, however many ask meanwhile. Raises what says why nothing can be stored."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+            self._looking.add_done_callback(lambda look: look.cancelled() or look.exception())
+        await asyncio.shield(self._looking)
+
+    async def _look(self) -> None:
+        """Loads the keys and sees whether events can be stored. Raises what says why not."""
+        async with self._open(self._watch) as connection:
+            row = await (await connection.execute(_LOOK)).fetchone()
+            await self.keys.refresh(connection)
+            cursor = connection.cursor(row_factory=dict_row)
+            self.replication = await (await cursor.execute(_REPLICATION)).fetchall()
+            if row and row[0] and not self._storing:
+                await self._try_to_store(connection)
+        if self._away:  # all connections may be lost, not only the one that told so
+            await self.writers.drain()
+            await self.users.drain()
+            self._away = None
         may_store, seconds = row or (False, None)
         self.oldest_transaction_seconds = seconds or 0.0
         if not may_store:
-            reason = "The raw schema is missing, or its grants: run scripts/migrate"
-            raise try_again(503, "not_migrated", reason)
+            raise NOT_MIGRATED.problem()
 
-    async def _try_to_store(self, connection: AsyncConnection) -> None:
-        """Notices that there is space again. Raises `Problem` where there is none yet."""
+    async def _try_to_store(self, connection: Connection) -> None:
+        """Notices that events can be stored again. Raises `Problem` where they cannot yet."""
         try:
             async with connection.transaction(force_rollback=True):
                 await connection.execute(_TRY_TO_STORE)
         except psycopg.Error as error:
-            self._note(error)
-            reason = f"The database is there and cannot store ({type(error).__name__})"
-            raise try_again(503, "storage_unavailable", reason) from error
-        self.storing = True
+            if (cause := cause_of(error)) in (AWAY, STUCK):
+                raise
+            raise cause.problem(error) from error
+        self._storing = True
 
-    def _note(self, error: psycopg.Error) -> None:
-        """What an error tells: an operational one without SQLSTATE, that the database is away."""
-        state = error.sqlstate or ""
-        if state.startswith(_CANNOT_STORE):
-            self.storing = False
-        lost = isinstance(error, psycopg.OperationalError) and not isinstance(
-            error, TooManyRequests
-        )
-        if lost and (not state or state.startswith(_SHUTDOWN)):
-            self.reachable = False
+    @asynccontextmanager
+    async def _open(self, pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Connection]:
+        try:
+            async with pool.connection() as connection, connection.used():
+                yield connection
+        except psycopg.Error as error:
+            failure = error
+            if isinstance(error, PoolTimeout) and pool is not self.users:
+                # These pools have a connection for each of their users: it cannot be made.
+                failure = psycopg.OperationalError("no connection")
+            self._note(pool, failure)
+            raise failure from error
+        self._note(pool, None)
+
+    def _note(self, pool: AsyncConnectionPool[Connection], error: psycopg.Error | None) -> None:
+        """Keeps, and says once, what a failure tells of the database."""
+        cause = cause_of(error) if error else None
+        if cause == BUSY or isinstance(error, psycopg.DataError):  # the client's own
+            return
+        fails, works = _SAID[pool.name]
+        reason = cause.reason if cause else ""
+        if reason != self._said.get(pool.name, ""):
+            if cause:  # by name: PostgreSQL's texts can repeat a row
+                logger.warning("%s: %s: %s", fails, type(error).__name__, reason)
+            else:
+                logger.info(works)
+            self._said[pool.name] = reason
+        if cause == AWAY or (cause and pool is self._watch and cause.passes):
+            self._away = cause
+        if cause and pool is self.writers:
+            self._storing = False
+        if cause:
             self._lost.set()
 
     async def _look_again_and_again(self) -> None:
         while True:
             with suppress(Problem, psycopg.Error):
-                await self.look()
+                await self.ready()
             if self.reachable:
+                # On a connection of users: whoever asks /readyz meanwhile does not wait for it.
+                await self._upkeep.tend(self.users, replicated=bool(self.replication))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._lost.wait(), LOOK_SECONDS)
                 self._lost.clear()
             else:
                 await asyncio.sleep(LOOK_SECONDS_WHILE_AWAY)
-
-
-async def configure(connection: AsyncConnection) -> None:
-    """Makes commits durable and takes the collector's role, where the login role may."""
-    await connection.execute("set synchronous_commit to on")
-    try:
-        await connection.execute(f"set role {ROLE}")
-    except (InsufficientPrivilege, InvalidParameterValue):
-        logger.warning("Running with the rights of the login role, which may not become %s", ROLE)
-
-
-def _pool(settings: Settings, name: str, size: int) -> AsyncConnectionPool:
-    name = f"headwater {name}"
-    return AsyncConnectionPool(
-        str(settings.source_database_url),
-        kwargs={"autocommit": True, "application_name": name, "client_encoding": "utf8"},
-        configure=configure,
-        min_size=size,
-        max_size=size,
-        max_waiting=1000,  # requests; more are answered 429
-        timeout=1,  # seconds until a request is answered 503
-        reconnect_timeout=4,  # seconds of ever longer pauses, then the next request tries anew
-        open=False,
-    )

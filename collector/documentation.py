@@ -10,6 +10,7 @@ import msgspec
 import yaml
 from starlette.responses import Response
 
+from collector import __version__
 from collector.registry import supported_event_types
 
 _STYLE = """
@@ -28,6 +29,7 @@ def _text(text: str) -> str:
 
 
 _document = yaml.safe_load(Path(__file__).with_name("openapi.yml").read_bytes())
+_document["info"]["version"] = __version__
 _fields = _document["components"]["schemas"]["Event"]["properties"]
 _fields["eventType"]["enum"] = sorted(supported_event_types())
 _operations = "".join(

@@ -1,7 +1,8 @@
 """API keys: who may send and who may read. Known by hash, cached so that an outage changes nothing.
 
 The key's name is the source of what is sent with it. Credentials come as RFC 6750's Bearer token or
-as the user name of RFC 7617's Basic, which is how Segment's SDKs send theirs, or in the body.
+as the user name of RFC 7617's Basic, which is how Segment's SDKs send theirs, or in the body. A
+write key may be in the query, since a page's sendBeacon() can send no headers.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from psycopg.rows import class_row
 from starlette.requests import Request
 
 from collector.body import header
+from collector.local import stranger
 from collector.problems import Problem, try_again
+from collector.settings import Settings
 
 Scope = Literal["read", "write"]
 
 _KEYS = "select key_id, name, scope, key_hash, revoked_at is not null as revoked from raw.api_keys"
+_OWN = "Without one only this user's programs on this machine are served, and this request {}."
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="headwater", Basic realm="headwater"'}
-LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 logger = logging.getLogger("collector")
 
@@ -44,7 +47,8 @@ LOCAL = Key(None, "default", "", b"", revoked=False)
 class Keys:
     """The keys of this moment: `refresh` loads them, `authorize` asks them."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._hosts, self._origins = settings.allowed_hosts, settings.cors_origins
         self._keys: dict[bytes, Key] | None = None  # not loaded yet
 
     async def refresh(self, connection: AsyncConnection) -> None:
@@ -53,25 +57,34 @@ class Keys:
             rows = await (await cursor.execute(_KEYS)).fetchall()
         if not rows and self._keys is None:
             logger.warning(
-                "No API key is configured: only clients on this machine are served, all of them. "
+                "No API key is configured: only this user's programs on this machine are served. "
                 "Create keys with: scripts/keys create NAME --scope write"
             )
         self._keys = {row.key_hash: row for row in rows}
 
+    def needs_body(self, request: Request) -> bool:
+        """Whether only the body of a request can have its key."""
+        return bool(self._keys) and not _credential(header(request, b"authorization"))
+
     def authorize(self, request: Request, scope: Scope, in_body: str = "") -> Key:
         """The key of a request; raises `Problem` where it has none that is good for `scope`.
 
-        One in the body counts where there is none in the headers.
+        One in the body counts where there is none in the headers, one in the query where there is
+        no other.
         """
         if self._keys is None:
             raise try_again(503, "storage_unavailable", "The API keys cannot be read yet")
         if not self._keys:
-            if _is_local(request):
-                request.scope["source"] = LOCAL.name
-                return LOCAL
-            message = "No API key is configured; create one with scripts/keys create."
-            raise Problem(401, "no_key_configured", message, headers=_CHALLENGE)
-        credential = _credential(header(request, b"authorization")) or in_body.encode()
+            if reason := stranger(request, self._hosts, self._origins):
+                message = f"No API key is configured; create one with scripts/keys create. {_OWN}"
+                raise Problem(401, "no_key_configured", message.format(reason), headers=_CHALLENGE)
+            request.scope["source"] = LOCAL.name
+            return LOCAL
+        credential = (
+            _credential(header(request, b"authorization"))
+            or in_body.encode()
+            or (_in_query(request) if scope == "write" else b"")
+        )
         digest = sha256(credential).digest()
         key = self._keys.get(digest)
         if key is None or key.revoked or not hmac.compare_digest(key.key_hash, digest):
@@ -81,6 +94,12 @@ class Keys:
         if key.scope != scope:
             raise Problem(403, "wrong_scope", f"This key may only {key.scope}, not {scope}.")
         return key
+
+
+def _in_query(request: Request) -> bytes:
+    if b"writeKey=" not in request.scope["query_string"]:  # which costs nothing
+        return b""
+    return request.query_params.get("writeKey", "").encode()
 
 
 def _credential(authorization: str) -> bytes:
@@ -94,11 +113,3 @@ def _credential(authorization: str) -> bytes:
             except ValueError:
                 return b""
     return b""
-
-
-def _is_local(request: Request) -> bool:
-    """Whether the client is on this machine; a proxy on it speaks for clients elsewhere."""
-    names = dict(request.scope["headers"])
-    proxied = b"x-forwarded-for" in names or b"forwarded" in names  # even where they are empty
-    client = request.scope["client"]
-    return client is not None and client[0] in LOOPBACK and not proxied

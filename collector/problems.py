@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 import msgspec
 import psycopg
-from psycopg_pool import TooManyRequests
+from psycopg_pool import PoolTimeout, TooManyRequests
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -54,6 +55,71 @@ def try_again(status: int, code: str, reason: str) -> Problem:
     return Problem(status, code, message, headers={"Retry-After": "1"})
 
 
+class Cause(NamedTuple):
+    """What a failure of PostgreSQL means. Those that do not pass need an operator."""
+
+    code: str
+    reason: str
+    passes: bool = True
+    status: int = 503
+
+    def problem(self, error: psycopg.Error | None = None) -> Problem:
+        """The answer to a request that met it."""
+        name = type(error).__name__ if error and error.sqlstate else ""
+        reason = f"{self.reason} ({name})" if name else self.reason
+        if self.passes:
+            return try_again(self.status, self.code, reason)
+        message = f"{reason}. This does not pass by itself: an operator has to act, see the log."
+        return Problem(self.status, self.code, message)
+
+
+AWAY = Cause("storage_unavailable", "The database is unavailable")
+BUSY = Cause("overloaded", "Too many requests wait for the database", status=429)
+STUCK = Cause("storage_stuck", "The database does not answer in time")
+REFUSED = Cause("storage_refused", "PostgreSQL refuses this for good", passes=False)
+NOT_MIGRATED = Cause(
+    "not_migrated",
+    "The raw schema is missing, or of another version, or its grants: run scripts/migrate",
+    passes=False,
+)
+# By the longest prefix of SQLSTATE that fits (PostgreSQL's documentation, Appendix A). Whatever is
+# not here does not pass by itself.
+CAUSES = {
+    "08": AWAY,  # connection exceptions
+    "57P": AWAY,  # shut down, crashed, or not up yet
+    "25006": Cause("storage_unavailable", "The database is read-only"),
+    "53": Cause("storage_unavailable", "The database has no room left"),  # disk, memory
+    "58": Cause("storage_unavailable", "The database's system fails"),
+    "40": Cause("storage_unavailable", "The transaction met another one"),  # deadlocks and the like
+    "25P03": STUCK,  # this process did not go on for too long
+    "55P03": Cause("storage_stuck", "A lock is held for too long in the database"),
+    "57014": Cause("storage_stuck", "The database takes too long"),
+    "3F000": NOT_MIGRATED,  # no such schema
+    "42501": NOT_MIGRATED,  # no such right
+    "42P01": NOT_MIGRATED,  # table
+    "42703": NOT_MIGRATED,  # column
+    "42883": NOT_MIGRATED,  # function
+    "": REFUSED,
+}
+
+
+class Stuck(psycopg.OperationalError):
+    """The database did not answer in time, and its connection was cut."""
+
+
+def cause_of(error: psycopg.Error) -> Cause:
+    """What a failure of PostgreSQL, or of reaching it, means."""
+    match error:
+        case PoolTimeout() | TooManyRequests():
+            return BUSY
+        case Stuck():
+            return STUCK
+        case psycopg.OperationalError(sqlstate=None):
+            return AWAY
+    state = error.sqlstate or ""
+    return next(CAUSES[state[:size]] for size in range(5, -1, -1) if state[:size] in CAUSES)
+
+
 def not_storable(reason: str | None) -> Problem:
     """What PostgreSQL says of a payload that JSONB cannot hold, up to where it repeats a value."""
     reason = (reason or "invalid data").partition(":")[0]
@@ -70,12 +136,10 @@ def problem_of(error: Exception) -> Problem:
             problem = Problem(status, code, f"{detail}.", headers=error.headers)
         case ClientDisconnect():  # nobody is left to read it
             problem = Problem(408, "disconnected", "The body did not arrive.")
-        case TooManyRequests():
-            problem = try_again(429, "overloaded", "Too many requests wait for the database")
         case psycopg.DataError():
             problem = not_storable(error.diag.message_primary)
         case psycopg.Error():
-            problem = try_again(503, "storage_unavailable", "The database is unavailable")
+            problem = cause_of(error).problem(error)
         case _:
             problem = Problem(500, "internal_error", "The collector failed; its log says why.")
     return problem

@@ -10,6 +10,9 @@ SEED = "dbt_project/seeds/event_types.csv"
 
 
 def supported_event_types() -> frozenset[str]:
-    """The column `event_type`; raises OSError or KeyError where the seed is not readable."""
-    with (ROOT / SEED).open(encoding="utf-8", newline="") as file:
+    """The column `event_type`; raises OSError or KeyError where the seed is not readable.
+
+    Excel begins a file with a BOM.
+    """
+    with (ROOT / SEED).open(encoding="utf-8-sig", newline="") as file:
         return frozenset(row["event_type"] for row in csv.DictReader(file))

@@ -23,9 +23,14 @@ SETTINGS = (
     ),
     ("HEADWATER_DATA", ".headwater", "Folder of the embedded PostgreSQL and other state"),
     ("HOST", "127.0.0.1", "Address that the collector, or scripts/site --serve, listens on"),
-    ("PORT", "8000", "Port the collector listens on"),
+    ("PORT", "3000", "Port the collector listens on"),
     ("WORKERS", "1", "Processes that share PORT, each with its metrics on a port after it"),
     ("DBT_TARGET", "prod", "dbt's target: prod, or dev for schemas of one's own"),
+    (
+        "DBT_SCHEMA",
+        "dev_USER",
+        "What the names of schemas begin with where dbt's target is not prod",
+    ),
     ("MAX_HEADER_BYTES", "32768", "Largest request line and headers"),
     ("HEADER_TIMEOUT_SECONDS", "10", "Longest time to send the headers in"),
     ("MAX_BODY_BYTES", "4194304", "Largest body of a request"),
@@ -42,6 +47,11 @@ SETTINGS = (
         "SEGMENT_UNKNOWN_EVENTS",
         "accept",
         "Events that Segment's SDKs track under names that no seed lists: accept or reject",
+    ),
+    (
+        "ALLOWED_HOSTS",
+        "",
+        "Hosts besides localhost that keyless requests and local sites may name, or *",
     ),
     ("CORS_ORIGINS", "", "Origins whose pages may call the API, comma-separated, or *"),
     ("FORWARDED_ALLOW_IPS", "", "Proxies whose X-Forwarded-* headers are believed, or *"),
@@ -69,6 +79,7 @@ class Settings:
     port: int
     workers: int
     dbt_target: str
+    dbt_schema: str
     max_header_bytes: int
     header_timeout_seconds: int
     max_body_bytes: int
@@ -78,6 +89,7 @@ class Settings:
     max_waiting_bytes: int
     body_timeout_seconds: int
     segment_unknown_events: str
+    allowed_hosts: tuple[str, ...]
     cors_origins: tuple[str, ...]
     forwarded_allow_ips: str
     log_requests: bool
@@ -105,6 +117,9 @@ class Settings:
                 raise ValueError(f"{name} must be {' or '.join(values)}, not {text(name)!r}")
             return text(name)
 
+        def several(name: str) -> tuple[str, ...]:
+            return tuple(filter(None, map(str.strip, text(name).split(","))))
+
         database_url = environment.get("DATABASE_URL") or None
         source = environment.get("SOURCE_DATABASE_URL") or database_url
         return cls(
@@ -116,6 +131,8 @@ class Settings:
             port=number("PORT", 0, 65535),
             workers=number("WORKERS", 1, 64),
             dbt_target=text("DBT_TARGET"),
+            dbt_schema=environment.get("DBT_SCHEMA")
+            or f"dev_{environment.get('USER') or 'analyst'}",
             max_header_bytes=number("MAX_HEADER_BYTES", 1, _GIBIBYTE),
             header_timeout_seconds=number("HEADER_TIMEOUT_SECONDS", 1, 3600),
             max_body_bytes=number("MAX_BODY_BYTES", 1, _GIBIBYTE),
@@ -125,7 +142,8 @@ class Settings:
             max_waiting_bytes=number("MAX_WAITING_BYTES", 1, _GIBIBYTE),
             body_timeout_seconds=number("BODY_TIMEOUT_SECONDS", 1, 3600),
             segment_unknown_events=choice("SEGMENT_UNKNOWN_EVENTS", "accept", "reject"),
-            cors_origins=tuple(filter(None, map(str.strip, text("CORS_ORIGINS").split(",")))),
+            allowed_hosts=tuple(map(str.lower, several("ALLOWED_HOSTS"))),
+            cors_origins=several("CORS_ORIGINS"),
             forwarded_allow_ips=text("FORWARDED_ALLOW_IPS"),
             log_requests=choice("LOG_REQUESTS", "off", "on") == "on",
             api_key=text("API_KEY"),

@@ -1,38 +1,33 @@
 """From the bytes of a request to what may be stored, and why the rest may not. No I/O.
 
-The contract is the README's. msgspec checks the JSON and the types in one pass; what JSON may have
-and JSONB may not (`\\u0000`, numbers beyond `numeric`) is left to PostgreSQL.
+The contract is the README's. msgspec checks the JSON and the types in one pass, `check_cost` what
+it would take; what else JSON may have and JSONB may not (`\\u0000`) is left to PostgreSQL.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from datetime import datetime
+from collections.abc import Generator
 from decimal import Decimal
-from functools import cache
-from itertools import accumulate, islice
-from typing import Annotated, Any, NamedTuple, TypeVar
+from itertools import islice
+from typing import Annotated, NamedTuple, TypeVar
 
-from msgspec import DecodeError, Meta, Raw, Struct, ValidationError, defstruct
+from msgspec import Meta, Raw, Struct
 from msgspec.json import Decoder
-from msgspec.structs import astuple
 
+from collector.json_text import NOT_JSON, check_cost, elements_of, json_problem
 from collector.problems import Problem
 from collector.registry import SEED
 from collector.settings import Settings
+from collector.times import Timestamp, parse_time
+from collector.turns import STEP_BYTES
 
-MAX_DEPTH = 64
 MAX_INTEGER = 2**53 - 1  # as far as all readers of JSON are exact (RFC 8259, section 6)
-# RFC 3339, section 5.6, with offsets as far as PostgreSQL takes them.
-_TIME = (
-    r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)"
-    r"(\.[0-9]{1,9})?([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])\Z"
-)
+_SCORE = Meta(ge=300, le=850)  # FICO's published range; a float like 720.0, that is 720
 _RANGE = Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)
 
 Text = Annotated[str, Meta(min_length=1, max_length=128)]
-Timestamp = Annotated[str, Meta(pattern=_TIME)]
 UserId = Annotated[int, _RANGE] | Annotated[float, _RANGE] | Text  # a float like 1.0, that is 1
 Email = Annotated[str, Meta(max_length=320, pattern="@")]
 
@@ -65,7 +60,7 @@ class UserFields(Struct, gc=False, rename="camel"):
     email: Email | None = None
     user_id: UserId | None = None
     name: Annotated[str, Meta(max_length=1024)] | None = None
-    fico_score: Annotated[int, Meta(ge=300, le=850)] | None = None  # FICO's published range
+    fico_score: Annotated[int, _SCORE] | Annotated[float, _SCORE] | None = None
     occurred_at: Timestamp | None = None
 
 
@@ -107,18 +102,16 @@ _RULES = {
     "ficoScore": "an integer from 300 to 850",
 }
 _FIELD_AT_FAULT = re.compile(r"(missing required field|at) `(?:\$\.)?(\w+)`$")
-_NOT_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^][{}"]+', re.DOTALL)
-NOT_JSON = (DecodeError, UnicodeDecodeError, RecursionError)
 _Fields = TypeVar("_Fields", EventFields, UserFields)
 _event_fields, _user_fields = Decoder(EventFields), Decoder(UserFields)
-_user_id_text, _anything = Decoder(UserIdText), Decoder(Raw)
+_user_id_text = Decoder(UserIdText)
 _LINES = re.compile(rb"\S[^\n]*")
 
 
 def read_events(
     body: bytes, supported: frozenset[str], settings: Settings, *, lines: bool
-) -> Received:
-    """Reads one event, an array of them or, with `lines`, one a line (NDJSON).
+) -> Generator[None, None, Received]:
+    """Reads one event, an array of them or, with `lines`, one a line (NDJSON); yields often.
 
     A bad event is refused alone. Raises `Problem` where that cannot be: an array that is not JSON,
     nothing at all, or more than `settings.max_events`.
@@ -129,15 +122,21 @@ def read_events(
     elif single:
         texts = [body] if body.strip() else []
     else:
-        texts = elements_of(body, settings.max_events)
+        texts = yield from elements_of(body, settings.max_events)
     if not texts:
         raise Problem(400, "no_events", "The body has no events: send one, an array or NDJSON.")
     if len(texts) > settings.max_events:
         message = f"A request may have {settings.max_events} events at most; send several."
         raise Problem(413, "too_many_events", message)
+    del body  # the texts are copies
     received = Received([], [], single)
     made = os.urandom(16).hex()  # starts the eventIds of the events that come without one
+    size = 0
     for position, text in enumerate(texts):
+        size += len(text)
+        if size > STEP_BYTES:
+            size = 0
+            yield
         try:
             event_id = read_event(text, supported, settings) or f"{made}-{position}"
             received.events.append(Event(position, event_id, text))
@@ -150,36 +149,11 @@ def read_events(
 def read_user(body: bytes, settings: Settings) -> tuple[UserFields, str]:
     """Reads a user and the client's own JSON text of it; raises `Problem` naming what is wrong."""
     user = _decode(_user_fields, body, settings)
+    if isinstance(user.fico_score, float) and not user.fico_score.is_integer():
+        raise _invalid("ficoScore")
     if user.email is None and user.user_id is None:
         raise Problem(422, "missing_field", "A user needs an email or a userId.", "email")
     return user, body.decode()
-
-
-def parse_time(text: str) -> datetime:
-    """The time in an RFC 3339 text; raises ValueError for a day that is in no calendar."""
-    # A leap second counts as the second before it.
-    return datetime.fromisoformat(text.upper().replace(":60", ":59"))
-
-
-@cache
-def _array_decoder(count: int) -> Decoder[Any]:
-    """Decodes the first `count` elements of an array and checks the others without keeping them.
-
-    Four megabytes are two million elements at worst: as a list they would take 200 MB.
-    """
-    fields = [(f"element_{position}", Raw, None) for position in range(count)]
-    return Decoder(defstruct("Elements", fields, array_like=True, gc=False))
-
-
-def elements_of(body: bytes, max_events: int) -> list[bytes]:
-    """The elements of an array, at most one more than allowed; raises `Problem` if not JSON."""
-    try:
-        elements = astuple(_array_decoder(max_events + 1).decode(body))
-        texts = [bytes(element) for element in elements if element is not None]
-        body.decode()
-    except NOT_JSON as error:
-        raise json_problem(error, body) from None
-    return texts
 
 
 def read_event(text: bytes, supported: frozenset[str], settings: Settings) -> str | None:
@@ -202,9 +176,8 @@ def _decode(decoder: Decoder[_Fields], text: bytes, settings: Settings) -> _Fiel
         text.decode()  # msgspec looks at the texts that it keeps, not at the others
         fields = decoder.decode(text)
     except NOT_JSON as error:
-        raise json_problem(error, text) from None
-    if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise json_problem(RecursionError(), text)
+        raise json_problem(error, text, _broken_rule) from None
+    check_cost(text, settings.max_event_bytes)
     if isinstance(fields.user_id, float):  # rounded, maybe to a whole number
         exact = Decimal(bytes(_user_id_text.decode(text).user_id).decode())
         if exact != exact.to_integral_value():
@@ -220,29 +193,16 @@ def _check_time(name: str, text: str | None) -> None:
         raise _invalid(name) from None
 
 
-def _depth(text: bytes) -> int:
-    return max(accumulate(1 if each in b"{[" else -1 for each in _NOT_BRACKETS.sub(b"", text)))
-
-
 def _invalid(name: str) -> Problem:
     return Problem(422, "invalid_field", f"{name} must be {_RULES[name]}.", name)
 
 
-def json_problem(error: Exception, text: bytes) -> Problem:
-    """Why a text could not be decoded, worded for a client."""
-    if isinstance(error, ValidationError):
-        try:
-            _anything.decode(text)  # msgspec stops at a broken rule, maybe before broken JSON
-        except NOT_JSON as worse:
-            return json_problem(worse, text)
-        fault = _FIELD_AT_FAULT.search(str(error))
-        if not fault:
-            return Problem(422, "not_an_object", "An event or a user must be a JSON object.")
-        kind, name = fault.groups()
-        if kind == "at":
-            return _invalid(name)
-        return Problem(422, "missing_field", f"{name} is missing.", name)
-    if isinstance(error, RecursionError):
-        return Problem(400, "too_deep", f"JSON may be nested {MAX_DEPTH} levels deep at most.")
-    reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-    return Problem(400, "malformed_json", f"The text is not JSON: {reason}.")
+def _broken_rule(error: str) -> Problem | None:
+    """The problem that an error of msgspec names; None where the text is not even an object."""
+    fault = _FIELD_AT_FAULT.search(error)
+    if not fault:
+        return None
+    kind, name = fault.groups()
+    if kind == "at":
+        return _invalid(name)
+    return Problem(422, "missing_field", f"{name} is missing.", name)

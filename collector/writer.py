@@ -17,17 +17,19 @@ from time import perf_counter
 import psycopg
 from msgspec import Struct
 from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
 from psycopg.rows import scalar_row
 
 from collector.database import WRITERS, Database
 from collector.keys import Key
 from collector.metrics import Metrics
-from collector.problems import not_storable, problem_of, try_again
+from collector.problems import STUCK, Problem, cause_of, not_storable, problem_of, try_again
 from collector.validation import Event, Received, Rejection
 
 MAX_BATCH_BYTES = 4 * 1024 * 1024
+STUCK_SECONDS = 3  # far above any commit; a lock, or a server or disk that hangs
 MAX_QUARANTINED_BYTES = 64 * 1024
-ROWS_AT_A_TIME = 100  # of a COPY, so that a batch is not in memory once more
+BYTES_AT_A_TIME = 64 * 1024  # of a COPY, so that a batch is not in memory once more
 
 _COPY_EVENTS = "copy raw.events (source, key_id, received_at, event_id, payload) from stdin"
 _COPY_REJECTED = """
@@ -60,7 +62,7 @@ class Writer:
         self._waiting: deque[Submission] = deque()
         self._arrived = asyncio.Event()
         self._metrics = metrics
-        self._available = True
+        self._under_way: dict[int, float] = {}  # batches, by when their storing began
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -70,6 +72,13 @@ class Writer:
             yield
             for task in tasks:
                 task.cancel()
+
+    def require(self) -> None:
+        """Raises `Problem` where a batch waits for so long that something is stuck."""
+        seconds = perf_counter() - min(self._under_way.values(), default=perf_counter())
+        if seconds > STUCK_SECONDS:
+            reason = f"{STUCK.reason}: events have waited for their commit for {seconds:.0f} s"
+            raise try_again(503, STUCK.code, reason)
 
     async def write(self, received: Received, key: Key, size: int) -> None:
         """Commits the events of one request of `size` bytes and keeps its rejections.
@@ -90,6 +99,7 @@ class Writer:
             batch = await self._next_batch()
             failure: Exception | None = None
             started = perf_counter()
+            self._under_way[id(batch)] = started
             try:
                 async with self._database.connect(self._database.writers) as connection:
                     await _store(connection, batch)
@@ -100,7 +110,7 @@ class Writer:
                 self._metrics.commit_events.observe(
                     sum(len(each.received.events) for each in batch)
                 )
-            self._note(failure)
+            del self._under_way[id(batch)]
             for submission in batch:
                 if submission.done.done():  # its client is gone
                     continue
@@ -120,18 +130,13 @@ class Writer:
             size += batch[-1].size
         return batch
 
-    def _note(self, failure: Exception | None) -> None:
-        if failure and self._available:  # by name: PostgreSQL's texts can repeat a row
-            logger.warning("Events cannot be stored: %s", type(failure).__name__)
-        elif not failure and not self._available:
-            logger.info("Events are being stored again")
-        self._available = failure is None
-
 
 def _problem_of_batch(failure: Exception) -> Exception:
     """A batch as a whole is no client's fault."""
     if isinstance(failure, psycopg.Error):
-        return try_again(503, "storage_unavailable", "The database is unavailable")
+        return cause_of(failure).problem(failure)
+    if not isinstance(failure, Problem):  # by name: a text can repeat a row
+        logger.error("Events cannot be stored: %s", type(failure).__name__)
     return problem_of(failure)
 
 
@@ -139,8 +144,9 @@ async def _store(connection: AsyncConnection, batch: Sequence[Submission]) -> No
     """Commits a batch. Without rejections the COPY of its events is a transaction by itself."""
     rows = [(submission, event) for submission in batch for event in submission.received.events]
     rejected = any(submission.received.rejections for submission in batch)
+    within = connection.info.transaction_status == TransactionStatus.INTRANS
     try:
-        async with connection.transaction() if rejected else nullcontext():
+        async with connection.transaction() if rejected or within else nullcontext():
             await _quarantine(connection, batch)
             await _copy_events(connection, rows)
     except psycopg.DataError:
@@ -190,20 +196,26 @@ def _escape(text: bytes) -> bytes:
 async def _copy_events(connection: AsyncConnection, rows: Sequence[Row]) -> None:
     if rows:
         async with connection.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
-            for start in range(0, len(rows), ROWS_AT_A_TIME):
-                await copy.write(b"".join(map(_line, rows[start : start + ROWS_AT_A_TIME])))
+            lines = bytearray()
+            for row in rows:
+                lines += _line(row)
+                if len(lines) > BYTES_AT_A_TIME:
+                    await copy.write(bytes(lines))
+                    lines.clear()
+            await copy.write(bytes(lines))
+
+
+def _rejected_row(submission: Submission, rejection: Rejection) -> tuple[object, ...]:
+    _, problem, payload = rejection
+    text = payload[:MAX_QUARANTINED_BYTES].decode(errors="replace")
+    texts = [value.replace("\0", "\ufffd") for value in (problem.message, text)]
+    key = submission.key
+    return submission.received_at, key.name, key.key_id, problem.code, *texts
 
 
 async def _quarantine(connection: AsyncConnection, batch: Sequence[Submission]) -> None:
     """Keeps refused events with the reason; where that fails, those beside them still land."""
-    rows = []
-    for submission in batch:
-        for _, problem, payload in submission.received.rejections:
-            text = payload[:MAX_QUARANTINED_BYTES].decode(errors="replace")
-            texts = [value.replace("\0", "\ufffd") for value in (problem.message, text)]
-            key = submission.key
-            rows.append((submission.received_at, key.name, key.key_id, problem.code, *texts))
-    if not rows:
+    if not any(submission.received.rejections for submission in batch):
         return
     try:
         async with (
@@ -211,8 +223,14 @@ async def _quarantine(connection: AsyncConnection, batch: Sequence[Submission]) 
             connection.cursor() as cursor,
             cursor.copy(_COPY_REJECTED) as copy,
         ):
-            for values in rows:
-                await copy.write_row(values)
+            size = 0
+            for submission in batch:
+                for rejection in submission.received.rejections:
+                    await copy.write_row(_rejected_row(submission, rejection))
+                    size += len(rejection.payload)
+                    if size > BYTES_AT_A_TIME:
+                        size = 0
+                        await asyncio.sleep(0)  # others have their turn
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:

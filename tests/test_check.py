@@ -96,12 +96,12 @@ def test_sound_change_passes_and_each_fault_is_found(checkout: Path, database: s
 def test_project_that_dbt_cannot_read(checkout: Path, database: str) -> None:
     models = checkout / "dbt_project/models"
     (models / "marts/core/broken.sql").write_text("select * from {{ ref('nowhere') }}\n")
-    days = models / "intermediate/int_days.yml"
-    days.write_text(days.read_text().replace("data_tests:", "data_test:"))
+    spine = models / "intermediate/int_time_spine.yml"
+    spine.write_text(spine.read_text().replace("data_tests:", "data_test:"))
     failed = check(checkout, database)
     assert failed.returncode == 1
     assert verdicts(failed.stdout) == {"YAML": "FAILED", "parse": "FAILED"}
-    assert "models/intermediate/int_days.yml: $.models[0].columns[0]" in failed.stdout
+    assert "models/intermediate/int_time_spine.yml: $.models[0].columns[0]" in failed.stdout
     assert "nowhere" in failed.stdout
     assert "before dbt can read the project" in failed.stdout
 

@@ -105,7 +105,7 @@ def test_variables_are_settings() -> None:
 @pytest.mark.parametrize("name", ["single", "separate"])
 def test_ports_are_published_on_this_machine_only(name: str) -> None:
     ports = [port for service in profile(name).values() for port in service.get("ports", [])]
-    assert sorted(ports) == ["127.0.0.1:8000:8000", "127.0.0.1:8080:8080"]
+    assert sorted(ports) == ["127.0.0.1:3000:3000", "127.0.0.1:8080:8080"]
 
 
 def test_image_health_check(collector: Collector) -> None:

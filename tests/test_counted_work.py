@@ -60,8 +60,9 @@ def posted(database: str, body: bytes, requests: int) -> tuple[float, float, flo
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
         "path": "/events", "raw_path": b"/events", "query_string": b"", "root_path": "",
-        "scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000),
-        "headers": [(b"content-type", b"application/json")],
+        "scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 3000),
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+        "headwater.connection": {},
     }  # fmt: skip
     calls = 0
 
@@ -124,9 +125,9 @@ def test_batch(database: str) -> None:
 def test_twice_the_work_is_noticed(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from collector import app, validation  # noqa: PLC0415
 
-    def twice(*arguments: Any, **options: Any) -> validation.Received:  # noqa: ANN401
-        validation.read_events(*arguments, **options)
-        return validation.read_events(*arguments, **options)
+    def twice(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        yield from validation.read_events(*arguments, **options)
+        return (yield from validation.read_events(*arguments, **options))
 
     monkeypatch.setattr(app, "read_events", twice)
     monkeypatch.delenv("HEADWATER_UPDATE_COUNTS", raising=False)

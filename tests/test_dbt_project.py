@@ -30,13 +30,13 @@ def test_yaml_has_no_key_that_dbt_does_not_know() -> None:
         ("seeds/_seeds.yml", "description:", "describtion:"),
         ("tests/_tests.yml", "description:", "config: {severety: warn}\n    description:"),
         ("models/marts/_marts__groups.yml", "owner:", "owners:"),
-        ("models/marts/_marts__exposures.yml", "depends_on:", "depend_on:"),
+        ("models/reports/_reports__exposures.yml", "depends_on:", "depend_on:"),
         ("models/marts/_marts__semantic_models.yml", "entities:", "entity:"),
         ("models/marts/_marts__semantic_models.yml", "agg: count\n", "aggregate: count\n"),
         ("models/marts/_marts__semantic_models.yml", "numerator:", "nominator:"),
         ("models/marts/_marts__semantic_models.yml", "model: ref", "models: ref"),
         ("models/intermediate/int_time_spine.yml", "time_spine:", "timespine:"),
-        ("models/intermediate/int_days.yml", "  - name: int_days", "  name: int_days"),
+        ("models/intermediate/int_tasks_daily.yml", "  - name: int_tasks", "  name: int_tasks"),
     ],
 )
 def test_misspelt_keys_are_found(tmp_path: Path, file: str, right: str, wrong: str) -> None:
@@ -88,7 +88,7 @@ def test_every_model_is_described_keyed_and_documented(empty: tuple[Warehouse, s
         assert all(column["description"] for column in model["columns"].values()), name
         if model["config"]["materialized"] != "ephemeral":
             assert name in keyed
-        if model["schema"] == "marts":
+        if model["schema"] in ("marts", "reports"):
             assert model["config"]["contract"]["enforced"], name
 
 

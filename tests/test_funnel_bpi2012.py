@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import datetime
 from itertools import islice
 
 import psycopg
@@ -21,7 +22,7 @@ from tests.support.histories import (
     landed,
     shortest_difference,
 )
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import AS_OF, Warehouse
 
 # An approved application is registered and activated at the same instant, in whatever order.
 THREE_AT_ONCE = ("application_activated", "application_registered", "application_approved")
@@ -70,7 +71,7 @@ def test_funnels_in_another_order(warehouse: Warehouse, rows: int) -> None:
     warehouse.run("--select", "+fct_funnel_progress")
 
     histories = landed(warehouse)
-    expected = funnels_by_oracle(histories, seed)
+    expected = funnels_by_oracle(histories, seed, datetime.fromisoformat(AS_OF))
     assert shortest_difference(histories, expected, funnels_by_marts(warehouse)) is None
     if rows < ALL:
         return

@@ -11,9 +11,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
+from collector.settings import ROOT
 from scripts.lib.generator import generate
 from scripts.lib.report import raw_lag
+from scripts.lib.site.warehouse import PAGES
 from tests.support.warehouse import MARTS, Warehouse, land
 
 # Names that columns with personal data go by, wherever they are.
@@ -38,8 +41,12 @@ def models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_marts_are_public_and_nothing_below_them(models: dict[str, dict[str, Any]]) -> None:
-    assert {name for name, model in models.items() if model["access"] == "public"} == set(MARTS)
+def test_marts_and_reports_are_public_and_nothing_below_them(
+    models: dict[str, dict[str, Any]],
+) -> None:
+    reports = {name for name, model in models.items() if model["schema"] == "reports"}
+    public = {name for name, model in models.items() if model["access"] == "public"}
+    assert public == {*MARTS, *reports}
     assert {model["access"] for model in models.values()} == {"private", "protected", "public"}
 
 
@@ -56,19 +63,20 @@ def test_every_model_has_a_group_and_its_owner(
         assert model["config"]["meta"]["owner"] in owners.values(), name
 
 
-def test_every_mart_that_is_shown_is_in_an_exposure_and_nothing_else(
+def test_exposures_are_the_site_and_the_report_with_what_each_reads(
     manifest: dict[str, Any], models: dict[str, dict[str, Any]]
 ) -> None:
-    exposures = {node["name"]: node for node in manifest["exposures"].values()}
-    assert set(exposures) == {"product_dashboard", "credit_risk_report", "terminal_report"}
-    for exposure in exposures.values():
-        used = [unique_id.split(".")[-1] for unique_id in exposure["depends_on"]["nodes"]]
-        assert used
-        assert set(used) <= set(MARTS)
-    report = (Path(__file__).parent.parent / "scripts/lib/report.py").read_text()
-    queried = {mart for mart in MARTS if re.search(rf"\bfrom {mart}\b", report)}
-    shown = exposures["terminal_report"]["depends_on"]["nodes"]
-    assert {unique_id.split(".")[-1] for unique_id in shown} == queried
+    exposures = {
+        exposure["name"]: {parent.split(".")[-1] for parent in exposure["depends_on"]["nodes"]}
+        for exposure in manifest["exposures"].values()
+    }
+    assert set(exposures) == {"insights_site", "terminal_report"}
+    pages = {f"rpt_{name}" for views in PAGES.values() for name in views}
+    assert exposures["insights_site"] == pages | {"rpt_totals", "rpt_rates", "rpt_events_daily"}
+    report = (ROOT / "scripts/lib/report.py").read_text()
+    assert exposures["terminal_report"] == set(re.findall(r"\bfrom (rpt_\w+)", report))
+    reports = {name for name, model in models.items() if model["schema"] == "reports"}
+    assert set.union(*exposures.values()) == reports
 
 
 def columns(manifest: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any], dict[str, str]]]:
@@ -103,6 +111,7 @@ def test_personal_data_is_declared_wherever_it_is(manifest: dict[str, Any]) -> N
         if (column["name"] in names or TELLING.search(column["name"]))
         and "pii_class" not in meta
         and not table.endswith("_daily")
+        and not table.startswith("rpt_")  # counts, of nobody in particular
     }
     assert missing == {
         ("stg_users", "is_score_invalid"),
@@ -164,7 +173,8 @@ def test_failing_rows_are_there_to_see(warehouse: Warehouse) -> None:
 
 
 def reported_lag(warehouse: Warehouse) -> str:
-    with closing(psycopg.connect(warehouse.database_url, autocommit=True)) as connection:
+    with closing(psycopg.connect(warehouse.database_url, row_factory=dict_row)) as connection:
+        connection.execute("set search_path to staging")
         return raw_lag(connection)
 
 

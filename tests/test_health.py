@@ -33,7 +33,7 @@ def test_not_migrated(client: httpx.Client, collector: Collector) -> None:
     problem = assert_problem(ready, 503, "not_migrated")
     assert "scripts/migrate" in problem["message"]
     assert healthy.status_code == 200
-    assert_problem(stored, 503, "storage_unavailable")
+    assert_problem(stored, 503, "not_migrated")
     assert client.get("/readyz").status_code == 200
 
 

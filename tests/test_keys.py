@@ -54,6 +54,39 @@ def test_each_scope_may_only_do_its_own(keyed: Collector) -> None:
         assert_problem(refused, 403, "wrong_scope")
 
 
+def test_a_write_key_reads_nothing(keyed: Collector) -> None:
+    """No door answers a stored value that the request did not bring, to any source."""
+    stored = {"email": "hidden@example.com", "name": "Hidden", "ficoScore": 711, "ssn": "078-05"}
+    keys = [make_key(keyed.database_url, name, "write") for name in ("owner", "other")]
+    wait_until(lambda: post(keyed, keys[1]).status_code == 200)
+    made = httpx.post(f"{keyed.url}/users", json={"userId": 77, **stored}, headers=bearer(keys[0]))
+    assert made.status_code == 201
+    identify = {"type": "identify", "userId": 77, "traits": {"plan": "gold"}}
+    doors: list[tuple[str, dict[str, object]]] = [
+        ("/users", {"userId": 77}),
+        ("/users", {"email": stored["email"]}),
+        ("/users", {"userId": 77, "email": "changed@example.com"}),
+        ("/users", {"userId": 78, "email": stored["email"]}),
+        ("/users", {"userId": 77, "ssn": None}),
+        ("/users", {"userId": 77, "name": []}),
+        ("/v1/identify", identify),
+        ("/v1/batch", {"batch": [identify, {**identify, "traits": []}]}),
+        ("/v1/alias", {"previousId": 77, "userId": 79}),
+        ("/events", event(userId=77)),
+        ("/events", event(userId=77, activity=[])),
+    ]
+    for key in keys:
+        for path, body in doors:
+            response = httpx.post(keyed.url + path, json=body, headers=bearer(key))
+            text = response.text + str(response.headers)
+            assert response.status_code in (200, 201, 422), text
+            for value in {str(value) for value in stored.values()} - set(map(str, body.values())):
+                assert value not in text, (path, body)
+        for path in ("/users", "/users/77", "/users?after=77", "/users?after=nobody"):
+            refused = httpx.get(keyed.url + path, headers=bearer(key))
+            assert_problem(refused, 403, "wrong_scope")
+
+
 @pytest.mark.parametrize(
     "authorization",
     [

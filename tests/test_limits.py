@@ -7,18 +7,19 @@ import gzip
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-import psutil
 import psycopg
 import pytest
 
+from scripts.lib.bench.attacks import ATTACKS, strike
+from scripts.lib.keys import create_key
 from tests.support.api import JSON, NDJSON, assert_problem, event
-from tests.support.collector import Collector, running_collector, wait_until
+from tests.support.collector import Collector, running_collector, served, wait_until
 
 GZIP = {**JSON, "Content-Encoding": "gzip"}
 EMPTY_OBJECT = gzip.compress(b"{}", mtime=0)  # names of tests have to be the same in each process
@@ -136,7 +137,7 @@ def test_flood_while_nothing_can_be_stored(
                     asyncio.create_task(client.post(f"{collector.url}/events", content=body))
                     for body in [large, small, refused] * 40
                 ]
-                await asyncio.wait(sending, timeout=4)
+                await asyncio.wait(sending, timeout=2)
                 assert (await client.get(f"{collector.url}/healthz")).status_code == 200
                 blocker.rollback()
                 return await asyncio.gather(*sending)
@@ -164,7 +165,9 @@ def test_bytes_count_while_they_arrive(
 
         async def hold() -> None:
             _, writer = await asyncio.open_connection(host, int(port))
-            writer.write(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n")
+            writer.write(
+                b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n"
+            )
             writer.write(b" " * 99_900)
             async with httpx.AsyncClient(base_url=collector.url) as client:
                 while "held_bytes 99900.0" not in (await client.get("/metrics")).text:
@@ -183,7 +186,7 @@ def test_bytes_count_while_they_arrive(
 def test_body_that_comes_too_slowly(
     create_database: Callable[..., AbstractContextManager[str]],
 ) -> None:
-    head = b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
     with create_database() as url, running_collector(url, BODY_TIMEOUT_SECONDS="1") as collector:
         host, port = urlsplit(collector.url).netloc.split(":")
         with socket.create_connection((host, int(port)), timeout=30) as connection:
@@ -192,15 +195,6 @@ def test_body_that_comes_too_slowly(
                 received = file.read()  # to the end: the collector closes
     assert received.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"too_slow"' in received
-
-
-def served(collector: Collector) -> int:
-    """How many connections of clients the collector has; those to PostgreSQL may be TCP as well."""
-    port = urlsplit(collector.url).port
-    return sum(
-        connection.laddr.port == port and connection.status == psutil.CONN_ESTABLISHED
-        for connection in psutil.Process(collector.process.pid).net_connections()
-    )
 
 
 def test_refused_body_is_drained_so_that_the_answer_is_seen(
@@ -221,3 +215,78 @@ def test_refused_body_is_drained_so_that_the_answer_is_seen(
             pass
         wait_until(lambda: served(collector) == 0)
         assert peak(collector) < MAX_PEAK
+
+
+def test_attacks_take_little_memory(
+    create_database: Callable[..., AbstractContextManager[str]],
+) -> None:
+    """Those that scripts/bench measures, one after the other on one collector."""
+    with create_database() as url, running_collector(url) as collector:
+        for name, attack in ATTACKS.items():
+            strike(url, collector.url, attack)
+            assert peak(collector) < MAX_PEAK, name
+        wait_until(lambda: served(collector) == 0)
+        assert "headwater_held_bytes 0.0" in httpx.get(f"{collector.url}/metrics").text
+
+
+def test_what_is_common_to_a_batch_counts_in_each_message(
+    client: httpx.Client, collector: Collector
+) -> None:
+    message = {"type": "track", "event": "e", "userId": "u"}
+    for size, count, status in ((1000, 1000, 200), (1_000_000, 5, 413), (1000, 5000, 413)):
+        body = {"context": {"a": "x" * size}, "batch": [message] * count}
+        assert client.post("/v1/batch", json=body).status_code == status
+    assert collector.query("select count(*) from raw.events") == [(1000,)]
+    held = client.get("/metrics").text
+    assert "headwater_held_bytes 0.0" in held
+
+
+@pytest.fixture(scope="module")
+def keyed(
+    create_database: Callable[..., AbstractContextManager[str]],
+) -> Iterator[tuple[Collector, str]]:
+    """A collector with keys, and one that may write."""
+    with create_database() as url:
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            key = create_key(connection, "web", "write")
+        with running_collector(url) as collector:
+            yield collector, key
+
+
+@pytest.mark.parametrize("path", ["/events", "/users", "/v1/batch"])
+def test_a_wrong_key_is_refused_before_the_body(keyed: tuple[Collector, str], path: str) -> None:
+    headers = {"Authorization": "Bearer wrong", "Content-Encoding": "gzip"}
+    response = httpx.post(keyed[0].url + path, content=b"no gzip", headers=headers)
+    assert_problem(response, 401, "invalid_key")
+
+
+def test_bodies_with_their_key_within_give_way_to_each_other(keyed: tuple[Collector, str]) -> None:
+    """Who does not finish is refused, whoever sends all of it is served; others notice nothing."""
+    collector, key = keyed
+    host, port = urlsplit(collector.url).netloc.split(":")
+    track = {"type": "track", "event": "e", "userId": "u", "writeKey": key}
+
+    async def hold() -> list[bytes]:
+        head = b"POST /v1/track HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n"
+        held = []
+        for _ in range(8):  # twice of what all may have
+            held.append(await asyncio.open_connection(host, int(port)))
+            held[-1][1].write(head + b" " * 1_048_570)
+            await held[-1][1].drain()
+        async with httpx.AsyncClient(base_url=collector.url) as client:
+            for _ in range(3):
+                assert (await client.post("/v1/track", json=track)).status_code == 200
+            authorized = {"Authorization": f"Bearer {key}"}
+            large = [event(activity={"a": "x" * 1000})] * 3500
+            response = await client.post("/events", json=large, headers=authorized)
+            assert response.json()["accepted"] == 3500
+        answers = [await reader.read(12) for reader, _ in held[:4]]
+        for _, writer in held:
+            writer.close()
+        return answers
+
+    assert asyncio.run(asyncio.wait_for(hold(), 60)) == [b"HTTP/1.1 429"] * 4
+    large = httpx.post(
+        f"{collector.url}/v1/track", json={**track, "properties": {"a": "x" * 2**20}}
+    )
+    assert_problem(large, 413, "body_too_large")

@@ -132,8 +132,10 @@ def linked(pair: Pair) -> Iterator[Pair]:
     pair.script("link", "--remove")
     for server in (pair.source, pair.destination):
         server.execute("alter table raw.events drop column if exists note")
-        server.execute("truncate " + ", ".join(f"raw.{table}" for table in RAW))
-        server.execute("drop schema if exists staging, intermediate, marts, failing_rows cascade")
+        server.execute("truncate raw.heartbeats, " + ", ".join(f"raw.{table}" for table in RAW))
+        server.execute(
+            "drop schema if exists staging, intermediate, marts, reports, failing_rows cascade"
+        )
 
 
 def test_refusals_say_what_to_change(pair: Pair) -> None:
@@ -314,3 +316,82 @@ def test_builds_in_the_destination(linked: Pair, parsed_project: Path) -> None:
     new = "(table marts.fct_events except table kept.fct_events) as new"
     assert warehouse.query(f"select event_id from {new}") == [("in a year",)]  # noqa: S608
     assert warehouse.query("table kept.fct_events except table marts.fct_events") == []
+
+
+@pytest.mark.slow
+def test_build_while_raw_is_copied_anew(linked: Pair, parsed_project: Path) -> None:
+    project = shutil.copytree(parsed_project, linked.folder / "copied" / "dbt_project")
+    warehouse = Warehouse(linked.destination.url, project)
+    Warehouse(linked.source.url, project).land(*map(page_view, "abbb"))
+    linked.agree()
+    warehouse.dbt("build", "--select", "+fct_events")
+    staged = "select event_id, event_row_id, duplicate_row_ids from staging.stg_events order by 1"
+    before = warehouse.query(staged)
+
+    # Stands for a copy that takes longer than until the next build.
+    set_copying(linked, "0")
+    linked.link("--replace")
+    refused = warehouse.try_dbt("build", "--select", "+fct_events")
+    assert refused.returncode == 1
+    assert "raw.events is still being copied from the source" in refused.stdout
+    set_copying(linked, "2")
+    linked.agree()
+    warehouse.dbt("build", "--select", "+fct_events")
+    assert warehouse.query(staged) == before
+
+
+def set_copying(pair: Pair, workers: str) -> None:
+    pair.destination.execute(
+        f"alter system set max_sync_workers_per_subscription = {workers}",
+        "select pg_reload_conf()",
+    )
+
+
+@pytest.mark.slow
+def test_destination_from_a_snapshot_of_its_disk(linked: Pair, parsed_project: Path) -> None:
+    """It is seen to lack what the source had sent and takes for delivered."""
+    project = shutil.copytree(parsed_project, linked.folder / "restored" / "dbt_project")
+    source = Warehouse(linked.source.url, project)
+    warehouse = Warehouse(linked.destination.url, project)
+    data = linked.destination.data
+    snapshot = data.with_name("snapshot")
+
+    def send(event_id: str) -> None:
+        source.land(page_view(event_id))
+        source.execute("select raw.beat()")  # as the collector does every ten seconds
+        [(beat,)] = source.query("select max(beat) from raw.heartbeats")
+        newest = "select max(beat) from raw.heartbeats"
+        wait_until(lambda: warehouse.query(newest) == [(beat,)])
+
+    send("before the snapshot")
+    linked.agree()
+    assert "has the same rows on each day" in linked.link("--check")
+    linked.destination.stop("fast")
+    subprocess.run(["cp", "-a", data, snapshot], check=True)
+    linked.destination.start()
+    send("lost")
+    linked.agree()
+    linked.destination.stop("immediate")
+    shutil.rmtree(data)
+    snapshot.rename(data)
+    linked.destination.start()
+    send("after it")
+
+    assert event_ids_in_raw(warehouse) == ["after it", "before the snapshot"]
+    status = linked.script("link", "--status")
+    assert status.returncode == 1
+    assert "lacks 1 heartbeats of the source" in status.stdout
+    check = linked.script("link", "--check", "1000")
+    assert check.returncode == 1
+    assert "raw.events of 2026-10-01: 3 rows in the source, 2 in the destination" in check.stdout
+    refused = warehouse.try_dbt("build", "--select", "stg_events")
+    assert "scripts/link --replace" in refused.stdout
+    linked.link("--replace")
+    linked.agree()
+    linked.link("--status")
+    linked.link("--check")
+    warehouse.run("--select", "stg_events")
+
+
+def event_ids_in_raw(warehouse: Warehouse) -> list[str]:
+    return [i for (i,) in warehouse.query("select event_id from raw.events order by 1")]

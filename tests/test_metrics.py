@@ -46,7 +46,7 @@ def test_metrics_count_what_happened(client: httpx.Client) -> None:
 
 
 def test_no_cors_unless_told(client: httpx.Client) -> None:
-    response = client.post("/events", json=event(), headers={"Origin": ORIGIN})
+    response = client.get("/healthz", headers={"Origin": ORIGIN})
     assert response.status_code == 200
     assert "access-control-allow-origin" not in response.headers
 
@@ -67,7 +67,7 @@ def test_cors_for_listed_origins_only(
             sent = httpx.post(f"{collector.url}/events", json=event(), headers=headers)
             assert sent.headers.get("access-control-allow-origin") == allowed
             refused = httpx.post(f"{collector.url}/events", json={}, headers=headers)
-            assert refused.status_code == 422
+            assert refused.status_code == (422 if allowed else 401)  # there is no key
             assert refused.headers.get("access-control-allow-origin") == allowed
 
 

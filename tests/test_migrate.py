@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing
 import psycopg
 import pytest
 
-from collector.migrate import MIGRATIONS, migrate
+from collector.migrate import MIGRATIONS, NewerSchemaError, migrate
 from tests.support.collector import rows_of
 
 NAMES = sorted(path.stem for path in MIGRATIONS.glob("*.sql"))
@@ -59,6 +59,13 @@ def test_partitions_for_a_year_ahead_and_a_net(database: str) -> None:
         for elsewhere in ("-2 months", "20 months"):
             rows = connection.execute(insert, [elsewhere]).fetchall()
             assert rows == [("raw.events_default",)]
+
+
+def test_schema_of_a_later_version_is_left_alone(database: str) -> None:
+    with closing(psycopg.connect(database, autocommit=True)) as connection:
+        connection.execute("insert into public.headwater_migrations (name) values ('9999_later')")
+    with pytest.raises(NewerSchemaError, match="9999_later"):
+        migrate(database)
 
 
 def test_rows_in_the_default_partition_do_not_stop_a_later_run(database: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.routing import Route
 
+from collector import __version__
 from collector.app import create_app
 from collector.migrate import migrate
 from collector.settings import Settings
@@ -135,6 +136,7 @@ def assert_true_to(document: dict[str, Any], operation: str, response: httpx.Res
 
 
 def test_document_is_valid(document: dict[str, Any]) -> None:
+    assert document["info"]["version"] == __version__
     assert document["openapi"] == "3.1.0"
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
@@ -215,7 +217,7 @@ def test_slow_bodies(
     with create_database() as url, running_collector(url, BODY_TIMEOUT_SECONDS="1") as collector:
         for path in ("/events", "/users", "/v1/{call}"):
             with connected(collector) as connection:
-                head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+                head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
                 connection.sendall(head.format(call="track").encode())
                 received = b""
                 while data := connection.recv(65536):

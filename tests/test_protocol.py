@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import socket
+import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 import httpx
 import pytest
 
-from tests.support.api import connected, event
-from tests.support.collector import Collector, running_collector
+from tests.support.api import answer, connected, event, make_key
+from tests.support.collector import Collector, running_collector, served, wait_until
 
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -23,27 +23,12 @@ def hurried(create_database: Callable[..., AbstractContextManager[str]]) -> Iter
         yield collector
 
 
-def answer(connection: socket.socket) -> tuple[int, str]:
-    """Reads until the other side closes: the status and code of the last answer, or 0."""
-    received = b""
-    try:
-        while data := connection.recv(65536):
-            received += data
-    except ConnectionResetError:
-        pass
-    if not received:
-        return 0, ""
-    head, _, body = received.rpartition(b"\r\n\r\n")
-    status = int(head.rpartition(b"HTTP/1.1 ")[2].split()[0])
-    return status, str(json.loads(body).get("code", ""))
-
-
 @pytest.mark.parametrize(
     "head",
     [
         GET + b"X: " + b"x" * 33_000 + b"\r\n\r\n",
         GET + b"X: y\r\n" * 8000 + b"\r\n",
-        b"GET /" + b"x" * 33_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + b"x" * 33_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         GET + b"X: " + b"x" * 500_000,
         b"GET /" + b"x" * 500_000,
     ],
@@ -56,7 +41,7 @@ def test_head_that_is_too_large(hurried: Collector, head: bytes) -> None:
 
 def test_large_body_in_one_piece_with_its_head(hurried: Collector) -> None:
     body = json.dumps(event(activity={"a": "x" * 200_000})).encode()
-    head = b"POST /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: " + b"x" * 32_000
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: " + b"x" * 32_000
     with connected(hurried) as connection:
         connection.sendall(b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
         assert answer(connection) == (200, "")
@@ -104,6 +89,79 @@ def test_endless_body_of_a_request_that_is_answered(hurried: Collector) -> None:
         assert answer(connection) == (200, "")
 
 
+CHUNKED = b"POST /v1/track HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"0\r\n" + b"a: b\r\n" * 200_000,
+        b"0\r\na: " + b"b" * 1_000_000,
+        b"1;" + b"x" * 1_000_000,
+        b"{}\r\n0\r\n" + b"a: b\r\n" * 200_000,
+    ],
+)
+def test_endless_trailers(hurried: Collector, rest: bytes) -> None:
+    with connected(hurried) as connection:
+        with suppress(OSError):  # it is closed before all of it is sent
+            connection.sendall(CHUNKED + b"\r\n" + rest)
+        assert answer(connection)[0] in (0, 400, 431)
+
+
+def test_a_trailer_is_no_header(
+    create_database: Callable[..., AbstractContextManager[str]],
+) -> None:
+    with create_database() as url:
+        key = make_key(url, "web", "write").encode()
+        with running_collector(url) as collector:
+            for fields in (b"", b"Authorization: Bearer %b\r\n" % key):
+                with connected(collector) as connection:
+                    body = b"2\r\n{}\r\n0\r\n" + fields + b"\r\n"
+                    connection.sendall(CHUNKED + b"Connection: close\r\n\r\n" + body)
+                    assert answer(connection) == (401, "invalid_key")
+
+
+def test_more_requests_at_once_than_are_kept(hurried: Collector) -> None:
+    """Those that were read are answered, each in its turn, and then the connection ends."""
+    get, post = GET + b"\r\n", b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    with connected(hurried) as connection:
+        received = b""
+        with suppress(OSError):
+            connection.sendall((get + post) * 5_000)
+        with suppress(ConnectionResetError):
+            while data := connection.recv(65536):
+                received += data
+    statuses = re.findall(rb"HTTP/1\.1 (\d+)", received)
+    assert 50 < len(statuses) < 1000
+    assert statuses == ([b"200", b"400"] * len(statuses))[: len(statuses)]
+
+
+def test_bodies_behind_an_answer_that_is_to_come(hurried: Collector) -> None:
+    with connected(hurried) as connection:
+        slow = b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+        body = b" " * 300_000
+        connection.sendall(slow + b" " * 9 + slow.replace(b"9", b"300000") + body)
+        status, _ = answer(connection)
+        assert status in (0, 400)
+    assert httpx.get(f"{hurried.url}/healthz").status_code == 200
+
+
+def test_answers_that_are_not_read(
+    create_database: Callable[..., AbstractContextManager[str]],
+) -> None:
+    """The connection ends after the time that a body may take."""
+    with (
+        create_database() as url,
+        running_collector(url, BODY_TIMEOUT_SECONDS="1") as collector,
+        connected(collector) as connection,
+    ):
+        connection.settimeout(1)
+        with suppress(OSError):
+            while True:  # until the buffers of both sides are full
+                connection.sendall(b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+        wait_until(lambda: served(collector) == 0)
+
+
 @pytest.mark.parametrize(
     "request_",
     [b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", GET + b"bad header\r\n\r\n"],
@@ -121,7 +179,7 @@ def test_others_are_served_meanwhile(hurried: Collector) -> None:
         httpx.Client(base_url=hurried.url) as client,
     ):
         first.sendall(GET)
-        second.sendall(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        second.sendall(b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
         assert client.post("/events", json=event()).status_code == 200
 
 

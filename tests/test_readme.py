@@ -10,10 +10,12 @@ import shutil
 import subprocess
 from itertools import takewhile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from starlette.routing import Route
 
+from collector import __version__
 from collector.app import create_app
 from collector.registry import supported_event_types
 from collector.settings import ROOT, SETTINGS, Settings
@@ -23,7 +25,7 @@ README = (ROOT / "README.md").read_text()
 DBT = ROOT / "dbt_project"
 OVERVIEW = (DBT / "models" / "overview.md").read_text()
 MARTS = sorted(path.stem for path in (DBT / "models" / "marts").rglob("*.sql"))
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -37,6 +39,13 @@ def table(text: str, first_column: str) -> list[list[str]]:
 def blocks(language: str) -> list[str]:
     """The fenced blocks of the README in a language."""
     return re.findall(rf"^```{language}\n(.*?)\n```$", README, re.DOTALL | re.MULTILINE)
+
+
+def test_changelog_has_the_version() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^## \[(\d[\d.]*)\] - \d{4}-\d\d-\d\d$", changes, re.MULTILINE)[0] == (
+        __version__
+    )
 
 
 def test_settings() -> None:
@@ -111,20 +120,20 @@ def test_funnel_of_the_example_fits_the_seed() -> None:
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_curl_commands(collector: Collector) -> None:
-    """The commands run as they stand, but for the address."""
+    """The commands run as they stand, but for the port; the first two are the prototype's."""
     commands = [block for block in blocks("sh") if block.startswith("curl ")]
-    assert [shlex.split(command)[:3] for command in commands] == [
-        ["curl", "-X", "POST"],
-        ["curl", "http://localhost:8000/users"],
-        ["curl", "-X", "POST"],
-    ]
+    create, *get = (shlex.split(text.replace("\\\n", "")) for text in commands[:2])
+    url, content_type = "http://localhost:3000/users", "Content-Type: application/json"
+    assert create[:-1] == ["curl", "-X", "POST", url, "-H", content_type, "-d"]
+    john = {"email": "john.doe@example.com", "name": "John Doe", "ficoScore": 720}
+    assert json.loads(create[-1]) == john
+    assert get == [["curl", "-X", "GET", url]]
     answers = []
     for command in commands:
-        here = command.replace("http://localhost:8000", collector.url)
+        here = command.replace(":3000", f":{urlsplit(collector.url).port}")
         shown = f"{here} --silent --show-error --write-out '\\n%{{http_code}}'"
         output = subprocess.run(["/bin/sh", "-c", shown], check=True, stdout=subprocess.PIPE).stdout
         body, status = output.rsplit(b"\n", 1)
         answers.append((int(status), json.loads(body)))
-    ada = {"userId": 1, "email": "ada@example.com", "name": "Ada", "ficoScore": 720}
-    assert answers[:2] == [(201, ada), (200, [ada])]
+    assert answers[:2] == [(201, {"userId": 1, **john}), (200, [{"userId": 1, **john}])]
     assert answers[2] == (200, {"accepted": 1, "eventIds": ["7d1c4f0a"], "rejected": []})

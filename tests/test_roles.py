@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-from psycopg import AsyncConnection, sql
+from psycopg import sql
 
-from collector.database import configure
+from collector.connection import Connection
 from collector.migrate import migrate
 from tests.support.api import event
 from tests.support.collector import Collector, rows_of, running_collector
@@ -49,8 +49,8 @@ def as_collector(database: str) -> Iterator[psycopg.Connection]:
 
 def test_connections_of_the_collector_take_its_role(database: str) -> None:
     async def user() -> tuple[str, str]:
-        async with await AsyncConnection.connect(database, autocommit=True) as connection:
-            await configure(connection)
+        async with await Connection.connect(database, autocommit=True) as connection:
+            await connection.configure()
             row = await (
                 await connection.execute("select current_user, current_setting('role')")
             ).fetchone()

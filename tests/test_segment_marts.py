@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -16,6 +16,7 @@ TIMES = """
     select event_id, occurred_at_source, received_at - occurred_at
     from marts.fct_events where event_id like 'time-%'
 """
+SECONDS = timedelta(seconds=9)
 # By the message's timestamp and sentAt: where the time comes from, and how long before receipt.
 SKEWED: dict[str, tuple[str | None, str | None, str, timedelta]] = {
     "1970": ("1970-01-01T00:00:00Z", "1970-01-01T00:05:00Z", "corrected", timedelta(minutes=5)),
@@ -26,6 +27,11 @@ SKEWED: dict[str, tuple[str | None, str | None, str, timedelta]] = {
     "spring": ("2020-04-05T00:00:00Z", "2020-12-31T00:00:00Z", "corrected", timedelta(days=270)),
     "too old": ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "clamped", timedelta(hours=438000)),
     "too new": ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "clamped", timedelta(hours=-24)),
+    # As analytics_flutter up to 1.1.2 and analytics-swift 1.0.0 write them.
+    "no zone": ("2020-01-01T00:00:00.123456", "2020-01-01T00:00:09.123456", "corrected", SECONDS),
+    "odd zone": ("2020-01-01T00:00:00.000:Z", "2020-01-01T00:00:09.000:Z", "corrected", SECONDS),
+    "epoch": ("1577836800000", "2020-01-01T01:00:09+01:00", "corrected", SECONDS),
+    "no zone, unsent": ("2020-01-01T00:00:00.123456", None, "receipt", timedelta()),
     "no timestamp": (None, "2020-01-01T00:00:00Z", "receipt", timedelta()),
 }
 
@@ -50,31 +56,41 @@ def test_segments_messages_in_the_marts(
         for name, (timestamp, sent_at, _, _) in SKEWED.items():
             post(client, track(f"time-{name}", timestamp=timestamp), sentAt=sent_at)
         post(client, track("time-unsent"), sentAt=None)
+        # A batch that was held up for minutes, and one sent after it: neither clock is off by much.
+        now = datetime.now(UTC)
+        for name, minutes in (("held", 4), ("prompt", 1)):
+            happened, sent = (now - timedelta(minutes=minutes, seconds=s) for s in (10, 0))
+            stamped = track(f"time-{name}", timestamp=happened.isoformat())
+            post(client, stamped, sentAt=sent.isoformat())
         score = {"traits": {"ficoScore": 720, "email": "ada@example.com"}}
         phone = message("identify", timestamp="1970-01-01T00:00:00Z", messageId="phone", **score)
         post(client, phone, sentAt="1970-01-01T01:00:00Z")
         post(client, phone, sentAt="1970-01-01T01:00:07Z")  # the answer got lost
-        visitors = ("tablet", "laptop", "old")
+        visitors = ("tablet", "laptop", "old", "another", "watch", "desk")
         post(client, *(track(f"of {each}", userId=None, anonymousId=each) for each in visitors))
-        post(client, track("unknown", "Order Completed"))
+        campaign = {"campaign": {"source": "News", "medium": None, "name": "may"}}
+        post(client, track("unknown", "Order Completed", context=campaign))
         warehouse.run("--select", "+dim_users")
         assert_times(warehouse)
         assert_user_once(collector, warehouse)
         assert owners(warehouse) == {f"of {each}": f"anonymous:{each}" for each in visitors}
         [unknown] = warehouse.query(
-            "select event_type, event_subject, is_interaction from marts.fct_events"
+            "select event_type, event_subject, is_interaction, activity from marts.fct_events"
             " where event_id = 'unknown'"
         )
-        assert unknown == ("Order Completed", "unregistered", False)
+        utm = {"utmSource": "News", "utmCampaign": "may"}
+        assert unknown == ("Order Completed", "unregistered", False, utm)
 
         post(
             client,
             message("identify", userId="bea", anonymousId="tablet"),
             message("alias", userId="bea", previousId="laptop", anonymousId="another"),
+            message("alias", userId=None, previousId="watch", anonymousId="desk"),
+            message("identify", userId="bea", anonymousId="desk"),
             message("page", userId="bea", anonymousId="old", properties={"path": "/"}),
         )
         warehouse.run("--select", "+dim_users")
-        assert owners(warehouse) == dict.fromkeys(("of tablet", "of laptop", "of old"), "bea")
+        assert owners(warehouse) == {f"of {visitor}": "bea" for visitor in visitors}
         users = warehouse.query("select user_id, is_anonymous from marts.dim_users order by 1")
         assert users == [("bea", False), ("u", False)]
 
@@ -83,7 +99,8 @@ def assert_times(warehouse: Warehouse) -> None:
     rows = {row[0]: row[1:] for row in warehouse.query(TIMES)}
     expected = {f"time-{name}": (origin, ago) for name, (_, _, origin, ago) in SKEWED.items()}
     assert {name: rows[name] for name in expected} == expected
-    assert rows["time-unsent"][0] == "client"
+    assert rows["time-unsent"][0] == rows["time-held"][0] == rows["time-prompt"][0] == "client"
+    assert rows["time-held"][1] > rows["time-prompt"][1] + timedelta(minutes=2)
 
 
 def assert_user_once(collector: Collector, warehouse: Warehouse) -> None:

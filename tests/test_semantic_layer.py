@@ -13,6 +13,7 @@ import pytest
 
 from collector.settings import ROOT
 from scripts.lib.generator import generate
+from tests.support.histories import funnel
 from tests.support.warehouse import Warehouse
 
 pytest.importorskip("dbt_metricflow", reason="the optional extra `semantic` is not installed")
@@ -22,7 +23,7 @@ QUERIES = [
         ("conversion_rate", "metric_time__week"),
         """
         select date_trunc('week', cohort_on::timestamp), avg(is_converted::integer)
-        from marts.fct_funnel_progress group by 1
+        from marts.fct_funnel_progress where is_complete is not false group by 1
         """,
     ),
     (
@@ -30,24 +31,55 @@ QUERIES = [
         """
         select funnel, sum(reached)::numeric / sum(entered)
         from marts.conversion_funnel_daily
-        where segment = 'all' and (funnel, step_order) in (
+        where segment = 'all' and is_complete is not false and (funnel, step_order) in (
             select funnel, max(step_order) from seeds.funnels group by 1
         )
         group by 1
         """,
     ),
     (
-        ("conversion_rate", "user__score_band"),
+        ("conversion_rate", "attempt__score_band"),
         """
-        select coalesce(score_band, ''), avg(is_converted::integer)
-        from marts.fct_funnel_progress left join marts.dim_users using (user_id) group by 1
+        select
+            segment_value,
+            sum(reached) filter (where (funnel, step_order) in (
+                select funnel, max(step_order) from seeds.funnels group by 1
+            )) / sum(reached) filter (where step_order = 1)
+        from marts.conversion_funnel_daily
+        where segment = 'band' and is_complete is not false
+        group by 1
+        """,
+    ),
+    (
+        ("user_conversion_rate", "user__current_score_band"),
+        """
+        select
+            coalesce(score_band, ''),
+            count(distinct user_id) filter (where is_converted)::numeric / count(distinct user_id)
+        from marts.fct_funnel_progress left join marts.dim_users using (user_id)
+        where is_complete is not false
+        group by 1
+        """,
+    ),
+    (
+        ("backlog", "metric_time__week"),
+        """
+        select distinct on (1) date_trunc('week', day::timestamp), sum(backlog)
+        from marts.task_completion_daily group by 1, day order by 1, day desc
+        """,
+    ),
+    (
+        ("users_in_band", "band_day__band"),
+        """
+        select band, users from marts.credit_band_daily
+        where day = (select max(day) from marts.credit_band_daily)
         """,
     ),
     (
         ("time_to_convert", "attempt__funnel"),
         """
         select funnel, percentile_cont(0.5) within group (order by seconds_to_convert)
-        from marts.fct_funnel_progress group by 1
+        from marts.fct_funnel_progress where is_complete is not false group by 1
         """,
     ),
     (
@@ -78,7 +110,7 @@ QUERIES = [
         """,
     ),
     (
-        ("on_time_rate", "user__score_band"),
+        ("on_time_rate", "user__current_score_band"),
         """
         select
             coalesce(score_band, ''),
@@ -93,17 +125,20 @@ QUERIES = [
 def built(
     create_warehouse: Callable[[], AbstractContextManager[Warehouse]],
 ) -> Iterator[Warehouse]:
-    """A warehouse with marts of 120 users."""
+    """A warehouse with marts of 120 users, and a funnel of which most attempts are over."""
+    quick = funnel("quick", "page_viewed", "application_submitted", window_days="3")
     with create_warehouse() as warehouse:
+        warehouse.set_seed("funnels", [*warehouse.seed("funnels"), *quick])
         warehouse.land(*generate(users=120, seed=11).events)
         warehouse.run()
         yield warehouse
 
 
-def mf(warehouse: Warehouse, *arguments: str) -> str:
-    """Runs `scripts/mf`, which has to succeed, and returns what it printed."""
+def mf(warehouse: Warehouse, *arguments: str, folder: Path = ROOT) -> str:
+    """Runs `scripts/mf` in a folder, which has to succeed, and returns what it printed."""
     finished = subprocess.run(
         [ROOT / "scripts" / "mf", *arguments],
+        cwd=folder,
         env={
             **os.environ,
             "DATABASE_URL": warehouse.database_url,
@@ -125,9 +160,9 @@ def test_metric_equals_sql_on_the_marts(
     built: Warehouse, tmp_path: Path, question: tuple[str, str], query: str
 ) -> None:
     metric, dimension = question
-    output = tmp_path / "answer.csv"
-    mf(built, "query", "--metrics", metric, "--group-by", dimension, "--csv", str(output))
-    with output.open(newline="") as file:
+    query_of_metric = ("query", "--metrics", metric, "--group-by", dimension)
+    mf(built, *query_of_metric, "--csv", "answer.csv", folder=tmp_path)
+    with (tmp_path / "answer.csv").open(newline="") as file:
         answer = {
             row[dimension]: float(row[metric]) if row[metric] else None
             for row in csv.DictReader(file)

@@ -16,8 +16,8 @@ from tests.support.warehouse import Warehouse
 FAULTS = {
     "backlog_is_opened_minus_closed": [
         "update marts.task_completion_daily set backlog = backlog + 1",
-        "delete from marts.fct_tasks where task_key = (select min(task_key) from marts.fct_tasks"
-        " where closed_on is null)",
+        "update marts.fct_tasks set closed_on = opened_on where task_key ="
+        " (select min(task_key) from marts.fct_tasks where closed_on is null)",
     ],
     "credit_periods_neither_overlap_nor_gap": [
         "update marts.fct_credit_scores set valid_to = valid_to - interval '1 second'",
@@ -25,6 +25,22 @@ FAULTS = {
         "update marts.fct_credit_scores set is_current = true",
         "update marts.fct_credit_scores set valid_to = valid_from + interval '1 day'"
         " where is_current",
+    ],
+    "daily_marts_add_up_to_their_facts": [
+        "delete from marts.conversion_funnel_daily where cohort_on ="
+        " (select min(cohort_on) from marts.conversion_funnel_daily)",
+        "delete from marts.funnel_outcome_daily where cohort_on ="
+        " (select max(cohort_on) from marts.funnel_outcome_daily)",
+        "update marts.task_completion_daily set tasks_opened = 0 where day ="
+        " (select min(opened_on) from marts.fct_tasks)",
+        "delete from marts.retention_weekly where weeks_since = 1",
+    ],
+    "definitions_are_written_as_they_are_compared": [
+        "insert into seeds.unwanted_referrals (host, reason) values ('www.Pay.example', 'payment')",
+        "insert into seeds.unwanted_referrals (host, reason)"
+        " values ('https://pay.example/', 'payment')",
+        "update seeds.traffic_sources set name = 'Google.com' where name = 'google.com'",
+        "update seeds.illegal_ids set id = 'None' where id = 'none'",
     ],
     "every_usable_event_is_in_fct_events": [
         "delete from marts.fct_events where event_key ="
@@ -48,6 +64,7 @@ FAULTS = {
         "update seeds.funnels set window_days = 30 where step_order = 2",
         "update seeds.funnels set window_days = 30 where step_order is null",
         "update seeds.funnels set outcome = null where step_order is null",
+        "update seeds.funnels set outcome = 'expired' where step_order is null",
     ],
     "funnel_steps_never_grow": [
         "update marts.conversion_funnel_daily set reached = reached_previous + 1",
@@ -59,13 +76,18 @@ FAULTS = {
         "insert into raw.users (received_at, occurred_at, source, user_id, payload)"
         " values ('2026-10-01', '2026-10-01', 'default', 'unread', '{}')",
     ],
+    "receipts_add_up_to_staging": [
+        "delete from intermediate.int_receipts_daily where rejection_code is null",
+        "update intermediate.int_receipts_daily set day = day - 1",
+        "update intermediate.int_receipts_daily set event_count = event_count + 1",
+    ],
     "score_bands_cover_the_range_once": [
         "update seeds.score_bands set max_score = max_score - 1 where band = 'poor'",
         "update seeds.score_bands set min_score = min_score - 1 where band = 'fair'",
         "delete from seeds.score_bands where band = 'exceptional'",
     ],
     "staging_conserves_every_raw_row": [
-        "delete from staging.stg_events where rejection_code is not null",
+        "update staging.stg_events set event_row_id = -1 where rejection_code is not null",
         "update staging.stg_events set duplicate_row_ids = '{}'",
         "insert into raw.events (received_at, source, event_id, payload, loaded_xid)"
         " values (now(), 'default', 'unread', '{}', '3')",

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from collector.settings import ROOT
+from collector import __version__
+from tests.support.collector import status
 from tests.support.warehouse import Warehouse
 
 
@@ -40,22 +42,18 @@ def webhook(answer: int = 204) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         thread.join()
 
 
-def status(database_url: str, *arguments: str, url: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [ROOT / "scripts" / "status", *arguments],
-        env={
-            "PATH": os.environ["PATH"],
-            "DATABASE_URL": database_url,
-            "ALERT_WEBHOOK_URL": url,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def metrics(file: Path) -> dict[str, float]:
+    """The metrics of a file by name and label, as Prometheus reads them."""
+    families = text_string_to_metric_families(file.read_text())
+    return {
+        " ".join([sample.name, *sample.labels.values()]): sample.value
+        for family in families
+        for sample in family.samples
+    }
 
 
 @pytest.mark.slow
-def test_failed_and_missed_builds(warehouse: Warehouse) -> None:
+def test_failed_and_missed_builds(warehouse: Warehouse, tmp_path: Path) -> None:
     broken = warehouse.project / "tests" / "there_is_no_seed.sql"
     broken.write_text("select event_type from {{ ref('event_types') }}")
     assert warehouse.try_dbt("build").returncode == 1
@@ -67,11 +65,28 @@ def test_failed_and_missed_builds(warehouse: Warehouse) -> None:
 
     broken.unlink()
     warehouse.dbt("build", "--select", "segments")
-    assert status(warehouse.database_url).returncode == 1  # a part says nothing of the whole
+    file = tmp_path / "headwater.prom"
+    known = status(warehouse.database_url, "--textfile", str(file))
+    assert known.returncode == 1  # a part says nothing of the whole
+    assert metrics(file)["headwater_last_build_failures"] >= 1
+    assert "headwater_last_good_build_timestamp_seconds" not in metrics(file)
+    began = time.time()
     warehouse.dbt("build")
+    warehouse.land(
+        {"eventType": "page_viewed", "userId": "late", "eventId": "late", "activity": {}}
+    )
     with webhook() as (url, posted):
-        good = status(warehouse.database_url, url=url)
+        good = status(warehouse.database_url, "--textfile", str(file), url=url)
         assert (good.returncode, posted) == (0, []), good.stdout
+        written = metrics(file)
+        assert written["headwater_builds_status ok"] == 1
+        assert written["headwater_builds_status failed"] == 0
+        assert written["headwater_last_build_failures"] == 0
+        assert began < written["headwater_last_good_build_timestamp_seconds"] < time.time()
+        assert written["headwater_unread_rows raw.events"] == 1
+        assert written["headwater_unread_rows raw.users"] == 0
+        assert written["headwater_unread_seconds raw.events"] > 0
+        assert written[f"headwater_info {__version__}"] == 1
         warehouse.execute("update staging.builds set started_at = started_at - interval '3 hours'")
         missed = status(warehouse.database_url, url=url)
         assert (missed.returncode, posted[0]["status"]) == (1, "missed")
@@ -101,3 +116,6 @@ def test_nothing_built_and_nobody_there(database: str) -> None:
     assert away.stdout == "unreachable: nowhere on 127.0.0.1 cannot be reached\n"
     assert "no answer" in away.stderr
     assert "s3cret" not in away.stdout + away.stderr
+    nowhere = status(database, "--textfile", "/nowhere/headwater.prom")
+    assert nowhere.returncode == 1
+    assert "error: --textfile /nowhere/headwater.prom cannot be written" in nowhere.stderr

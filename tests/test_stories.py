@@ -71,7 +71,7 @@ def copy_that_was_received_first_but_read_last_counts(warehouse: Warehouse) -> S
     first = {"received_at": "2026-10-01 12:00:00+00", "occurredAt": "2026-09-30T12:00:00Z"}
     second = first | {"received_at": "2026-10-01 12:00:01+00"}
     sale = {"eventType": "conversion", "activity": {}, **first}
-    void = {"eventId": "void", "eventType": "event_voided", "userId": 0}
+    void = {"eventId": "void", "eventType": "event_voided", "userId": 9}
     yield [
         page_view("visit", "ann", **second),
         {"eventId": "sale", "userId": "cat", **sale},

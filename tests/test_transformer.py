@@ -46,12 +46,12 @@ from (
     ('select raw.ensure_event_partitions(24)')
 ) as attempts (statement)
 """
-LAYERS = ("failing_rows", "intermediate", "marts", "seeds", "staging")
+LAYERS = ("failing_rows", "intermediate", "marts", "reports", "seeds", "staging")
 OWNERS = """
     select distinct pg_namespace.nspname, relowner::regrole::text, nspowner::regrole::text
     from pg_class
     inner join pg_namespace on pg_namespace.oid = relnamespace
-    where nspname ~ '(staging|intermediate|marts|seeds|failing_rows)$'
+    where nspname ~ '(staging|intermediate|marts|reports|seeds|failing_rows)$'
     order by 1
 """
 
@@ -81,6 +81,7 @@ def test_transformer_builds_and_analyst_reads_the_marts_only(
     with analyst(warehouse) as connection:
         for mart in MARTS:
             connection.execute(f"select from marts.{mart} limit 1".encode())
+        connection.execute("select from reports.rpt_totals")
         for forbidden in (
             "select from staging.stg_events",
             "select from intermediate.int_users__updates",
@@ -95,7 +96,7 @@ def test_transformer_builds_and_analyst_reads_the_marts_only(
     # Nobody but their maker reads the schemas of a developer.
     monkeypatch.setenv("DBT_TARGET", "dev")
     monkeypatch.setenv("DBT_SCHEMA", "mine")
-    warehouse.run("--select", "+int_days", "+retention_weekly")
+    warehouse.run("--select", "+int_time_spine", "+retention_weekly")
     with analyst(warehouse) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("select from mine_marts.retention_weekly")
 
@@ -104,12 +105,12 @@ def test_what_another_role_built_is_handed_over(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A build without the roles works, and so do builds after them, once migrated."""
-    mart = ("--select", "+rejection_rates_daily")
+    mart = ("--select", "+rpt_rejections_daily")
     roles = ("headwater_transformer", "headwater_analyst")
     for role in roles:
         warehouse.execute(f"alter role {role} rename to {role}_absent")
     try:
-        warehouse.run(*mart)
+        warehouse.run(*mart, reports=True)
         monkeypatch.setenv("DBT_TARGET", "dev")
         monkeypatch.setenv("DBT_SCHEMA", "mine")
         warehouse.run("--select", "stg_rejected_events")
@@ -127,7 +128,7 @@ def test_what_another_role_built_is_handed_over(
 
     migrate(warehouse.database_url)
     assert warehouse.query(OWNERS) == [(schema, ROLE, ROLE) for schema, *_ in built]
-    warehouse.run(*mart)
+    warehouse.run(*mart, reports=True)
     warehouse.run("--full-refresh", "--select", "rejection_rates_daily")
     with analyst(warehouse) as connection:
         connection.execute("select from marts.rejection_rates_daily")

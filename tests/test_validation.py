@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from collector.problems import Problem
 from collector.settings import Settings
-from collector.validation import Received, parse_time, read_events, read_user
+from collector.times import parse_time
+from collector.turns import finished
+from collector.validation import Received, read_events, read_user
 
 SETTINGS = Settings.from_environment({})
 SUPPORTED = frozenset({"page_viewed"})
@@ -45,7 +47,7 @@ settings.load_profile("patient")
 
 
 def read(body: bytes, *, lines: bool = False) -> Received:
-    return read_events(body, SUPPORTED, SETTINGS, lines=lines)
+    return finished(read_events(body, SUPPORTED, SETTINGS, lines=lines))
 
 
 @given(st.lists(events | values, min_size=1))

@@ -1,4 +1,7 @@
 {#- A value of seed `project_settings`, as text. -#}
 {% macro project_setting(setting) -%}
-    (select value from {{ ref('project_settings') }} where setting = '{{ setting }}')
+    (
+        select project_settings.value from {{ ref('project_settings').render() }} as project_settings
+        where project_settings.setting = '{{ setting }}'
+    )
 {%- endmacro %}

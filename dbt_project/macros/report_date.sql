@@ -8,3 +8,9 @@
 {% macro report_week(day) -%}
     date_trunc('week', {{ day }}::timestamp)::date
 {%- endmacro %}
+
+
+{#- The moment at which a day is over in the reporting time zone. -#}
+{% macro end_of_day(day) -%}
+    (({{ day }} + 1)::timestamp at time zone {{ project_setting('time_zone') }})
+{%- endmacro %}

@@ -1,6 +1,7 @@
 -- Every row of raw.events that was read is one staged event or one counted copy of one. The mark
 -- tells how far staging has read; what landed after it is not due yet. Rows that raw no longer has,
--- since they were erased or their partition was dropped, stay staged.
+-- since they were erased or their partition was dropped, stay staged, also where a source that
+-- failed over gave their ids to others.
 with
 
 mark as (
@@ -12,7 +13,13 @@ mark as (
 
 raw_rows as (
 
-    select event_row_id from {{ source('raw', 'events') }}
+    select
+        source,
+        event_id,
+        event_row_id
+
+    from {{ source('raw', 'events') }}
+
     where loaded_xid < (select mark.read_below_xid from mark)
 
 ),
@@ -20,6 +27,8 @@ raw_rows as (
 staged_rows as (
 
     select
+        events.source,
+        events.event_id,
         staged.event_row_id,
         count(*) as times_staged
 
@@ -27,7 +36,7 @@ staged_rows as (
 
     cross join unnest(events.event_row_id || events.duplicate_row_ids) as staged (event_row_id)
 
-    group by 1
+    group by 1, 2, 3
 
 )
 
@@ -37,6 +46,10 @@ select
 
 from raw_rows
 
-left join staged_rows on raw_rows.event_row_id = staged_rows.event_row_id
+left join staged_rows
+    on
+        raw_rows.source = staged_rows.source
+        and raw_rows.event_id = staged_rows.event_id
+        and raw_rows.event_row_id = staged_rows.event_row_id
 
 where staged_rows.times_staged is distinct from 1

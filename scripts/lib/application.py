@@ -21,7 +21,7 @@ def apply_for_loan(journey: Journey) -> None:
         return
     at = journey.signed_up + (rng.expovariate(1 / 4) + 0.01) * DAY
     if rng.random() < 0.85:
-        at = journey.page(at, path="/pricing")
+        at = journey.page(at, path="/pricing", arrives=True)
     amount = rng.randrange(2, 80) * 500
     details = {"amountRequested": amount, "device": journey.device}
     journey.event(at, "application_submitted", details)

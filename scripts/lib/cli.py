@@ -10,6 +10,8 @@ from typing import NoReturn
 
 import psycopg
 
+from collector import __version__
+from collector.migrate import NewerSchemaError
 from collector.settings import Settings
 
 
@@ -25,7 +27,7 @@ def run(main: Callable[[], int]) -> NoReturn:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         sys.exit(main())
-    except UserError as error:
+    except (UserError, NewerSchemaError) as error:
         sys.exit(f"error: {error}")
     except psycopg.OperationalError as error:
         sys.exit(f"error: PostgreSQL: {str(error).strip()}\nCheck DATABASE_URL and the server.")
@@ -50,9 +52,11 @@ def read_settings() -> Settings:
 
 
 def parser(verb: str, description: str) -> argparse.ArgumentParser:
-    """An argument parser that calls the command by its script's name."""
-    return argparse.ArgumentParser(
+    """An argument parser that calls the command by its script's name, and knows the version."""
+    command = argparse.ArgumentParser(
         prog=f"scripts/{verb}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    command.add_argument("--version", action="version", version=f"Headwater {__version__}")
+    return command

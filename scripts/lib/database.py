@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from collector.migrate import migrate
 from collector.settings import Settings
+from scripts.lib.cli import UserError
 
 _CLOSED = """
     select current_user::text, string_agg(nspname, ', ' order by nspname) from pg_namespace
@@ -90,6 +91,35 @@ def described(database_url: str) -> str:
     """A database in words, without the password."""
     parts = conninfo_to_dict(database_url)
     return f"{parts.get('dbname', 'the default database')} on {parts.get('host', 'localhost')}"
+
+
+def require_sessions(database_url: str, setting: str, options: str = "") -> None:
+    """Raises UserError where a pooler, as PgBouncer in transaction mode, gives no sessions.
+
+    Locks and settings of a session would be other clients' then. `options` are what the connection
+    has to take at its start.
+    """
+
+    def connected() -> psycopg.Connection[Any]:
+        return psycopg.connect(database_url, autocommit=True, options=options)
+
+    def backend(connection: psycopg.Connection[Any]) -> tuple[int]:
+        return connection.execute("select pg_backend_pid()").fetchone() or (0,)
+
+    try:
+        with connected() as one:
+            if backend(one) == (one.info.backend_pid,):
+                return  # nothing is in between
+            with connected() as other:
+                if backend(other) != backend(one):
+                    return
+    except psycopg.OperationalError as error:
+        if "startup parameter" not in str(error):
+            raise
+    raise UserError(
+        f"{described(database_url)} is behind a pooler that gives no sessions, which only the "
+        f"collector can do without: set {setting} to the URL of PostgreSQL itself"
+    )
 
 
 def libpq_environment(database_url: str) -> dict[str, str]:

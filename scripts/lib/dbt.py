@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,12 +20,13 @@ from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, Undefin
 
 from collector.settings import ROOT, Settings
 from scripts.lib.cli import UserError, read_settings, run
-from scripts.lib.database import libpq_environment, open_databases
+from scripts.lib.database import libpq_environment, open_databases, require_sessions
 from scripts.lib.dbt_lock import (
     CANCEL_SECONDS,
-    RUN_NAME,
+    PROD,
     end_backends,
     end_backends_when_told,
+    run_name,
     writing_lock,
 )
 
@@ -38,15 +40,18 @@ _MAY_BUILD = "select has_database_privilege(current_database(), 'create')"
 _BUILT_BY_OTHERS = """
     select relnamespace::regnamespace::text from pg_class
     where relname = 'watermarks' and relkind = 'r' and raw.is_to_hand_over(relowner)
+        and raw.missed_heartbeats() is not null
 """
 # A build's sorts fit into more than 4 MB, and compiling its many statements takes longer than they
-# do. The environment's own PGOPTIONS come later and win.
-_SESSION = "-c work_mem=64MB -c jit=off"
+# do. What puts one table in the place of another waits for who reads it, and those who come after
+# wait for both: not for long. The environment's own PGOPTIONS come later and win.
+_SESSION = "-c work_mem=64MB -c jit=off -c lock_timeout=10s"
 USAGE = """usage: scripts/dbt [--every SECONDS] ARGUMENTS OF DBT
 
 Run dbt on the destination database (DESTINATION_DATABASE_URL, DATABASE_URL or the embedded
-PostgreSQL) with the project's profile. Commands that write wait for each other. With --every the
-command is run again and again in one process, SECONDS apart, which spares each run dbt's start.
+PostgreSQL) with the project's profile. Commands that write into one target wait for each other.
+With --every the command is run again and again in one process, SECONDS apart, which spares each run
+dbt's start.
 Examples: scripts/dbt build
           scripts/dbt build --select +dim_users
           scripts/dbt show --inline 'select count(*) from {{ ref("fct_events") }}'
@@ -60,6 +65,7 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
     The profile reads libpq's variables, since its Jinja cannot take a URL apart. Where the login
     role may, all of dbt's connections take `ROLE`. Raises UserError where that cannot work yet.
     """
+    require_sessions(database_url, "DESTINATION_DATABASE_URL", options="-c role=none")
     profiles = settings.data_directory / "dbt"
     if "DBT_PROFILES_DIR" not in os.environ:
         profiles.mkdir(parents=True, exist_ok=True)
@@ -69,6 +75,7 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
         "DBT_PROFILES_DIR": os.environ.get("DBT_PROFILES_DIR", str(profiles)),
         "DBT_PROJECT_DIR": str(PROJECT),
         "DBT_TARGET": settings.dbt_target,
+        "DBT_SCHEMA": settings.dbt_schema,
         **libpq_environment(database_url),
     }
     session = _SESSION
@@ -77,6 +84,14 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
         session = f"{session} -c role={ROLE}"
     environment["PGOPTIONS"] = f"{session} {environment.get('PGOPTIONS', '')}".strip()
     return environment
+
+
+def layer_schema(settings: Settings, layer: str) -> str:
+    """The schema into which dbt builds a layer (`staging`, `marts`, `reports` ...).
+
+    By the same rule as the macro `generate_schema_name`: the layer's own name in `prod`.
+    """
+    return layer if settings.dbt_target == "prod" else f"{settings.dbt_schema}_{layer}"
 
 
 def _may_take_role(database_url: str) -> bool:
@@ -100,6 +115,19 @@ def _may_take_role(database_url: str) -> bool:
     return True
 
 
+def target_schema(arguments: Sequence[str], settings: Settings) -> str:
+    """The staging schema of the target that dbt would build, as profiles.yml.example has it."""
+    options = [word for argument in arguments for word in argument.split("=", 1)]
+    target = settings.dbt_target
+    for option, value in itertools.pairwise(options):
+        if option in ("-t", "--target"):
+            target = value
+    if target == "prod":
+        return PROD
+    prefix = os.environ.get("DBT_SCHEMA", f"dev_{os.environ.get('USER', 'analyst')}")
+    return f"{prefix}_{PROD}"
+
+
 def run_dbt(
     arguments: Sequence[str],
     settings: Settings,
@@ -117,9 +145,11 @@ def run_dbt(
     environment = dbt_environment(settings, database_url)
     if not WRITING.intersection(arguments):
         return _run(arguments, environment | {"PGAPPNAME": READ_NAME}, (), on_line)
-    with writing_lock(database_url, say) as descriptor:
-        environment["PGAPPNAME"] = RUN_NAME
-        return _run(arguments, environment, (descriptor,), on_line, database_url)
+    schema = target_schema(arguments, settings)
+    with writing_lock(database_url, say, schema) as descriptor:
+        environment["PGAPPNAME"] = run_name(schema)
+        end = partial(end_backends, database_url, schema)
+        return _run(arguments, environment, (descriptor,), on_line, end)
 
 
 def repeat_dbt(
@@ -130,8 +160,9 @@ def repeat_dbt(
     Saves what a process of its own costs each run: its start, dbt's imports and reading what was
     parsed. A line after each run says how it went.
     """
-    os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": RUN_NAME})
-    told = end_backends_when_told(database_url)
+    schema = target_schema(arguments, settings)
+    os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": run_name(schema)})
+    told = end_backends_when_told(database_url, schema)
     # Takes a second, and reads the environment.
     from dbt.cli.main import dbtRunnerResult  # noqa: PLC0415
 
@@ -141,7 +172,7 @@ def repeat_dbt(
     for number in itertools.count(1):
         started = time.monotonic()
         try:
-            with writing_lock(database_url, _say):
+            with writing_lock(database_url, _say, schema):
                 result = runner.invoke(arguments)
         except psycopg.OperationalError as error:  # as long as PostgreSQL is away
             _say(f"PostgreSQL: {error}")
@@ -161,7 +192,7 @@ def _run(
     environment: Mapping[str, str],
     descriptors: Sequence[int],
     on_line: Callable[[str], None] | None,
-    written_url: str | None = None,
+    end_queries: Callable[[], None] | None = None,
 ) -> int:
     process = subprocess.Popen(
         [PROGRAM, *arguments],
@@ -183,8 +214,8 @@ def _run(
             with suppress(subprocess.TimeoutExpired):
                 process.wait(CANCEL_SECONDS)
                 break
-            if written_url:
-                end_backends(written_url)
+            if end_queries:
+                end_queries()
             else:
                 process.kill()
         raise

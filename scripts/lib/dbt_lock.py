@@ -1,4 +1,4 @@
-"""One writing run of dbt at a time, and what a killed one leaves behind."""
+"""One writing run of dbt at a time and target, and what a killed one leaves behind."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 import psycopg
 
 RUN_NAME = "headwater-dbt"
+PROD = "staging"  # a target is called by its schema of this layer
 LOCK_NAME = "headwater-dbt-lock"
 CANCEL_SECONDS = 1  # that dbt has to cancel its queries by itself
-_LOCK_KEY = "hashtext('headwater'), hashtext('dbt')"
-_TRY_LOCK = f"select pg_try_advisory_lock({_LOCK_KEY})"
-_WAIT_FOR_LOCK = f"select pg_advisory_lock({_LOCK_KEY})"
+_TRY_LOCK = "select pg_try_advisory_lock(hashtext('headwater'), hashtext(%s))"
+_WAIT_FOR_LOCK = "select pg_advisory_lock(hashtext('headwater'), hashtext(%s))"
 _HOLDER = """
     select activity.pid, activity.backend_start::timestamptz(0)
     from pg_locks as locks
@@ -25,7 +25,7 @@ _HOLDER = """
     where locks.locktype = 'advisory'
         and locks.granted
         and locks.classid = hashtext('headwater')::oid
-        and locks.objid = hashtext('dbt')::oid
+        and locks.objid = hashtext(%s)::oid
         and locks.objsubid = 2
         and activity.datname = current_database()
 """
@@ -36,20 +36,28 @@ _END_ORPHANS = """
 """
 
 
+def run_name(schema: str = PROD) -> str:
+    """What the connections of a writing run into a target call themselves."""
+    return RUN_NAME if schema == PROD else f"{RUN_NAME} {schema}"[:63]  # PostgreSQL cuts it
+
+
 @contextmanager
-def writing_lock(database_url: str, say: Callable[[str], None]) -> Iterator[int]:
-    """Holds the lock of the writing runs and yields the descriptor of the connection behind it.
+def writing_lock(
+    database_url: str, say: Callable[[str], None], schema: str = PROD
+) -> Iterator[int]:
+    """Holds the lock of the runs that write into a target; yields the descriptor of its connection.
 
     A process that inherits the descriptor keeps the lock, even when this one is killed.
     """
+    key = ["dbt" if schema == PROD else f"dbt {schema}"]
     with _as_login_role(database_url) as connection:
         connection.execute("set idle_session_timeout = 0")
-        if connection.execute(_TRY_LOCK).fetchone() != (True,):
-            holder = connection.execute(_HOLDER).fetchone()
+        if connection.execute(_TRY_LOCK, key).fetchone() != (True,):
+            holder = connection.execute(_HOLDER, key).fetchone()
             if holder:
                 say(f"Waiting for another dbt run (its backend {holder[0]}, since {holder[1]}) ...")
-            connection.execute(_WAIT_FOR_LOCK)
-        orphans = [str(pid) for pid, _ in connection.execute(_END_ORPHANS, [RUN_NAME])]
+            connection.execute(_WAIT_FOR_LOCK, key)
+        orphans = [str(pid) for pid, _ in connection.execute(_END_ORPHANS, [run_name(schema)])]
         if orphans:
             say(f"Ended what a killed dbt run left behind: backend {', '.join(orphans)}")
         yield connection.fileno()
@@ -62,20 +70,20 @@ def _as_login_role(database_url: str) -> psycopg.Connection:
     )
 
 
-def end_backends(database_url: str) -> None:
+def end_backends(database_url: str, schema: str = PROD) -> None:
     """Ends dbt's backends by the login role, since dbt's own may not cancel its queries."""
     with suppress(psycopg.Error), _as_login_role(database_url) as connection:
-        connection.execute(_END_ORPHANS, [RUN_NAME])
+        connection.execute(_END_ORPHANS, [run_name(schema)])
 
 
-def end_backends_when_told(database_url: str) -> list[int]:
+def end_backends_when_told(database_url: str, schema: str = PROD) -> list[int]:
     """Has SIGINT and SIGTERM end dbt's backends until this process is gone; returns those come."""
     told: list[int] = []
 
     def end() -> None:
         while True:
             time.sleep(CANCEL_SECONDS)
-            end_backends(database_url)
+            end_backends(database_url, schema)
 
     def handler(before: Any) -> Callable[[int, FrameType | None], None]:  # noqa: ANN401
         def handle(number: int, frame: FrameType | None) -> None:

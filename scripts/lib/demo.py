@@ -56,7 +56,7 @@ def demo(settings: Settings, users: int, seed: int, console: Console, *, force: 
         progress.add_task("Building the site", total=None)
         site = build_site(settings, databases.destination, settings.data_directory / "site")
         progress.stop()
-        show(databases.destination, console)
+        show(settings, databases.destination, console)
     console.print(NEXT.format(site=escape(str(site.index))), soft_wrap=True)
 
 

@@ -109,8 +109,7 @@ def _fingerprint(settings: Settings, database_url: str) -> str:
             parts.update(f"{path}\n".encode() + path.read_bytes())
     with psycopg.connect(database_url) as connection:
         columns = connection.execute(_COLUMNS).fetchall()
-    schema = os.environ.get("DBT_SCHEMA") or os.environ.get("USER")
-    parts.update(repr((settings.dbt_target, schema, columns)).encode())
+    parts.update(repr((settings.dbt_target, settings.dbt_schema, columns)).encode())
     return parts.hexdigest()
 
 
@@ -138,7 +137,7 @@ def main() -> int:
         shutil.copyfile(folder / "static_index.html", options.static)
         say(f"Wrote {options.static}: open it in a browser.")
         return 0
-    serve_folder(folder, options.port, "Docs")
+    serve_folder(folder, options.port, "Docs", ["127.0.0.1", *settings.allowed_hosts])
     return 0
 
 

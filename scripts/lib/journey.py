@@ -13,12 +13,25 @@ HOURS = [2, 1, 1, 1, 1, 2, 4, 7, 9, 9, 9, 9, 10, 9, 8, 8, 8, 9, 10, 12, 13, 11, 
 WEEKDAYS = [1.0, 1.0, 0.95, 0.95, 0.85, 0.6, 0.7]
 PATHS = {"/": 6, "/loans": 5, "/loans/calculator": 4, "/pricing": 4, "/faq": 2, "/about": 1}
 MEMBER_PATHS = PATHS | {"/account": 6, "/account/documents": 3, "/account/payments": 3}
-REFERRERS: dict[str | None, int] = {
-    None: 8,
-    "https://search.example/": 6,
-    "https://news.example/loans-compared": 2,
-    "https://social.example/": 3,
+SITE = "https://loans.example"  # in seed unwanted_referrals
+# Where visits come from, by what their first page says: made up. Advertisements and searches bring
+# strangers; those who signed up come by themselves or from the newsletter.
+ORIGINS: dict[str, dict[str, Any]] = {
+    "direct": {},
+    "search": {"referrer": "https://search.example/"},
+    "news": {"referrer": "https://news.example/loans-compared"},
+    "social": {"referrer": "https://social.example/"},
+    "ad": {
+        "referrer": "https://search.example/",
+        "utmSource": "search.example",
+        "utmMedium": "cpc",
+        "utmCampaign": "compare-loans",
+    },
+    "reminder": {"utmSource": "social.example", "utmMedium": "paid", "utmCampaign": "come-back"},
+    "newsletter": {"utmSource": "newsletter", "utmMedium": "email", "utmCampaign": "weekly"},
 }
+STRANGERS = {"direct": 4, "search": 6, "news": 3, "social": 3, "ad": 6}
+MEMBERS = {"direct": 10, "search": 3, "social": 1, "reminder": 2, "newsletter": 5}
 DEVICES = {"desktop": 5, "mobile": 6, "tablet": 1}
 FIRST_NAMES = ["Ana", "Ben", "Chen", "Emeka", "Fatima", "Goran", "Hana", "Iris", "Lena", "Omar"]
 LAST_NAMES = ["Adeyemi", "Berg", "Costa", "Dubois", "Evans", "Haddad", "Ito", "Kaur", "Lopez"]
@@ -42,6 +55,7 @@ class Journey:
         self.signed_up = until
         self.score = _clamped(rng.gauss(690, 80))
         self.device = self.weighted(DEVICES)
+        self.last_path = "/"
         self.updates: list[dict[str, Any]] = []
         self.events: list[tuple[datetime, dict[str, Any]]] = []
 
@@ -53,8 +67,8 @@ class Journey:
             if self.rng.random() < WEEKDAYS[at.weekday()]:
                 break
         anonymous_id = f"visitor-{self.rng.getrandbits(64):016x}"
-        for _ in range(self.rng.choice([0, 0, 1, 2, 3])):
-            at = self.page(at, anonymous_id=anonymous_id)
+        for number in range(self.rng.choice([0, 0, 1, 2, 3])):
+            at = self.page(at, anonymous_id=anonymous_id, arrives=number == 0)
         self.signed_up = at
         first, last = self.rng.choice(FIRST_NAMES), self.rng.choice(LAST_NAMES)
         email = f"{first}.{last}.{self.user_id}@example.com".lower()
@@ -68,8 +82,8 @@ class Journey:
         for _ in range(visits):
             day = (self.signed_up - self.since) / DAY + days * self.rng.betavariate(1, 2)
             at = max(self._visit_time(day), self.signed_up + timedelta(seconds=5))
-            for _ in range(1 + round(self.rng.expovariate(1 / 3))):
-                at = self.page(at)
+            for number in range(1 + round(self.rng.expovariate(1 / 3))):
+                at = self.page(at, arrives=number == 0)
 
     def change_scores(self) -> None:
         """Now and then a new score, told by a bureau or by an update of the user."""
@@ -85,13 +99,22 @@ class Journey:
             at += self.rng.uniform(25, 35) * DAY
 
     def page(
-        self, at: datetime, path: str | None = None, anonymous_id: str | None = None
+        self,
+        at: datetime,
+        path: str | None = None,
+        anonymous_id: str | None = None,
+        arrives: bool = False,
     ) -> datetime:
-        """A page view at `at`; returns when the next one may come."""
+        """A page view at `at`, the first of a visit where the user `arrives`.
+
+        Returns when the next one may come.
+        """
         paths = PATHS if anonymous_id else MEMBER_PATHS
         page: dict[str, Any] = {"path": path or self.weighted(paths), "device": self.device}
-        if referrer := self.weighted(REFERRERS):
-            page["referrer"] = referrer
+        # Drawn for every page, so that which one is the first changes nothing else of the story.
+        origin = ORIGINS[self.weighted(STRANGERS if anonymous_id else MEMBERS)]
+        page |= origin if arrives else {"referrer": SITE + self.last_path}
+        self.last_path = page["path"]
         if anonymous_id:
             self.event(at, "page_viewed", page, userId=None, anonymousId=anonymous_id)
         else:

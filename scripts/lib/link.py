@@ -8,10 +8,12 @@ from psycopg.errors import UndefinedObject
 
 from scripts.lib.cli import UserError, parser, read_settings, run
 from scripts.lib.database import Databases, described, open_databases
+from scripts.lib.link_check import ALL_DAYS, check
 from scripts.lib.migrate import migrate_all
 from scripts.lib.replication import NAME, End, Subscription, drop_slots, opened, say
 from scripts.lib.unlink import forget_subscription, unlink
 
+HEARTBEATS = "raw.heartbeats"
 OLDEST_VERSION = 150_000  # publications with a column list
 _RAW_TABLES = """
     select format('%I.%I', schemaname, tablename)
@@ -120,6 +122,8 @@ def _require_reader(source: End, connection: str, tables: list[str]) -> None:
 
 def _require_empty(destination: End, tables: list[str]) -> None:
     for table in tables:
+        if table == HEARTBEATS:  # the source's, which are copied with what they count
+            continue
         name = sql.Identifier(*table.split("."))
         first = sql.SQL("select 1 from {} limit 1").format(name)
         if destination.connection.execute(first).fetchone():
@@ -184,6 +188,14 @@ def show_status(databases: Databases) -> int:
             problems.append("the subscription is disabled: scripts/link enables it")
         elif not subscription.is_running or not own.active:
             problems.append("the destination does not read: its server's log says why")
+        missed, beat_seconds = destination.heartbeats()
+        if beat_seconds is not None:
+            say(f"destination: has what the collector landed {beat_seconds:,} s ago")
+        if missed:
+            problems.append(
+                f"the destination lacks {missed:,} heartbeats of the source, and rows of their "
+                "time, as one restored from a snapshot of its disk does: scripts/link --replace"
+            )
         seconds = subscription.confirmed_seconds_ago
         last = "never heard of" if seconds is None else f"last heard of {seconds:,} s ago"
         say(f"destination: source {last}, {subscription.errors:,} errors so far")
@@ -192,12 +204,19 @@ def show_status(databases: Databases) -> int:
     return 1 if problems else 0
 
 
+def _days(text: str) -> int:
+    days = int(text)
+    if not 1 <= days <= ALL_DAYS:
+        raise ValueError
+    return days
+
+
 def main() -> int:
     """`scripts/link`."""
     arguments = parser(
         "link",
         "Replicate raw from SOURCE_DATABASE_URL to DESTINATION_DATABASE_URL, where dbt builds.\n"
-        "Migrates both first. Safe to repeat; repeat it after every update.\n\n" + NEEDS,
+        "Migrates both first. Safe to repeat.\n\n" + NEEDS,
     )
     arguments.add_argument(
         "--connection",
@@ -206,6 +225,14 @@ def main() -> int:
     )
     does = arguments.add_mutually_exclusive_group()
     does.add_argument("--status", action="store_true", help="say how far the destination is")
+    does.add_argument(
+        "--check",
+        type=_days,
+        nargs="?",
+        const=ALL_DAYS,
+        metavar="DAYS",
+        help="compare rows and checksums of each day, of the last DAYS or all, on both sides",
+    )
     does.add_argument("--replace", action="store_true", help="copy all of raw anew")
     does.add_argument("--remove", action="store_true", help="undo it; the rows stay on both sides")
     options = arguments.parse_args()
@@ -214,6 +241,8 @@ def main() -> int:
             raise UserError("set SOURCE_DATABASE_URL and DESTINATION_DATABASE_URL, see --help")
         if options.status:
             return show_status(databases)
+        if options.check:
+            return check(databases, options.check)
         if options.remove:
             return unlink(databases)
         with (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 
@@ -24,7 +25,7 @@ Examples: scripts/mf list metrics
           scripts/mf query --metrics completion_rate,cycle_time --group-by task__task_type
           scripts/mf query --help   for MetricFlow's own help
 
-The marts have to be built (scripts/dbt build)."""
+The marts have to be built (scripts/dbt build). --csv FILE is relative to the folder you are in."""
 
 
 def main() -> int:
@@ -47,10 +48,21 @@ def main() -> int:
         if status:
             raise UserError("dbt parse failed:\n" + "\n".join(output[-20:]))
         return subprocess.call(
-            [sys.executable, "-P", "-c", PROGRAM, *arguments],
+            [sys.executable, "-P", "-c", PROGRAM, *_with_absolute_csv(arguments)],
             env=dbt_environment(settings, url),
             cwd=PROJECT,
         )
+
+
+def _with_absolute_csv(arguments: list[str]) -> list[str]:
+    """The arguments with the file of --csv where the caller means it: MetricFlow runs elsewhere."""
+    found = list(arguments)
+    for index, argument in enumerate(arguments):
+        if index and arguments[index - 1] == "--csv":
+            found[index] = os.path.abspath(argument)
+        elif argument.startswith("--csv="):
+            found[index] = f"--csv={os.path.abspath(argument.removeprefix('--csv='))}"
+    return found
 
 
 if __name__ == "__main__":

@@ -7,20 +7,24 @@ import psycopg
 from collector.migrate import migrate
 from collector.settings import Settings
 from scripts.lib.cli import UserError, parser, read_settings, run
-from scripts.lib.database import Databases, described, open_databases
+from scripts.lib.database import Databases, described, open_databases, require_sessions
+from scripts.lib.replication import NAME, opened
+
+_DESTINATION = "DESTINATION_DATABASE_URL"
 
 
 def migrate_all(databases: Databases) -> dict[str, list[str]]:
     """Migrates each distinct database and returns what was applied to which.
 
     The destination goes first: where raw is replicated to it, a partition or column that it lacks
-    stops the replication. Raises UserError where a role may not.
+    stops the replication. Raises UserError where a role may not, or a pooler is in between.
     """
     urls = [databases.migration]
     if databases.destination != databases.source:
         urls.insert(0, databases.destination)
     applied = {}
     for url in dict.fromkeys(urls):
+        require_sessions(url, "MIGRATION_DATABASE_URL" if url == urls[-1] else _DESTINATION)
         try:
             applied[url] = migrate(url)
         except psycopg.errors.InsufficientPrivilege as error:
@@ -29,6 +33,17 @@ def migrate_all(databases: Databases) -> dict[str, list[str]]:
                 "raw: MIGRATION_DATABASE_URL in the source, DESTINATION_DATABASE_URL elsewhere."
             ) from error
     return applied
+
+
+def follow_publication(databases: Databases) -> None:
+    """Has a destination of its own copy the tables that are new. Raises UserError."""
+    with opened("destination", databases.destination) as destination:
+        subscription = destination.subscription()
+        if subscription and subscription.is_enabled:
+            with destination.asked("Can the destination reach the source? See scripts/link."):
+                destination.connection.execute(
+                    f"alter subscription {NAME} refresh publication".encode()
+                )
 
 
 def main() -> int:
@@ -43,6 +58,8 @@ def main() -> int:
     with open_databases(settings, migrated=False) as databases:
         for url, applied in migrate_all(databases).items():
             print(f"{described(url)}: {', '.join(applied) or 'up to date'}")  # noqa: T201
+        if databases.destination != databases.source:
+            follow_publication(databases)
     return 0
 
 

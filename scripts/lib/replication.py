@@ -41,6 +41,10 @@ _SUBSCRIPTION = """
     where pg_database.datname = current_database() and subscription.subname = 'headwater'
     limit 1
 """
+_HEARTBEATS = """
+    select raw.missed_heartbeats(), round(extract(epoch from now() - max(sent_at)))::bigint
+    from raw.heartbeats
+"""
 # The second are those of tables whose first copy is under way.
 _SLOTS_OF_DESTINATION = """
     select slot_name from pg_replication_slots
@@ -109,6 +113,11 @@ class End:
     def tables(self) -> list[tuple[str, str]]:
         """The replicated tables of this destination, and how far each is."""
         return self.connection.execute(_TABLES).fetchall()
+
+    def heartbeats(self) -> tuple[int, int | None]:
+        """How many of the source's this destination lacks, and how many seconds old the last is."""
+        missed, seconds = self.connection.execute(_HEARTBEATS).fetchone() or (0, None)
+        return int(missed), seconds
 
     @property
     def slot_name(self) -> str:

@@ -94,6 +94,8 @@ def _run(settings: Settings, sockets: list[socket.socket]) -> None:
 
 
 def _url(host: str, port: int) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104  where it listens, not what to call it
+        host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -101,7 +103,7 @@ def main() -> int:
     """`scripts/serve`."""
     parser(
         "serve",
-        "Run the collector on HOST:PORT (127.0.0.1:8000), landing in DATABASE_URL or, without\n"
+        "Run the collector on HOST:PORT (127.0.0.1:3000), landing in DATABASE_URL or, without\n"
         "one, in the embedded PostgreSQL, which it keeps running.",
     ).parse_args()
     serve(read_settings())

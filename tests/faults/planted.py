@@ -13,7 +13,7 @@ from unittest.mock import patch
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from collector import database
+from collector import connection
 from collector.writer import Writer
 from scripts.lib.cli import run
 from scripts.lib.serve import main
@@ -42,7 +42,7 @@ def asynchronous_commit() -> Any:  # noqa: ANN401
 
         return AsyncConnectionPool(*arguments, configure=configure_badly, **named)
 
-    return patch.object(database, "AsyncConnectionPool", open_pool)
+    return patch.object(connection, "AsyncConnectionPool", open_pool)
 
 
 DEFECTS = {each.__name__: each for each in (early_acknowledgement, asynchronous_commit)}

@@ -73,14 +73,14 @@ def rows_by_user(rows: Iterable[tuple[Any, ...]]) -> ByUser:
     return {user: sorted(rows) for user, rows in found.items()}
 
 
-def funnels_by_oracle(histories: Histories, seed: list[dict[str, str]]) -> ByUser:
+def funnels_by_oracle(histories: Histories, seed: list[dict[str, str]], as_of: datetime) -> ByUser:
     """(funnel, attempt, step times, outcome, its time) by the oracle."""
     return rows_by_user(
         (user, name, number, *astuple(attempt))
         for name in {row["funnel"] for row in seed}
         for user, events in histories.items()
         for number, attempt in enumerate(
-            attempts(events, [row for row in seed if row["funnel"] == name]), start=1
+            attempts(events, [row for row in seed if row["funnel"] == name], as_of), start=1
         )
     )
 

@@ -1,15 +1,17 @@
 """What the marts have to say, worked out the slow way, one user at a time, in plain Python.
 
-Written from the docs blocks `funnel_attempts` and `work_items` of dbt_project/models/docs.md and
-the description of `fct_sessions`, not from their SQL.
+Written from the docs blocks `funnel_attempts`, `work_items`, `carried_forward`, `traffic_source`,
+`touches` and `attribution_rules` of dbt_project/models/docs.md and the descriptions of the marts,
+not from their SQL. Days are of UTC.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -41,8 +43,13 @@ def in_order(events: Iterable[Event]) -> list[Event]:
     return sorted(events, key=lambda event: (event.occurred_at, event.arrival))
 
 
-def attempts(events: Iterable[Event], definition: Sequence[Mapping[str, str]]) -> list[Attempt]:
-    """The attempts of one user at one funnel; `definition` is the funnel's rows of the seed."""
+def attempts(
+    events: Iterable[Event], definition: Sequence[Mapping[str, str]], as_of: datetime
+) -> list[Attempt]:
+    """The attempts of one user at one funnel, as they stand at a moment.
+
+    `definition` is the funnel's rows of the seed.
+    """
     steps = {int(row["step_order"]): row for row in definition if row["step_order"]}
     ends = [row for row in definition if not row["step_order"]]
     days = {row["window_days"] for row in steps.values()} - {""}
@@ -68,14 +75,29 @@ def attempts(events: Iterable[Event], definition: Sequence[Mapping[str, str]]) -
             continue
         if len(attempt.reached_at) == len(steps):
             attempt.end(steps[len(steps)]["outcome"] or "converted", event.occurred_at)
+    for attempt in found:
+        if attempt.ended_at is None and window <= as_of - attempt.reached_at[0]:
+            attempt.outcome = "expired"
     return found
 
 
 def _is(event: Event, row: Mapping[str, str]) -> bool:
     """Whether an event is one of a step's or an end's."""
     return event.event_type == row["event_type"] and (
-        not row["property"] or event.activity.get(row["property"]) == row["property_value"]
+        not row["property"] or is_value(event.activity.get(row["property"]), row["property_value"])
     )
+
+
+def is_value(value: object, text: str) -> bool:
+    """Whether a value of an activity is the one that a seed names."""
+    if isinstance(value, bool):
+        return text == str(value).lower()
+    if isinstance(value, int | float):
+        try:
+            return value == float(text)
+        except ValueError:
+            return False
+    return value == text
 
 
 def sessions(interactions: Iterable[Event], gap: timedelta) -> list[list[Event]]:
@@ -100,6 +122,20 @@ class Task:
     def times(self, event_type: str) -> int:
         return sum(event.event_type == event_type for event in self.events)
 
+    def moves(self) -> list[tuple[date, str]]:
+        """What happened to it, on which day: opened, reopened, completed, abandoned."""
+        found = [(self.events[0].occurred_at.date(), "opened")]
+        was_closed = False
+        for event in self.events:
+            is_closing = event.event_type in ("task_completed", "task_abandoned")
+            if is_closing and not was_closed:
+                move = event.event_type.removeprefix("task_")
+                found.append((event.occurred_at.date(), move))
+            if was_closed and not is_closing:
+                found.append((event.occurred_at.date(), "reopened"))
+            was_closed = is_closing
+        return found
+
 
 def tasks(task_events: Iterable[Event]) -> list[Task]:
     """The tasks of one user: by id, or else the n-th scheduling of their type."""
@@ -117,3 +153,130 @@ def tasks(task_events: Iterable[Event]) -> list[Task]:
             task = items[-1]
         task.events.append(event)
     return [*by_id.values(), *(item for items in numbered.values() for item in items)]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Where a session came from, in the words of `fct_sessions`."""
+
+    started_at: datetime
+    source: str
+    medium: str
+    campaign: str
+    is_visit: bool
+
+
+def visit(
+    session: Sequence[Event],
+    referrers: Mapping[str, tuple[str, str] | None],
+    sources: Mapping[str, str],
+) -> Visit:
+    """The traffic of a session.
+
+    `referrers` says what each referrer that occurs stands for, `sources` what a campaign's does.
+    """
+    named = ("utmSource", "utmMedium", "utmCampaign")
+    campaigns = [
+        [str(event.activity.get(name, "")).strip().lower() for name in named] for event in session
+    ]
+    campaign = next((each for each in campaigns if any(each)), None)
+    origins = [referrers[event.activity.get("referrer", "")] for event in session]
+    origin = next((each for each in origins if each), None)
+    viewed = any(event.event_type in ("page_viewed", "screen_viewed") for event in session)
+    if campaign:
+        words = (
+            sources.get(campaign[0], campaign[0]) or "unknown",
+            campaign[1] or "none",
+            campaign[2] or "none",
+        )
+    else:
+        words = (*(origin or ("direct", "none")), "none")
+    return Visit(session[0].occurred_at, *words, viewed or bool(campaign or origin))
+
+
+Touch = tuple[datetime | None, str, tuple[Fraction, ...]]
+
+
+def touches(
+    visits: Iterable[Visit], at: datetime, window: timedelta, most: int, half_life: timedelta
+) -> list[Touch]:
+    """When, from where and with which credits a conversion at `at` was touched.
+
+    The credits: first touch, last touch, last non-direct, linear, position-based, time decay.
+    """
+    before = [each for each in visits if each.is_visit and at - window <= each.started_at <= at]
+    if not before:
+        return [(None, "unknown", (Fraction(1),) * 6)]
+    others = [each for each in before if each.source != "direct"]
+    kept = [
+        each
+        for index, each in enumerate(before)
+        if index == 0 or index > len(before) - most + 1 or each in others[-1:]
+    ]
+    credited = [each for each in kept if each.source != "direct"] or kept
+    ages = [(credited[-1].started_at - each.started_at) / half_life for each in credited]
+    weights = [Fraction(0.5**age) for age in ages]
+    found: list[Touch] = []
+    for each in kept:
+        rules = [Fraction(each is kept[0]), Fraction(each is kept[-1]), Fraction(0)]
+        shares = [Fraction(0)] * 3
+        if each in credited:
+            place, count = credited.index(each), len(credited)
+            rules[2] = Fraction(place == count - 1)
+            middle = Fraction(1, 5 * (count - 2)) if count > 2 else Fraction(1, count)
+            is_end = place in (0, count - 1)
+            shares = [
+                Fraction(1, count),
+                Fraction(2, 5) if count > 2 and is_end else middle,
+                weights[place] / sum(weights),
+            ]
+        found.append((each.started_at, each.source, (*rules, *shares)))
+    return found
+
+
+def backlogs(
+    tasks: Iterable[Task], today: date, carry_forward_days: int
+) -> dict[date, tuple[int, ...]]:
+    """What happened to the tasks of one type on each day: moves in their order, and the backlog."""
+    days: dict[date, Counter[str]] = defaultdict(Counter)
+    for task in tasks:
+        for day, move in task.moves():
+            days[day][move] += 1
+    found = {}
+    backlog = 0
+    for day, following in pairwise([*sorted(days), date.max]):
+        moves = days[day]
+        backlog += moves["opened"] + moves["reopened"] - moves["completed"] - moves["abandoned"]
+        kinds = ("opened", "reopened", "completed", "abandoned")
+        found[day] = (*(moves[kind] for kind in kinds), backlog)
+        for later in range(1, carry_forward_days + 1):
+            carried = day + timedelta(days=later)
+            if backlog and carried < following and carried <= today:
+                found[carried] = (0, 0, 0, 0, backlog)
+    return found
+
+
+def retention(
+    active_days: Iterable[Iterable[date]], today: date, limit: int
+) -> dict[tuple[date, date], tuple[int, int, bool]]:
+    """By cohort week and week: users, of these active, whether the week is over.
+
+    `active_days` has the days of each user.
+    """
+    users = [{monday(day) for day in days} for days in active_days]
+    found = {}
+    for cohort_week in {min(weeks) for weeks in users if weeks}:
+        cohort = [weeks for weeks in users if weeks and min(weeks) == cohort_week]
+        last = max(monday(today), *(week for weeks in cohort for week in weeks))
+        for number in range(limit + 1):
+            week = cohort_week + timedelta(weeks=number)
+            if week <= last:
+                active = sum(week in weeks for weeks in cohort)
+                is_over = week + timedelta(weeks=1) <= today
+                found[cohort_week, week] = (len(cohort), active, is_over)
+    return found
+
+
+def monday(day: date) -> date:
+    """The first day of its week."""
+    return day - timedelta(days=day.weekday())

@@ -20,8 +20,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from scripts.lib.cli import UserError, read_settings
-from scripts.lib.dbt import READ_NAME, WRITING, dbt_environment
-from scripts.lib.dbt_lock import RUN_NAME, writing_lock
+from scripts.lib.dbt import READ_NAME, WRITING, dbt_environment, target_schema
+from scripts.lib.dbt_lock import run_name, writing_lock
 
 if TYPE_CHECKING:
     from scripts.lib.dbt_runner import KeepingRunner
@@ -32,6 +32,7 @@ MARTS = (
     "fct_event_attributes",
     "tracking_plan_violations",
     "rejection_rates_daily",
+    "rejection_reasons_daily",
     "dim_users",
     "fct_sessions",
     "retention_weekly",
@@ -68,10 +69,14 @@ class Warehouse:
         assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-2000:]
         return finished.stdout
 
-    def run(self, *arguments: str, **variables: object) -> str:
-        """Loads the seeds and builds the models, without the data tests."""
-        without_tests = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
-        return self.dbt("build", *without_tests, *arguments, **variables)
+    def run(self, *arguments: str, reports: bool = False, **variables: object) -> str:
+        """Loads the seeds and builds the models, without the data tests.
+
+        The views of models/reports are built where asked for: nothing in the project reads them.
+        """
+        without = ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
+        without += [] if reports else ["--exclude", "path:models/reports"]
+        return self.dbt("build", *without, *arguments, **variables)
 
     def build(self, *arguments: str, **variables: object) -> str:
         """Builds with the data tests. The unit tests see no data: test_dbt_project runs them."""
@@ -101,14 +106,16 @@ class Warehouse:
         writes = not WRITING.isdisjoint(arguments)
         with ExitStack() as stack:
             stack.enter_context(patch.dict(os.environ, given))
+            settings = read_settings()
             try:
-                environment = dbt_environment(read_settings(), self.database_url)
+                environment = dbt_environment(settings, self.database_url)
             except UserError as error:
                 return subprocess.CompletedProcess(command, 1, "", f"error: {error}")
-            environment["PGAPPNAME"] = RUN_NAME if writes else READ_NAME
+            schema = target_schema(arguments, settings)
+            environment["PGAPPNAME"] = run_name(schema) if writes else READ_NAME
             stack.enter_context(patch.dict(os.environ, environment))
             if writes:
-                stack.enter_context(writing_lock(self.database_url, said.append))
+                stack.enter_context(writing_lock(self.database_url, said.append, schema))
             stack.enter_context(redirect_stdout(printed))
             result = runner().invoke(command)
         if isinstance(result.exception, KeyboardInterrupt | SystemExit):

@@ -52,7 +52,8 @@
 
 {#-
     RFC 3339 time. The pattern admits what has the form, the last day of the month is computed, so
-    that the cast only sees real times. Offsets reach to 15:59, PostgreSQL's own limit.
+    that the cast only sees real times. Offsets reach to 15:59, PostgreSQL's own limit. A leap second
+    counts as the second before it, as in the collector: with a fraction, the cast refuses it.
 -#}
 {% macro json_timestamptz(value) -%}
     {%- set text = "(" ~ value ~ " #>> '{}')" -%}
@@ -69,7 +70,7 @@
                                 make_date(substr({{ text }}, 1, 4)::int, substr({{ text }}, 6, 2)::int, 1)
                                 + interval '1 month - 1 day'
                             ))
-                            then {{ text }}::timestamptz
+                            then replace({{ text }}, ':60', ':59')::timestamptz
                     end
             end
     end

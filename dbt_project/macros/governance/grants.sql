@@ -1,5 +1,5 @@
 {#-
-    Analysts read the marts of `prod` and nothing else: neither staging nor the failing rows of
+    Analysts read the marts and reports of `prod` and nothing else: neither staging nor the failing rows of
     tests. The role is made by scripts/migrate; where it may not, nothing is granted. dbt's own
     `grants` fails without the role and leaves the schema closed.
 -#}
@@ -10,8 +10,10 @@
     do $$
     begin
         if to_regrole('headwater_analyst') is not null then
-            create schema if not exists {{ generate_schema_name('marts', none) }};
-            grant usage on schema {{ generate_schema_name('marts', none) }} to headwater_analyst;
+            {%- for layer in ('marts', 'reports') %}
+            create schema if not exists {{ generate_schema_name(layer, none) }};
+            grant usage on schema {{ generate_schema_name(layer, none) }} to headwater_analyst;
+            {%- endfor %}
         end if;
     end
     $$;

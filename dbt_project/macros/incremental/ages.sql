@@ -17,3 +17,15 @@
         where marks.model_name = {{ mark_name(this) }}
     )
 {%- endmacro %}
+
+
+{#-
+    Condition on a day that was not over when the model was last built, in a build of another day:
+    what is there to the day of the cut-off goes on, and days are over that were not.
+-#}
+{% macro is_of_another_day(day) -%}
+    (
+        {{ report_date(as_of()) }} <> {{ report_date(last_as_of()) }}
+        and {{ day }} >= least({{ report_date(as_of()) }}, {{ report_date(last_as_of()) }})
+    )
+{%- endmacro %}

@@ -1,5 +1,5 @@
 {#-
-    Has the next ordinary build recompute some history, for instance after a mart gained a column:
+    Has the next ordinary build recompute some history, for instance after a repair of data:
 
     scripts/dbt run-operation backfill --args '{first_day: 2026-01-01, last_day: 2026-01-31}'
     scripts/dbt run-operation backfill --args '{users: [17, ann]}'
@@ -26,7 +26,10 @@
         {%- set concerned_events -%}
             user_id in {{ ids }}
             or {{ anonymous_user_id('anonymous_id') }} in {{ ids }}
-            or anonymous_id in (select anonymous_id from {{ ref('int_identities') }} where user_id in {{ ids }})
+            or anonymous_id in (
+                select identities.anonymous_id from {{ ref('int_identities').render() }} as identities
+                where identities.user_id in {{ ids }}
+            )
         {%- endset -%}
     {%- else -%}
         {%- set concerned_updates -%}

@@ -56,12 +56,14 @@
     $$;
 
     alter table {{ watermarks() }}
-        add column if not exists as_of timestamptz not null default '-infinity';
+        add column if not exists as_of timestamptz not null default '-infinity',
+        add column if not exists code text;
 
     alter table {{ builds() }}
         add column if not exists finished_at timestamptz,
         add column if not exists failures integer,
-        add column if not exists is_whole boolean;
+        add column if not exists is_whole boolean,
+        add column if not exists reason text;
 
     create table if not exists {{ changed_rows() }} (
         model_name text not null,
@@ -70,6 +72,17 @@
         change bigint not null
     );
     create index if not exists changed_rows_build_id_idx on {{ changed_rows() }} (model_name, build_id);
+
+    -- Where no collector does, as in a destination of its own. Its owner made the function; a role that
+    -- may not call it builds all the same.
+    do $$
+    begin
+        perform {{ source('raw', 'events').schema }}.keep_event_partitions();
+    exception
+        when undefined_function or insufficient_privilege then
+            null;
+    end
+    $$;
 
     insert into {{ builds() }} (invocation_id, as_of, as_of_xid)
     values (
@@ -101,10 +114,38 @@
     set
         finished_at = clock_timestamp(),
         failures = {{ results | rejectattr('status', 'in', passed) | list | length }},
-        is_whole = {{ flags.WHICH == 'build' and not limits }}
+        is_whole = {{ flags.WHICH == 'build' and not limits }},
+        reason = {{ dbt.string_literal(who_was_in_the_way(results)) }}
     where invocation_id = '{{ invocation_id }}';
     {%- endif %}
 {% endmacro %}
+
+
+{#- Who read what was to be replaced for longer than `lock_timeout`: said, and kept with the build. -#}
+{% macro who_was_in_the_way(results) -%}
+    {%- set reasons = [] -%}
+    {%- for result in results if 'lock timeout' in (result.message or '') and result.node.relation_name -%}
+        {%- set holders -%}
+            select string_agg(
+                distinct format('backend %s (%s, %s)', activity.pid, activity.usename, activity.application_name), ', '
+            )
+            from pg_locks as locks
+            inner join pg_stat_activity as activity on locks.pid = activity.pid
+            where
+                locks.relation = to_regclass('{{ result.node.relation_name }}')
+                and locks.granted
+                and locks.pid <> pg_backend_pid()
+        {%- endset -%}
+        {%- do reasons.append(
+            result.node.name ~ ' could not be replaced while it is read by '
+            ~ (run_query(holders).rows[0][0] or 'somebody')
+        ) -%}
+    {%- endfor -%}
+    {%- for reason in reasons -%}
+        {%- do log(reason ~ '; the next build tries again', info=true) -%}
+    {%- endfor -%}
+    {{ return(reasons | join('; ')) }}
+{%- endmacro %}
 
 
 {% macro build_id() -%}

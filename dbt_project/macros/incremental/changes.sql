@@ -48,7 +48,7 @@
     insert into {{ changed_rows() }} (model_name, build_id, row_values, change)
     select {{ mark_name(this) }}, {{ build_id() }}, row_values, sum(change)
     from (
-        select {{ row_values }} as row_values, -1 as change from {{ target }} where {{ is_replaced }}
+        select {{ row_values }} as row_values, -1 as change from {{ target }} as replaced where {{ is_replaced }}
         union all
         select {{ row_values }}, 1 from {{ new_rows }}
     ) as versions
@@ -69,8 +69,9 @@
         {%- do readers.append("'" ~ node.schema ~ '.' ~ node.alias ~ "'") -%}
     {%- endfor -%}
     {%- if not continues() %}
-    delete from {{ watermarks() }} where model_name in ({{ readers | join(', ') }});
-    {%- endif %}
+    update {{ watermarks() }} set build_id = 0 where model_name in ({{ readers | join(', ') }});
+    delete from {{ changed_rows() }} where model_name = {{ mark_name(this) }};
+    {%- else %}
     delete from {{ changed_rows() }}
     where
         model_name = {{ mark_name(this) }}
@@ -78,5 +79,6 @@
             (select min(marks.build_id) from {{ watermarks() }} as marks where marks.model_name in ({{ readers | join(', ') }})),
             {{ build_id() }}
         );
+    {%- endif %}
     {%- endif %}
 {% endmacro %}

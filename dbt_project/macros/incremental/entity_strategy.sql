@@ -5,7 +5,12 @@
 
     `unique_key` names the entity. Where rows can disappear (an event voided, two tasks that become
     one) the changed entities are not all in the new rows. `meta.changes` then names the relation
-    whose `build_id` tells which entities changed besides, or `meta.changes_of` the fact whose changes do.
+    whose `build_id` tells which entities changed besides, or `meta.changes_of` the fact whose changes
+    do. With `meta.keeps_emptied` the new rows have every changed entity, with a count of 0 where
+    nothing is left of it.
+
+    Every column is qualified: an unqualified one that the relation of a subquery lacks is taken from
+    the table that is deleted from, and the condition is true of every row.
 -#}
 {% macro get_incremental_entity_sql(arg_dict) %}
     {%- set target = arg_dict['target_relation'] -%}
@@ -14,28 +19,26 @@
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
     {%- set meta = config.get('meta', {}) -%}
     {%- set is_replaced -%}
-        {%- if meta.changes -%}
-        {{ entity }} in (
-            select {{ entity }} from {{ new_rows }}
-            union all
-            select {{ entity }} from {{ ref(meta.changes) }} where build_id > {{ low_mark() }}
-        )
-        {%- elif meta.changes_of and not continues() -%}
+        {%- if not continues() and not reads_raw() and not invocation_args_dict.get('empty') -%}
         true
-        {%- elif meta.changes_of -%}
-        {{ entity }} in (
-            select {{ entity }} from {{ new_rows }}
-            union all
-            select {{ entity }} from {{ changes_of(meta.changes_of) }}
-        )
         {%- else -%}
-        {{ entity }} in (select {{ entity }} from {{ new_rows }})
+        replaced.{{ entity }} in (
+            select new_rows.{{ entity }} from {{ new_rows }} as new_rows
+            {%- if meta.changes %}
+            union all
+            select changes.{{ entity }} from {{ ref(meta.changes).render() }} as changes
+            where changes.build_id > {{ low_mark() }}
+            {%- elif meta.changes_of and not meta.keeps_emptied %}
+            union all
+            select changes.{{ entity }} from {{ changes_of(meta.changes_of) }}
+            {%- endif %}
+        )
         {%- endif -%}
     {%- endset -%}
 
     {{ note_changes(target, new_rows, is_replaced) }}
 
-    delete from {{ target }}
+    delete from {{ target }} as replaced
     where {{ is_replaced }};
 
     insert into {{ target }} ({{ columns }})

@@ -7,10 +7,13 @@
     mark starts anew: see `mark_holds`. `read_row_ids` is the array of all rows of raw that one of
     its own rows stands for; `row_key` tells whether it is the same row still, since a source that
     lost its last rows in a failover gives their ids out again.
+
+    Where the model's code was changed and raw has lost rows, all that raw has is read again. A row
+    that is read twice does no harm: the models collapse by the ids of rows first.
 -#}
 {% macro unread(row_id, row_key, read_row_ids) -%}
     loaded_xid < {{ cut_off() }}
-    {%- if is_incremental() %}
+    {%- if is_incremental() and not is_outdated() %}
         {%- if mark_holds() %}
     and loaded_xid >= (
         select marks.read_below_xid
@@ -85,6 +88,16 @@
 {% macro check_raw(raw_relation, row_id, row_key, raw_key, read_row_ids) %}
     {%- if execute -%}
         {%- set raw_name = raw_relation.schema ~ '.' ~ raw_relation.identifier -%}
+        {%- if is_being_copied(raw_name) -%}
+            {{ exceptions.raise_compiler_error(
+                raw_name ~ ' is still being copied from the source (scripts/link --status): build again when it is there.'
+            ) }}
+        {%- elif run_query('select ' ~ raw_relation.schema ~ '.missed_heartbeats()').rows[0][0] > 0 -%}
+            {{ exceptions.raise_compiler_error(
+                'This database lacks what the source has sent it, as one restored from a snapshot of its disk does'
+                ~ ' (scripts/link --status): scripts/link --replace copies raw anew.'
+            ) }}
+        {%- endif -%}
         {%- set of_elsewhere -%}
             select 1 from {{ raw_relation }} where loaded_xid >= pg_snapshot_xmax(pg_current_snapshot()) limit 1
         {%- endset -%}
@@ -94,7 +107,7 @@
                 ~ ' run scripts/migrate first.'
             ) }}
         {%- endif -%}
-        {%- if is_incremental() and not mark_holds() -%}
+        {%- if is_incremental() and not is_outdated() and not mark_holds() -%}
             {%- set comparison -%}
                 select
                     count(landed.row_id),
@@ -119,25 +132,60 @@
 {% endmacro %}
 
 
+{#- Whether the first copy of a replicated table is under way: none of its rows are there yet. -#}
+{% macro is_being_copied(raw_name) -%}
+    {%- set state -%}
+        select 1
+        from pg_subscription_rel
+        inner join pg_subscription on pg_subscription_rel.srsubid = pg_subscription.oid
+        inner join pg_database on pg_subscription.subdbid = pg_database.oid
+        where pg_database.datname = current_database()
+            and pg_subscription_rel.srrelid = '{{ raw_name }}'::regclass
+            and pg_subscription_rel.srsubstate in ('i', 'd')
+    {%- endset -%}
+    {{ return(run_query(state).rows | length > 0) }}
+{%- endmacro %}
+
+
 {#-
     `--vars 'reload_raw: true'` rebuilds a staging table from raw. It refuses where raw no longer
     holds a row that staging has, since that would lose history.
 -#}
-{% macro refuse_incomplete_reload(raw_relation, row_id) %}
-    {%- if execute and var('reload_raw', false) and load_relation(this) -%}
-        {%- set dropped -%}
-            select 1 from {{ this }} as staged
-            where not exists (select 1 from {{ raw_relation.render() }} as landed where landed.{{ row_id }} = staged.{{ row_id }})
-            limit 1
-        {%- endset -%}
-        {%- if run_query(dropped).rows | length > 0 -%}
-            {{ exceptions.raise_compiler_error(
-                raw_relation ~ ' no longer has all rows of ' ~ this
-                ~ ': reloading would lose it. Build without reload_raw.'
-            ) }}
-        {%- endif -%}
+{% macro refuse_incomplete_reload() %}
+    {%- if execute and var('reload_raw', false) and load_relation(this) and rows_gone_from_raw() > 0 -%}
+        {{ exceptions.raise_compiler_error(
+            raw_table() ~ ' no longer has all rows of ' ~ this
+            ~ ': reloading would lose it. Build without reload_raw.'
+        ) }}
     {%- endif -%}
 {% endmacro %}
+
+
+{#-
+    How many rows of the staging table stand for one that raw no longer has; its `meta.row` names the
+    columns that tell. Asked once a model.
+-#}
+{% macro rows_gone_from_raw() %}
+    {%- if 'rows_gone_from_raw' not in model -%}
+        {%- set gone -%}
+            select count(*) from {{ this }} as staged
+            where not exists (
+                select 1 from {{ raw_table() }} as landed
+                where
+                    {%- for column in model.config.meta.row %}
+                    landed.{{ column }} = staged.{{ column }} {{- ' and' if not loop.last }}
+                    {%- endfor %}
+            )
+        {%- endset -%}
+        {%- do model.update({'rows_gone_from_raw': run_query(gone).rows[0][0] | int}) -%}
+    {%- endif -%}
+    {{ return(model['rows_gone_from_raw']) }}
+{% endmacro %}
+
+
+{% macro raw_table() -%}
+    {{ return(source('raw', model.config.meta.raw_table).render()) }}
+{%- endmacro %}
 
 
 {#- Who keeps rows of raw from being read: a function that scripts/migrate makes. -#}

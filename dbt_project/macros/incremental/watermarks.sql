@@ -24,15 +24,15 @@
 
 
 {#-
-    Fingerprint of all seeds that the model is built from, however far upstream, and of those that
-    the incremental models upstream were last built from, which may have been others. When it
-    differs from the one kept with the mark, `low_mark` is 0 and the model is recomputed whole.
+    Fingerprint of the model's code and of all seeds that it is built from, however far upstream, and
+    of those that the incremental models upstream were last built from, which may have been others.
+    When it differs from the one kept with the mark, `low_mark` is 0 and the model is recomputed whole.
 -#}
 {% macro definitions() -%}
     {%- set upstream = [] -%}
     {%- do collect_upstream(model.unique_id, upstream) -%}
     md5(concat_ws(
-        '|', '' {%- for seed in upstream | sort if seed.startswith('seed.') %}
+        '|', '{{ code() }}' {%- for seed in upstream | sort if seed.startswith('seed.') %}
         , (select string_agg(seed_row, '|' order by seed_row) from {{ seed_rows(graph.nodes[seed]) }} as seed)
         {%- endfor %}
         , (
@@ -89,7 +89,7 @@
     {#- A fact is never behind its own changes. -#}
     {%- set readers_only = config.get('meta', {}).get('changes_of') is not none %}
     {{ forget_changes() }}
-    insert into {{ watermarks() }} (model_name, build_id, read_below_xid, xid_origin, definitions, as_of)
+    insert into {{ watermarks() }} (model_name, build_id, read_below_xid, xid_origin, definitions, code, as_of)
     select
         '{{ this.schema }}.{{ this.identifier }}',
         -- No further than what the model was built from; whole next time where that has no mark
@@ -108,6 +108,7 @@
         builds.as_of_xid,
         {{ xid_origin() }},
         {{ definitions() }},
+        '{{ code() }}',
         builds.as_of
     from {{ builds() }} as builds
     where builds.invocation_id = '{{ invocation_id }}'
@@ -116,6 +117,7 @@
         read_below_xid = excluded.read_below_xid,
         xid_origin = excluded.xid_origin,
         definitions = excluded.definitions,
+        code = excluded.code,
         as_of = excluded.as_of,
         advanced_at = excluded.advanced_at
     {%- endif %}

@@ -61,6 +61,9 @@ final as (
 
     group by 1, 2
 
+    -- A day on which nothing happened any more has no row.
+    having sum(users_entered + users_left + conversions + payments_made + payments_missed) > 0
+
 )
 
 select * from final

@@ -70,7 +70,42 @@ moments as (
 
 ),
 
+banded as (
+
+    select
+        moments.user_id,
+        case when score_then.user_id is null then 'unknown' else score_then.band end as band,
+        moments.happened_at,
+        moments.happening
+
+    from moments
+
+    left join lateral (
+        {{ score_at('all_scores', 'moments.user_id', 'moments.happened_at') }}
+    ) as score_then on moments.user_id = score_then.user_id
+
+),
+
+-- Who pays or converts without a score is in the band `unknown`, from then until the first score.
+unknown_users as (
+
+    select
+        user_id,
+        min(happened_at) as happened_at
+
+    from banded
+
+    where band = 'unknown'
+
+    group by 1
+
+),
+
 happenings as (
+
+    select * from banded
+
+    union all
 
     select
         user_id,
@@ -97,21 +132,26 @@ happenings as (
     union all
 
     select
-        moments.user_id,
-        score_then.band,
-        moments.happened_at,
-        moments.happening
+        user_id,
+        'unknown' as band,
+        happened_at,
+        'entered' as happening
 
-    from moments
+    from unknown_users
 
-    cross join lateral (
-        select all_scores.band from all_scores
-        where
-            moments.user_id = all_scores.user_id
-            and moments.happened_at >= all_scores.valid_from
-        order by all_scores.valid_from desc
-        limit 1
-    ) as score_then
+    union all
+
+    select
+        user_id,
+        'unknown' as band,
+        min(valid_from) as happened_at,
+        'left' as happening
+
+    from scores
+
+    where user_id in (select unknown_users.user_id from unknown_users)
+
+    group by 1
 
 ),
 

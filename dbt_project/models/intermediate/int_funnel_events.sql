@@ -52,7 +52,7 @@ final as (
             events.event_type = funnels.event_type
             and (
                 funnels.property is null
-                or left(events.activity ->> funnels.property, 256) = funnels.property_value
+                or {{ is_value('(events.activity -> funnels.property)', 'funnels.property_value') }}
             )
 
 )

@@ -50,7 +50,8 @@ properties as (
         entries.attempt,
 
         jsonb_object_agg(
-            segments.segment, coalesce(left(events.activity ->> segments.property, 256), 'unknown')
+            segments.segment,
+            coalesce({{ canonical_value('(events.activity -> segments.property)') }}, 'unknown')
         ) as segments
 
     from entries
@@ -74,15 +75,9 @@ final as (
 
     from entries
 
-    -- By index: periods of scores have no gaps.
     left join lateral (
-        select scores.band from scores
-        where
-            entries.user_id = scores.user_id
-            and entries.started_at >= scores.valid_from
-        order by scores.valid_from desc
-        limit 1
-    ) as score_then on true
+        {{ score_at('scores', 'entries.user_id', 'entries.started_at') }}
+    ) as score_then on entries.user_id = score_then.user_id
 
     left join properties
         on

@@ -14,9 +14,25 @@ changes as (
 
 ),
 
-progress as (
+attempts as (
 
-    select * from {{ ref('fct_funnel_progress') }}
+    select * from {{ ref('int_funnel_attempts__segmented') }}
+
+),
+
+others as (
+
+    select * from {{ ref('int_funnel_segment_values') }}
+    where
+        is_other
+        and cohort_on in (select changes.cohort_on from changes)
+
+),
+
+funnel_steps as (
+
+    select * from {{ ref('funnels') }}
+    where step_order is not null
 
 ),
 
@@ -32,7 +48,7 @@ changed_times as (
 
     cross join unnest(changes.reached_at) with ordinality as steps (reached_at, step_order)
 
-    group by 1, 2, 3, changes.segments, steps.reached_at - changes.started_at
+    group by 1, 2, 3, changes.user_id, changes.segments, steps.reached_at - changes.started_at
 
     having sum(changes.change) <> 0
 
@@ -40,38 +56,49 @@ changed_times as (
 
 changed_steps as (
 
-    select distinct
+    select
         funnel,
         cohort_on,
         step_order
 
     from changed_times
 
+    union
+
+    -- Which values are among the others can have changed with any attempt.
+    select
+        others.funnel,
+        others.cohort_on,
+        funnel_steps.step_order
+
+    from others
+
+    inner join funnel_steps on others.funnel = funnel_steps.funnel
+
 ),
 
 reached as (
 
     select
-        progress.funnel,
-        progress.cohort_on,
+        attempts.funnel,
+        attempts.cohort_on,
         changed_steps.step_order,
-        segments.segment,
-        segments.segment_value,
+        attempts.segment,
+        attempts.segment_value,
 
         count(*) as reached,
+        count(distinct attempts.user_id) as users,
         percentile_cont(array[0.5, 0.9]) within group (
-            order by extract(epoch from progress.reached_at[changed_steps.step_order] - progress.started_at)
+            order by extract(epoch from attempts.reached_at[changed_steps.step_order] - attempts.started_at)
         )::numeric[] as seconds_to_reach
 
     from changed_steps
 
-    inner join progress
+    inner join attempts
         on
-            changed_steps.funnel = progress.funnel
-            and changed_steps.cohort_on = progress.cohort_on
-            and changed_steps.step_order <= progress.furthest_step_order
-
-    cross join jsonb_each_text(progress.segments) as segments (segment, segment_value)
+            changed_steps.funnel = attempts.funnel
+            and changed_steps.cohort_on = attempts.cohort_on
+            and changed_steps.step_order <= attempts.furthest_step_order
 
     group by 1, 2, 3, 4, 5
 
@@ -86,6 +113,7 @@ final as (
         segment,
         segment_value,
         reached,
+        users,
         round(seconds_to_reach[1], 3) as seconds_to_reach_p50,
         round(seconds_to_reach[2], 3) as seconds_to_reach_p90
 
@@ -101,6 +129,7 @@ final as (
         segment,
         segment_value,
         reached,
+        users,
         seconds_to_reach_p50,
         seconds_to_reach_p90
 

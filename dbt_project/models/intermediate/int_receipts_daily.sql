@@ -1,7 +1,7 @@
 {{
     config(
         unique_key='day',
-        meta={'changes_of': 'stg_events'},
+        meta={'changes_of': 'stg_events', 'keeps_emptied': true},
         indexes=[{'columns': ['day']}]
     )
 }}

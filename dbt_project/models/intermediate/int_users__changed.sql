@@ -73,6 +73,10 @@ changed as (
 
     select user_id from user_updates
 
+    union
+
+    select unnest(other_user_ids) as user_id from user_updates
+
 ),
 
 final as (

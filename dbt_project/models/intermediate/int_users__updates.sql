@@ -8,4 +8,6 @@ from {{ ref('stg_users').render() }} as user_updates
 
 left join {{ ref('sources').render() }} as sources on user_updates.source = sources.source
 
-where not coalesce(sources.is_test, false)
+where
+    not coalesce(sources.is_test, false)
+    and {{ legal_id('user_updates.user_id') }} is not null

@@ -15,8 +15,17 @@ final as (
         event_row_id,
         event_id,
         {{ surrogate_key(['source', 'event_id']) }} as event_key,
-        {{ json_user_id("payload -> 'userId'") }} as user_id,
-        {{ json_user_id("payload -> 'anonymousId'") }} as anonymous_id,
+        {{ json_user_id("payload -> 'userId'") }} as sent_user_id,
+        {{ json_user_id("payload -> 'anonymousId'") }} as sent_anonymous_id,
+        -- An alias can name a visitor by several ids; Segment's has its own beside the contract's.
+        case
+            when payload ->> 'eventType' = 'user_aliased'
+                then array[
+                    {{ json_user_id("payload -> 'segment' -> 'anonymousId'") }},
+                    {{ json_user_id("payload -> 'activity' -> 'previousId'") }}
+                ]
+            else '{}'
+        end as sent_aliased_ids,
         case
             when payload ->> 'eventType' = 'event_voided'
                 then {{ surrogate_key(['source', "payload -> 'activity' ->> 'eventId'"]) }}
@@ -27,7 +36,10 @@ final as (
         {{ json_text("payload -> 'eventType'") }} as event_type,
 
         ---------- json
-        case when jsonb_typeof(payload -> 'activity') = 'object' then payload -> 'activity' end as activity,
+        case
+            when jsonb_typeof(payload -> 'activity') = 'object'
+                then {{ segment_campaign("payload -> 'segment' -> 'context' -> 'campaign'") }} || (payload -> 'activity')
+        end as activity,
 
         ---------- booleans
         coalesce(jsonb_typeof(payload -> 'userId'), 'null') <> 'null' as has_user_id,
@@ -36,7 +48,10 @@ final as (
         ---------- timestamps
         received_at,
         {{ json_timestamptz("payload -> 'occurredAt'") }} as sent_occurred_at,
-        {{ json_timestamptz("payload -> 'segment' -> 'sentAt'") }} as segment_sent_at,
+        coalesce(
+            {{ json_timestamptz("payload -> 'segmentSentAt'") }},
+            {{ json_timestamptz("payload -> 'segment' -> 'sentAt'") }}
+        ) as segment_sent_at,
 
         ---------- watermark
         loaded_xid

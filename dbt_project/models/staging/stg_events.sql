@@ -2,7 +2,11 @@
     config(
         unique_key='event_key',
         full_refresh=var('reload_raw', false),
-        meta={'counted': ['source', 'received_at', 'rejection_code']},
+        meta={
+            'raw_table': 'events',
+            'row': ['event_row_id', 'source', 'event_id'],
+            'counted': ['source', 'received_at', 'rejection_code'],
+        },
         indexes=[
             {'columns': ['event_key'], 'unique': true},
             {'columns': ['build_id']},
@@ -10,18 +14,19 @@
             {'columns': ['anonymous_id']},
         ],
         pre_hook=[
-            "{{ refuse_incomplete_reload(source('raw', 'events'), 'event_row_id') }}",
+            "{{ refuse_incomplete_reload() }}",
             "{{ check_raw(
                 source('raw', 'events'), 'event_row_id', 'event_key', surrogate_key(['source', 'event_id']),
                 'event_row_id || duplicate_row_ids'
             ) }}",
+            "{{ forget_illegal_ids() }}",
         ]
     )
 }}
 
 {%- set columns = [
-    'event_key', 'event_row_id', 'event_id', 'user_id', 'anonymous_id', 'voids_event_key', 'source', 'event_type',
-    'activity', 'occurred_at', 'occurred_at_source', 'received_at', 'rejection_code',
+    'event_key', 'event_row_id', 'event_id', 'user_id', 'anonymous_id', 'aliased_ids', 'voids_event_key', 'source',
+    'event_type', 'activity', 'occurred_at', 'occurred_at_source', 'received_at', 'rejection_code',
 ] | join(',\n        ') %}
 
 with
@@ -35,6 +40,23 @@ unread as (
 
 ),
 
+-- Ids that mean nobody name nobody: what has no other is refused.
+identified as (
+
+    select
+        *,
+        {{ told_from_visitors(legal_id('sent_user_id')) }} as user_id,
+        {{ legal_id('sent_anonymous_id') }} as anonymous_id,
+        array(
+            select distinct aliased.id from unnest(unread.sent_aliased_ids) as aliased (id)
+            where {{ legal_id('aliased.id') }} <> coalesce({{ legal_id('unread.sent_anonymous_id') }}, '')
+            order by aliased.id
+        ) as aliased_ids
+
+    from unread
+
+),
+
 corrected as (
 
     select
@@ -42,7 +64,7 @@ corrected as (
 
         {{ skew_corrected_time('sent_occurred_at', 'segment_sent_at', 'received_at') }} as client_occurred_at
 
-    from unread
+    from identified
 
 ),
 
@@ -56,14 +78,15 @@ timed as (
         case
             when client_occurred_at is null then 'receipt'
             when client_occurred_at <> {{ plausible_time('client_occurred_at', 'received_at') }} then 'clamped'
-            when segment_sent_at is not null then 'corrected'
+            when client_occurred_at <> sent_occurred_at then 'corrected'
             else 'client'
         end as occurred_at_source,
 
         case
             when event_type is null then 'event_type_invalid'
-            when has_user_id and user_id is null then 'user_id_invalid'
-            when user_id is null and anonymous_id is null then 'user_missing'
+            when has_user_id and sent_user_id is null then 'user_id_invalid'
+            when coalesce(sent_user_id, sent_anonymous_id) is null then 'user_missing'
+            when coalesce(user_id, anonymous_id) is null then 'user_illegal'
             when activity is null then 'activity_invalid'
             when has_occurred_at and sent_occurred_at is null then 'occurred_at_invalid'
         end as rejection_code
@@ -72,6 +95,30 @@ timed as (
 
 ),
 
+{% if is_incremental() -%}
+-- Events all of whose rows came in once more, as where a mark was set back: they are not copies of
+-- themselves.
+read_again as (
+
+    select known.event_key
+
+    from {{ this }} as known
+
+    inner join (
+        select
+            event_key,
+            array_agg(event_row_id) as row_ids
+
+        from unread
+
+        group by 1
+    ) as again on known.event_key = again.event_key
+
+    where known.event_row_id || known.duplicate_row_ids <@ again.row_ids
+
+),
+
+{% endif -%}
 copies as (
 
     select
@@ -94,7 +141,7 @@ copies as (
         other_anonymous_ids,
         has_conflict
 
-    from {{ this }}
+    from {{ this }} as known
 
     where
         event_key in (
@@ -104,6 +151,10 @@ copies as (
             union all
             select staged.voids_event_key from {{ this }} as staged
             where staged.event_key in (select unread.event_key from unread)
+        )
+        and not exists (
+            select 1 from read_again
+            where known.event_key = read_again.event_key
         )
     {% endif %}
 
@@ -146,8 +197,12 @@ collapsed as (
     select
         ranked.event_key,
 
-        array_agg(copied.row_id order by copied.row_id)
-        filter (where copied.row_id <> survivors.event_row_id) as duplicate_row_ids,
+        -- A row counts once, however often it was read.
+        coalesce(
+            array_agg(distinct copied.row_id order by copied.row_id)
+            filter (where copied.row_id <> survivors.event_row_id),
+            '{}'
+        ) as duplicate_row_ids,
 
         bool_or(
             ranked.has_conflict
@@ -182,7 +237,7 @@ named as (
         select
             event_key,
             unnest(other_user_ids || user_id) as user_id,
-            unnest(other_anonymous_ids || anonymous_id) as anonymous_id
+            unnest(other_anonymous_ids || anonymous_id || aliased_ids) as anonymous_id
 
         from ranked
     ) as ids

@@ -14,7 +14,8 @@ final as (
         rejected_row_id,
         source,
         code as rejection_code,
-        received_at
+        received_at,
+        md5(payload) as payload_hash
 
     from source
 

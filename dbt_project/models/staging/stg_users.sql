@@ -2,6 +2,7 @@
     config(
         unique_key='user_row_id',
         full_refresh=var('reload_raw', false),
+        meta={'raw_table': 'users', 'row': ['user_row_id', 'received_at']},
         indexes=[
             {'columns': ['user_row_id'], 'unique': true},
             {'columns': ['user_id']},
@@ -9,7 +10,7 @@
             {'columns': ['build_id']},
         ],
         pre_hook=[
-            "{{ refuse_incomplete_reload(source('raw', 'users'), 'user_row_id') }}",
+            "{{ refuse_incomplete_reload() }}",
             "{{ check_raw(
                 source('raw', 'users'), 'user_row_id', 'received_at', 'received_at', 'array[user_row_id]'
             ) }}",
@@ -37,7 +38,7 @@ typed as (
     select
         ---------- ids
         source.user_row_id,
-        source.user_id,
+        {{ told_from_visitors('source.user_id') }} as user_id,
 
         ---------- strings
         source.source,
@@ -75,11 +76,28 @@ scored as (
 
 ),
 
+{% if is_incremental() -%}
+-- A source that lost its last rows in a failover gives their ids out again.
+known as (
+
+    select
+        user_row_id,
+        other_user_ids || user_id as user_ids
+
+    from {{ this }}
+
+    where user_row_id in (select source.user_row_id from source)
+
+),
+
+{% endif -%}
 final as (
 
     select
         user_row_id,
         user_id,
+        {{ 'coalesce(array_remove(known.user_ids, user_id), ' if is_incremental() }}'{}'::text[]
+        {{- ')' if is_incremental() }} as other_user_ids,
         source,
         email_hash,
         score,
@@ -89,6 +107,10 @@ final as (
         {{ build_id() }} as build_id
 
     from scored
+    {%- if is_incremental() %}
+
+    left join known using (user_row_id)
+    {%- endif %}
 
 )
 

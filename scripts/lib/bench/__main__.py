@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from collector.settings import ROOT, Settings
-from scripts.lib.bench import intake, journeys, readers, transforms, volume
+from scripts.lib.bench import adversary, intake, journeys, readers, transforms, volume
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.measure import MissingError, Row, ViolationError
 from scripts.lib.bench.peer import Peer
@@ -30,11 +30,12 @@ MEASUREMENTS: dict[str, tuple[float, Callable[[Bench], Iterator[Row]]]] = {
     "batches": (0.7, volume.batches),
     "latency": (0.8, intake.latency),
     "backfill": (0.7, journeys.backfill),
-    "memory": (0.9, volume.memory),
+    "memory": (3, volume.memory),
     "first_build": (6, transforms.first_build),
     "linear": (3, transforms.linear),
     "increment": (2, transforms.increment),
     "idle": (2, transforms.idle),
+    "adversary": (1.5, adversary.adversary),
     "questions": (0.1, readers.questions),
     "site": (1, readers.site),
     "freshness": (2, journeys.freshness),

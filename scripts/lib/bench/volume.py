@@ -12,10 +12,19 @@ from pathlib import Path
 import psycopg
 import urllib3
 
+from scripts.lib.bench.attacks import ATTACKS, Attack, strike
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.intake import SINGLE
 from scripts.lib.bench.load import wrk
-from scripts.lib.bench.measure import Goal, Row, Sample, alternated, check_answers, check_count
+from scripts.lib.bench.measure import (
+    Goal,
+    Row,
+    Sample,
+    ViolationError,
+    alternated,
+    check_answers,
+    check_count,
+)
 from scripts.lib.bench.posting import Requests, posted
 from scripts.lib.bench.server import execute, query
 
@@ -73,6 +82,27 @@ def memory(bench: Bench) -> Iterator[Row]:
         "with 429, since eight are more than is admitted at once."
     )
     yield Row(work, peak, None, Goal("<=", 150, "MiB"), note)
+    for name, attack in ATTACKS.items():
+        yield _attacked(bench, url, name, attack)
+
+
+def _attacked(bench: Bench, url: str, name: str, attack: Attack) -> Row:
+    """The memory of one collector under an attack, and how long others waited for an answer."""
+    bench.say(f"attack: {name}")
+
+    def attacked() -> Mapping[str, float]:
+        with bench.collector(url) as collector:
+            try:
+                wait = strike(url, collector.url, attack)
+            except AssertionError as error:
+                raise ViolationError(f"{name}: {error}") from error
+            return {"peak": _peak_mib(collector.pid), "wait": wait}
+
+    [figures] = alternated(bench.runs, attacked)
+    peak = Sample("most resident", "MiB", figures["peak"])
+    wait = Sample("longest wait for /healthz", "ms", figures["wait"])
+    note = f"Longest wait for /healthz meanwhile: {wait.median:,.0f} ms."
+    return Row(f"attack: {name}", peak, None, Goal("<=", 150, "MiB"), note)
 
 
 def _rows(database_url: str, count: int) -> bytes:

@@ -63,13 +63,17 @@ class Run:
 
 @dataclass(slots=True)
 class Warehouse:
-    """A database to run dbt on. It has a target folder of its own, so that dbt parses once."""
+    """A database to run dbt on. It has a target folder of its own, so that dbt parses once.
+
+    `as_of` is the cut-off of its builds; None for that of the moment.
+    """
 
     database_url: str
     folder: Path
     users: int
     first: Run | None = None
     batches: int = 0
+    as_of: str | None = AS_OF
 
     @property
     def events(self) -> str:
@@ -89,7 +93,7 @@ class Warehouse:
                 "--no-use-colors",
                 *arguments,
                 "--vars",
-                json.dumps({"as_of": AS_OF}),
+                json.dumps({"as_of": self.as_of} if self.as_of else {}),
             ],
             env=self.environment(),
             capture_output=True,

@@ -32,7 +32,6 @@ def main() -> int:
         metavar="DIR",
         help="folder to write to (default: %(default)s)",
     )
-    arguments.add_argument("--schema", default="marts", help="default: %(default)s")
     arguments.add_argument(
         "--days", type=int, default=400, help="how many days to show (default: %(default)s)"
     )
@@ -58,7 +57,11 @@ def main() -> int:
         if options.every:
             Thread(target=_repeat, args=(build, options.every), daemon=True).start()
         serve_folder(
-            index.parent, options.port, "Site", host=settings.host, open_browser=options.open
+            index.parent,
+            options.port,
+            "Site",
+            [settings.host, *settings.allowed_hosts],
+            open_browser=options.open,
         )
     elif options.open:
         webbrowser.open(index.as_uri())
@@ -75,7 +78,6 @@ def _build(settings: Settings, options: argparse.Namespace) -> Path:
             settings,
             databases.destination,
             options.output.resolve(),
-            schema=options.schema,
             days=options.days,
             with_docs=not options.no_docs,
         )

@@ -15,11 +15,13 @@ from pathlib import Path
 import jinja2
 import vl_convert
 
+from collector import __version__
 from collector.settings import Settings
-from scripts.lib.dbt import PROJECT
+from scripts.lib.dbt import PROJECT, layer_schema
 from scripts.lib.docs import generate
+from scripts.lib.reports import NothingBuiltError
 from scripts.lib.site.artifacts import LastRun, read_last_run
-from scripts.lib.site.warehouse import PAGES, NothingBuiltError, Warehouse, read
+from scripts.lib.site.warehouse import PAGES, Warehouse, read
 
 HERE = Path(__file__).parent
 MAX_PAGE_BYTES = 3_000_000
@@ -42,26 +44,25 @@ class Site:
     heavy: list[str]
 
 
-def build_site(  # noqa: PLR0913
+def build_site(
     settings: Settings,
     database_url: str,
     folder: Path,
     *,
-    schema: str = "marts",
     days: int = 400,
     with_docs: bool = True,
 ) -> Site:
-    """Writes the site about the marts in `schema`, their last `days` days, to `folder`.
+    """Writes the site about the target in `settings`, its last `days` days, to `folder`.
 
-    Files of other names in the folder stay. A schema without marts gives pages that say what to
-    do. Raises UserError when dbt cannot generate its docs.
+    Files of other names in the folder stay. Where nothing is built the pages say what to do.
+    Raises UserError when dbt cannot generate its docs.
     """
     built_at = datetime.now(UTC)
     with ThreadPoolExecutor() as pool:  # dbt is a process of its own and takes longest
         docs = pool.submit(generate, settings, database_url) if with_docs else None
         library = pool.submit(_vega, settings.data_directory / "cache")
         try:
-            warehouse = read(database_url, schema, days)
+            warehouse = read(settings, database_url, days)
         except NothingBuiltError:
             warehouse = None
         (folder / "assets").mkdir(parents=True, exist_ok=True)
@@ -72,6 +73,7 @@ def build_site(  # noqa: PLR0913
             (folder / "docs").mkdir(exist_ok=True)
             shutil.copyfile(docs.result() / "static_index.html", folder / "docs" / "index.html")
     target = PROJECT / os.environ.get("DBT_TARGET_PATH", "target")
+    schema = layer_schema(settings, "marts")
     builds = {build.invocation_id for build in warehouse.builds} if warehouse else set()
     render = _renderer(warehouse, read_last_run(target, builds), built_at, schema, with_docs)
     for page, file in FILES.items():
@@ -118,6 +120,7 @@ def _renderer(
             built_at=built_at,
             schema=schema,
             with_docs=with_docs,
+            version=__version__,
         )
 
     return render

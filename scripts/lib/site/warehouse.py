@@ -1,4 +1,4 @@
-"""Reads what the site shows from the marts: small aggregates, bounded whatever their size."""
+"""Reads what the site shows: views of dbt, small aggregates whatever the number of events."""
 
 from __future__ import annotations
 
@@ -8,20 +8,34 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from psycopg import sql
+from psycopg.rows import tuple_row
 
-from scripts.lib.cli import UserError
-from scripts.lib.database import refusal
+from collector.settings import Settings
+from scripts.lib import reports
+from scripts.lib.reports import Connection
 
-QUERIES = Path(__file__).parent / "queries"
-PAGES = {
-    "conversion": ("funnels", "funnel_days", "conversion_times", "attribution", "retention"),
-    "tasks": ("task_days", "task_times"),
-    "credit": ("band_days", "band_moves", "band_conversion"),
-    "health": ("rejections",),
+BUILDS = (Path(__file__).parent / "builds.sql").read_bytes()
+# The views of each page, and which of their rows. Each view is a dataset of its name, without
+# `rpt_`; one with a `day` has the days of the site.
+PAGES: dict[str, dict[str, dict[str, str]]] = {
+    "conversion": {
+        "funnel_totals": {},
+        "conversion_daily": {},
+        "conversion_times_daily": {},
+        "attribution_daily": {},
+        "retention_weekly": {},
+    },
+    "tasks": {"tasks_daily": {}, "task_times_daily": {}},
+    "credit": {
+        "credit_bands_daily": {},
+        "credit_moves_daily": {},
+        "conversion_daily": {"segment": "band"},
+    },
+    "health": {"rejections_daily": {}},
 }
 Dataset = dict[str, Any]
+Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +76,8 @@ class Build:
 class Warehouse:
     """What the pages show. `first` and `last` are the days of the site; None without events.
 
-    `datasets` has those of each page by name, as JSON that `datasets.js` decodes.
+    `datasets` has those of each page by name, as JSON that `app.js` decodes; `rates` the columns
+    that are part and whole of each rate.
     """
 
     time_zone: str
@@ -71,6 +86,7 @@ class Warehouse:
     last: date | None
     sources: list[SourceFreshness]
     builds: list[Build]
+    rates: dict[str, tuple[str, str]]
     datasets: dict[str, dict[str, Dataset]]
 
     @property
@@ -82,102 +98,117 @@ class Warehouse:
     @property
     def last_received(self) -> date | None:
         """The last day of the health page, on which events may be received that happened before."""
-        days = [row[1] for row in self.datasets["health"]["rejections"]["rows"]]
+        days = [row[1] for row in self.datasets["health"]["rejections_daily"]["rows"]]
         if self.first is None or self.last is None:
             return None
         return max([self.last, *(self.first + timedelta(days=day) for day in days)])
 
 
-class NothingBuiltError(Exception):
-    """The schema has no marts yet."""
+def read(settings: Settings, database_url: str, days: int) -> Warehouse:
+    """Reads the last `days` days of the target in `settings`.
 
-
-def read(database_url: str, schema: str, days: int) -> Warehouse:
-    """Reads the last `days` days of the marts in `schema`. Raises NothingBuiltError without marts.
-
-    All queries see one state of the database. The tables of builds and seeds are in the schemas
-    that the project builds beside `schema`. Raises UserError where the role may not read them.
+    Raises NothingBuiltError where dbt has built nothing, UserError where the role may not read it.
     """
-    prefix = schema.removesuffix("marts")
-    schemas = (schema, f"{prefix}staging", f"{prefix}seeds")
-    path = ", ".join(f'"{name}"' for name in schemas)
-    with psycopg.connect(database_url) as connection:
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
-        connection.execute("select set_config('search_path', %s, true)", [path])
-        try:
-            return _read(connection, days)
-        except psycopg.errors.UndefinedTable as error:
-            connection.rollback()
-            if reason := refusal(connection, schemas):
-                raise UserError(reason) from error
-            raise NothingBuiltError(f"the schema {schema} has no marts yet") from error
+
+    def query(connection: Connection) -> Warehouse:
+        return _read(connection, days)
+
+    return reports.read(settings, database_url, query)
 
 
-def _read(connection: psycopg.Connection[Any], days: int) -> Warehouse:
-    [(time_zone,)] = connection.execute(
-        "select value from project_settings where setting = 'time_zone'"
-    ).fetchall()
-    connection.execute("select set_config('timezone', %s, true)", [time_zone])
-    events = _rows(connection, "events", {})
-    builds = [Build(*row) for row in _rows(connection, "builds", {})]
-    last = max((row[2] for row in events), default=None)
+def _read(connection: Connection, days: int) -> Warehouse:
+    [totals] = _rows(connection, "totals")
+    connection.execute("select set_config('timezone', %s, true)", [totals["time_zone"]])
+    builds = [Build(**row) for row in connection.execute(BUILDS).fetchall()]
+    rates = {row["rate"]: (row["part"], row["whole"]) for row in _rows(connection, "rates")}
+    last = totals["last_on"]
     if last is None:
-        return Warehouse(time_zone, 0, None, None, [], builds, {})
-    first = max(min(row[2] for row in events), last - timedelta(days=days - 1))
-    window = {"first": first, "last": last}
+        return Warehouse(totals["time_zone"], 0, None, None, [], builds, rates, {})
+    first = max(totals["first_on"], last - timedelta(days=days - 1))
     datasets = {
-        page: {name: _dataset(connection, name, window) for name in names}
-        for page, names in PAGES.items()
+        page: {name: _dataset(connection, name, first, where) for name, where in views.items()}
+        for page, views in PAGES.items()
     }
-    datasets["health"]["events"] = _encode(
+    events = _rows(connection, "events_daily")
+    datasets["health"]["events_daily"] = _encode(
         ["event_subject", "day", "events"],
-        [(row[1], (row[2] - first).days, row[3]) for row in events if row[2] >= first],
+        [
+            (row["event_subject"], row["day"], row["events"])
+            for row in events
+            if row["day"] >= first
+        ],
+        first,
     )
     return Warehouse(
-        time_zone,
-        sum(row[3] for row in events),
+        totals["time_zone"],
+        totals["events"],
         first,
         last,
         _freshness(events),
         builds,
+        rates,
         datasets,
     )
 
 
-def _freshness(events: list[tuple[Any, ...]]) -> list[SourceFreshness]:
+def _freshness(events: Rows) -> list[SourceFreshness]:
+    sources: dict[str, Rows] = {}
+    for row in events:
+        sources.setdefault(row["source"], []).append(row)
     return [
         SourceFreshness(
             source,
-            sum(row[3] for row in events if row[0] == source),
-            max(row[4] for row in events if row[0] == source),
+            sum(row["events"] for row in rows),
+            max(row["last_received_at"] for row in rows),
         )
-        for source in sorted({row[0] for row in events})
+        for source, rows in sorted(sources.items())
     ]
 
 
-def _rows(
-    connection: psycopg.Connection[Any], name: str, window: dict[str, date]
-) -> list[tuple[Any, ...]]:
-    query = sql.SQL((QUERIES / f"{name}.sql").read_text())
-    return connection.execute(query, window).fetchall()
+def _view(name: str) -> sql.Identifier:
+    return sql.Identifier(f"rpt_{name}")
 
 
-def _dataset(connection: psycopg.Connection[Any], name: str, window: dict[str, date]) -> Dataset:
-    query = sql.SQL((QUERIES / f"{name}.sql").read_text())
-    cursor = connection.execute(query, window)
-    return _encode([column.name for column in cursor.description or ()], cursor.fetchall())
+def _rows(connection: Connection, name: str) -> Rows:
+    return connection.execute(
+        sql.SQL("select * from {} as dataset order by dataset").format(_view(name))
+    ).fetchall()
 
 
-def _encode(columns: list[str], rows: list[tuple[Any, ...]]) -> Dataset:
-    """Rows with each text replaced by its place in the list of the column's `levels`."""
-    levels: dict[str, dict[str, int]] = {}
+def _dataset(connection: Connection, name: str, first: date, where: dict[str, str]) -> Dataset:
+    """A view's rows from the week of the day `first` on; pages pass over what is before it."""
+    conditions = [
+        sql.SQL("{} = {}").format(sql.Identifier(key), value) for key, value in where.items()
+    ]
+    if name.endswith(("_daily", "_weekly")):
+        conditions.append(sql.SQL("day > {}::date - 7").format(first))
+    query = sql.SQL("select * from {} as dataset where {} order by dataset").format(
+        _view(name), sql.SQL(" and ").join([*conditions, sql.SQL("true")])
+    )
+    cursor = connection.cursor(row_factory=tuple_row).execute(query)
+    return _encode([column.name for column in cursor.description or ()], cursor.fetchall(), first)
+
+
+def _encode(columns: list[str], rows: list[tuple[Any, ...]], first: date) -> Dataset:
+    """Rows with days counted from `first`, and with texts, and numbers of arrays that are no
+    counts, replaced by their place in the list of the column's `levels`.
+    """
+    levels: dict[str, dict[object, int]] = {}
+
+    def place(column: str, value: object) -> int:
+        known = levels.setdefault(column, {})
+        return known.setdefault(value, len(known))
 
     def encoded(column: str, value: object) -> object:
         if isinstance(value, str):
-            known = levels.setdefault(column, {})
-            return known.setdefault(value, len(known))
-        return int(value) if isinstance(value, Decimal) else value
+            return place(column, value)
+        if isinstance(value, date):
+            return (value - first).days
+        if isinstance(value, Decimal):
+            return _number(value)
+        if isinstance(value, list) and value and isinstance(value[0], Decimal):
+            return [place(column, _number(item)) for item in value]
+        return value
 
     encoded_rows = [
         [encoded(column, value) for column, value in zip(columns, row, strict=True)] for row in rows
@@ -187,3 +218,7 @@ def _encode(columns: list[str], rows: list[tuple[Any, ...]]) -> Dataset:
         "levels": {column: list(known) for column, known in levels.items()},
         "rows": encoded_rows,
     }
+
+
+def _number(value: Decimal) -> float:
+    return int(value) if value == value.to_integral_value() else float(value)

@@ -7,6 +7,8 @@
     )
 }}
 
+{%- set credits = {'linear': 'linear', 'position': 'position_based', 'decay': 'time_decay'} %}
+
 with
 
 changed_users as not materialized (
@@ -16,47 +18,46 @@ changed_users as not materialized (
 
 ),
 
-conversions as (
+touches as (
 
-    select * from {{ ref('fct_funnel_progress') }}
-    where
-        is_converted
-        and user_id in (select changed_users.user_id from changed_users)
-
-),
-
-sessions as (
-
-    select * from {{ ref('fct_sessions') }}
+    select * from {{ ref('int_touches') }}
     where user_id in (select changed_users.user_id from changed_users)
 
 ),
 
--- A conversion that no session came before keeps one row, so that credits add up to conversions.
-touches as (
+-- Places among the touches that get credit, from both ends; a conversion without any visit has one.
+placed as (
 
     select
-        conversions.progress_key,
-        conversions.user_id,
-        conversions.funnel,
-        conversions.converted_at,
-        sessions.session_key,
-        sessions.started_at as touched_at,
-        coalesce(sessions.traffic_source, 'unknown') as traffic_source,
-        coalesce(sessions.traffic_medium, 'unknown') as traffic_medium,
-        coalesce(sessions.traffic_campaign, 'unknown') as traffic_campaign,
-        row_number() over (partition by conversions.progress_key order by sessions.session_number) as touch_number,
-        count(*) over (partition by conversions.progress_key) as touch_count
+        *,
+        row_number() over (partition by progress_key, is_credited order by touch_number) as place,
+        row_number() over (partition by progress_key, is_credited order by touch_number desc) as place_from_end,
+        count(*) over (partition by progress_key, is_credited) as places,
+        coalesce(power(0.5, round(
+            extract(epoch from max(touched_at) over (partition by progress_key, is_credited) - touched_at)
+            / 86400 / {{ project_setting('attribution_half_life_days') }}::numeric,
+            6
+        )), 1) as weight
 
-    from conversions
+    from touches
 
-    left join sessions
-        on
-            conversions.user_id = sessions.user_id
-            and conversions.converted_at >= sessions.started_at
-            and sessions.started_at
-            >= conversions.converted_at
-            - {{ project_setting('attribution_window_days') }}::integer * interval '24 hours'
+),
+
+shares as (
+
+    select
+        *,
+        round(1.0 / places, 6) as linear_share,
+        round(
+            case
+                when places <= 2 then 1.0 / places
+                when least(place, place_from_end) = 1 then 0.4
+                else 0.2 / (places - 2)
+            end, 6
+        ) as position_share,
+        round(weight / sum(weight) over (partition by progress_key, is_credited), 6) as decay_share
+
+    from placed
 
 ),
 
@@ -78,13 +79,17 @@ final as (
         traffic_campaign,
         (touch_number = 1)::integer as first_touch_credit,
         (touch_number = touch_count)::integer as last_touch_credit,
-        -- The last touch takes what rounding leaves, so that the credits add up to 1.
+        (is_credited and place_from_end = 1)::integer as last_non_direct_credit,
+        {%- for share, credit in credits.items() %}
+        -- The last of them takes what rounding leaves, so that the credits add up to 1.
         case
-            when touch_number = touch_count then 1 - (touch_count - 1) * round(1.0 / touch_count, 6)
-            else round(1.0 / touch_count, 6)
-        end as linear_credit
+            when not is_credited then 0
+            when place_from_end > 1 then {{ share }}_share
+            else 1 + {{ share }}_share - sum({{ share }}_share) over (partition by progress_key, is_credited)
+        end as {{ credit }}_credit{{ ',' if not loop.last }}
+        {%- endfor %}
 
-    from touches
+    from shares
 
 )
 

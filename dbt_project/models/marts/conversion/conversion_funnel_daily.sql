@@ -3,7 +3,7 @@
         materialized='incremental',
         unique_key='cohort_on',
         meta={'changes_of': 'fct_funnel_progress'},
-        indexes=[{'columns': ['cohort_on', 'segment']}]
+        indexes=[{'columns': ['cohort_on', 'segment']}, {'columns': ['completes_at']}]
     )
 }}
 
@@ -15,10 +15,24 @@ changes as (
 
 ),
 
+concerned as (
+
+    select cohort_on from changes
+    {%- if continues() %}
+
+    union
+
+    -- Whose last window is over by now.
+    select cohort_on from {{ this }}
+    where {{ has_come_of_age('completes_at', '0 hours') }}
+    {%- endif %}
+
+),
+
 reached as (
 
     select * from {{ ref('int_funnel_steps_daily') }}
-    where cohort_on in (select changes.cohort_on from changes)
+    where cohort_on in (select concerned.cohort_on from concerned)
 
 ),
 
@@ -38,8 +52,11 @@ steps as (
         entries.cohort_on,
         entries.segment,
         entries.segment_value,
+        {{ end_of_day('entries.cohort_on') }} + funnel_steps.window_days * interval '24 hours' as completes_at,
         entries.reached as entered,
+        entries.users as users_entered,
         coalesce(reached.reached, 0) as reached,
+        coalesce(reached.users, 0) as users_reached,
         reached.seconds_to_reach_p50,
         reached.seconds_to_reach_p90
 
@@ -86,8 +103,12 @@ final as (
         entered,
         reached_previous,
         reached,
+        users_entered,
+        users_reached,
         round(reached::numeric / nullif(reached_previous, 0), 6) as step_rate,
         round(reached::numeric / entered, 6) as overall_rate,
+        completes_at,
+        completes_at <= {{ as_of() }} as is_complete,
         seconds_to_reach_p50,
         seconds_to_reach_p90
 

@@ -4,10 +4,11 @@
         unique_key='user_id',
         meta={
             'changes': 'int_users__changed',
-            'counted': ['funnel', 'cohort_on', 'started_at', 'reached_at', 'outcome', 'ended_at', 'segments'],
+            'counted': ['user_id', 'funnel', 'cohort_on', 'started_at', 'reached_at', 'outcome', 'ended_at', 'segments'],
         },
         indexes=[
             {'columns': ['user_id']},
+            {'columns': ['expires_at']},
             {'columns': ['funnel', 'cohort_on', 'furthest_step_order']},
             {'columns': ['funnel', 'cohort_on', 'outcome']},
         ]
@@ -18,8 +19,16 @@ with
 
 changed_users as not materialized (
 
-    select * from {{ ref('int_users__changed') }}
+    select user_id from {{ ref('int_users__changed') }}
     where build_id > {{ low_mark() }}
+    {%- if continues() %}
+
+    union
+
+    -- Whose window is over by now.
+    select user_id from {{ this }}
+    where {{ has_come_of_age('expires_at', '0 hours') }}
+    {%- endif %}
 
 ),
 
@@ -78,6 +87,12 @@ attempts as (
 
 ),
 
+as_of as (
+
+    select {{ as_of() }} as as_of
+
+),
+
 final as (
 
     select
@@ -93,9 +108,14 @@ final as (
         attempts.reached_at,
         attempts.furthest_step_order,
         funnel_steps.step as furthest_step,
-        coalesce(attempts.outcome, 'open') as outcome,
+        case
+            when attempts.outcome is not null then attempts.outcome
+            when attempts.started_at + funnels.conversion_window <= as_of.as_of then 'expired'
+            else 'open'
+        end as outcome,
         attempts.ended_at,
         attempts.started_at + funnels.conversion_window as expires_at,
+        attempts.started_at + funnels.conversion_window <= as_of.as_of as is_complete,
         attempts.furthest_step_order = funnels.last_step_order as is_converted,
         attempts.reached_at[funnels.last_step_order] as converted_at,
         round(extract(epoch from attempts.reached_at[funnels.last_step_order] - attempts.started_at), 3)
@@ -111,6 +131,8 @@ final as (
         on
             attempts.funnel = funnel_steps.funnel
             and attempts.furthest_step_order = funnel_steps.step_order
+
+    cross join as_of
 
 )
 

@@ -3,7 +3,7 @@
         materialized='incremental',
         unique_key='cohort_on',
         meta={'changes_of': 'fct_funnel_progress'},
-        indexes=[{'columns': ['cohort_on', 'segment']}]
+        indexes=[{'columns': ['cohort_on', 'segment']}, {'columns': ['completes_at']}]
     )
 }}
 
@@ -18,6 +18,47 @@ changes as (
 progress as (
 
     select * from {{ ref('fct_funnel_progress') }}
+
+),
+
+funnels as (
+
+    select
+        funnel,
+        max(window_days) * interval '24 hours' as conversion_window
+
+    from {{ ref('funnels') }}
+
+    group by 1
+
+),
+
+attempts as (
+
+    select * from {{ ref('int_funnel_attempts__segmented') }}
+
+),
+
+others as (
+
+    select * from {{ ref('int_funnel_segment_values') }}
+    where
+        is_other
+        and cohort_on in (select changes.cohort_on from changes)
+
+),
+
+concerned as (
+
+    select cohort_on from changes
+    {%- if continues() %}
+
+    union
+
+    -- Whose last window is over by now.
+    select cohort_on from {{ this }}
+    where {{ has_come_of_age('completes_at', '0 hours') }}
+    {%- endif %}
 
 ),
 
@@ -39,34 +80,44 @@ changed_times as (
 
 changed_outcomes as (
 
-    select distinct
+    select
         funnel,
         cohort_on,
         outcome
 
     from changed_times
 
+    union
+
+    -- Which values are among the others can have changed with any attempt.
+    select
+        progress.funnel,
+        progress.cohort_on,
+        progress.outcome
+
+    from progress
+
+    where (progress.funnel, progress.cohort_on) in (select others.funnel, others.cohort_on from others)
+
 ),
 
 outcomes as (
 
     select
-        progress.funnel,
-        progress.outcome,
-        progress.cohort_on,
-        segments.segment,
-        segments.segment_value,
+        attempts.funnel,
+        attempts.outcome,
+        attempts.cohort_on,
+        attempts.segment,
+        attempts.segment_value,
 
         count(*) as attempts,
         percentile_cont(array[0.5, 0.9]) within group (
-            order by extract(epoch from progress.ended_at - progress.started_at)
+            order by extract(epoch from attempts.ended_at - attempts.started_at)
         )::numeric[] as seconds_to_end
 
     from changed_outcomes
 
-    inner join progress using (funnel, cohort_on, outcome)
-
-    cross join jsonb_each_text(progress.segments) as segments (segment, segment_value)
+    inner join attempts using (funnel, cohort_on, outcome)
 
     group by 1, 2, 3, 4, 5
     {%- if continues() %}
@@ -85,7 +136,7 @@ outcomes as (
     from {{ this }} as known
 
     where
-        cohort_on in (select changes.cohort_on from changes)
+        cohort_on in (select concerned.cohort_on from concerned)
         and not exists (
             select 1 from changed_outcomes
             where
@@ -110,10 +161,14 @@ final as (
         round(
             attempts / sum(attempts) over (partition by funnel, cohort_on, segment, segment_value), 6
         ) as outcome_rate,
+        {{ end_of_day('cohort_on') }} + funnels.conversion_window as completes_at,
+        {{ end_of_day('cohort_on') }} + funnels.conversion_window <= {{ as_of() }} as is_complete,
         round(seconds_to_end[1], 3) as seconds_to_end_p50,
         round(seconds_to_end[2], 3) as seconds_to_end_p90
 
     from outcomes
+
+    inner join funnels using (funnel)
 
 )
 

@@ -74,7 +74,7 @@ final as (
         events.occurred_at_source,
 
         ---------- json
-        coalesce(events.activity - identifying.properties, events.activity) as activity,
+        {{ without_logins('events.activity') }} - coalesce(identifying.properties, '{}'::text[]) as activity,
 
         ---------- booleans
         coalesce(event_types.is_interaction, false) as is_interaction,

@@ -2,7 +2,7 @@ with
 
 refused as (
 
-    select * from {{ ref('stg_rejected_events') }}
+    select * from {{ ref('rejection_reasons_daily') }}
 
 ),
 
@@ -12,85 +12,63 @@ staged as (
 
 ),
 
-refused_daily as (
+test_sources as (
+
+    select source from {{ ref('sources') }}
+    where is_test
+
+),
+
+counts as (
 
     select
         source,
-        {{ report_date('received_at') }} as day,
-        rejection_code,
-        count(*) as events_rejected
+        day,
+        0 as events_accepted,
+        events_rejected
 
     from refused
-
-    group by 1, 2, 3
 
     union all
 
     select
         source,
         day,
-        rejection_code,
-        event_count as events_rejected
+        event_count as events_accepted,
+        0 as events_rejected
 
     from staged
 
     where
-        rejection_code is not null
+        rejection_code is null
         and event_count > 0
-
-),
-
-accepted_daily as (
-
-    select
-        source,
-        day,
-        event_count as events_accepted
-
-    from staged
-
-    where rejection_code is null
-
-),
-
-reasons as (
-
-    select
-        source,
-        day,
-        rejection_code,
-        sum(events_rejected)::bigint as events_rejected
-
-    from refused_daily
-
-    group by 1, 2, 3
+        and source not in (select test_sources.source from test_sources)
 
 ),
 
 totals as (
 
     select
-        reasons.*,
-        coalesce(accepted_daily.events_accepted, 0) as events_accepted,
-        sum(reasons.events_rejected) over (partition by reasons.source, reasons.day) as events_rejected_in_all
+        source,
+        day,
+        sum(events_accepted)::bigint as events_accepted,
+        sum(events_rejected)::bigint as events_rejected
 
-    from reasons
+    from counts
 
-    left join accepted_daily
-        on reasons.source = accepted_daily.source and reasons.day = accepted_daily.day
+    group by 1, 2
 
 ),
 
 final as (
 
     select
-        {{ surrogate_key(['source', 'day', 'rejection_code']) }} as rejection_key,
+        {{ surrogate_key(['source', 'day']) }} as receipt_key,
         source,
         day,
-        rejection_code,
-        events_rejected,
         events_accepted,
-        round(events_rejected / (events_rejected_in_all + events_accepted), 6) as rejection_rate
+        events_rejected,
+        round(events_rejected / nullif(events_accepted + events_rejected, 0)::numeric, 6) as rejection_rate
 
     from totals
 

@@ -2,7 +2,8 @@
     config(
         materialized='incremental',
         unique_key='cohort_week',
-        meta={'changes_of': 'int_user_weeks'}
+        meta={'changes_of': 'int_user_weeks'},
+        indexes=[{'columns': ['cohort_week']}]
     )
 }}
 
@@ -11,6 +12,20 @@ with
 changes as (
 
     select * from {{ changes_of('int_user_weeks') }}
+
+),
+
+-- Of those that are not at their end, every week begins another row.
+concerned as (
+
+    select cohort_week from changes
+    {%- if continues() %}
+
+    union
+
+    select cohort_week from {{ this }}
+    where {{ is_of_another_day('active_week + 6') }}
+    {%- endif %}
 
 ),
 
@@ -32,6 +47,8 @@ counts as (
         users_active
 
     from {{ this }}
+
+    where cohort_week in (select concerned.cohort_week from concerned)
     {%- endif %}
 
 ),
@@ -56,37 +73,53 @@ cohorts as (
 
     select
         cohort_week,
-        users_active as cohort_users
+        max(users_active) filter (where active_week = cohort_week) as cohort_users,
+        max(active_week) as last_active_week
 
     from active
 
-    where cohort_week = active_week
+    group by 1
 
 ),
 
 weeks as (
 
-    select distinct active_week from active
+    select
+        cohorts.cohort_week,
+        cohorts.cohort_users,
+        following.weeks as weeks_since,
+        cohorts.cohort_week + 7 * following.weeks as active_week
+
+    from cohorts
+
+    cross join lateral generate_series(
+        0,
+        least(
+            (
+                greatest({{ report_week(report_date(as_of())) }}, cohorts.last_active_week) - cohorts.cohort_week
+            ) / 7,
+            {{ project_setting('retention_weeks') }}::integer
+        )
+    ) as following (weeks)
 
 ),
 
 final as (
 
     select
-        {{ surrogate_key(['cohorts.cohort_week', 'weeks.active_week']) }} as retention_key,
-        cohorts.cohort_week,
+        {{ surrogate_key(['weeks.cohort_week', 'weeks.active_week']) }} as retention_key,
+        weeks.cohort_week,
         weeks.active_week,
-        (weeks.active_week - cohorts.cohort_week) / 7 as weeks_since,
-        cohorts.cohort_users,
+        weeks.weeks_since,
+        weeks.cohort_users,
         coalesce(active.users_active, 0) as users_active,
-        round(coalesce(active.users_active, 0)::numeric / cohorts.cohort_users, 6) as retention_rate
+        round(coalesce(active.users_active, 0)::numeric / weeks.cohort_users, 6) as retention_rate,
+        weeks.active_week + 6 < {{ report_date(as_of()) }} as is_complete
 
-    from cohorts
-
-    inner join weeks on cohorts.cohort_week <= weeks.active_week
+    from weeks
 
     left join active
-        on cohorts.cohort_week = active.cohort_week and weeks.active_week = active.active_week
+        on weeks.cohort_week = active.cohort_week and weeks.active_week = active.active_week
 
 )
 

@@ -6,23 +6,57 @@ bands_daily as (
 
 ),
 
-score_bands as (
+bands as (
 
-    select * from {{ ref('score_bands') }}
+    select
+        band,
+        band_order
+
+    from {{ ref('score_bands') }}
+
+    union all
+
+    select
+        'unknown' as band,
+        0 as band_order
 
 ),
 
+eventful_days as (
+
+    select
+        day,
+        lead(day) over (order by day) as next_day
+
+    from bands_daily
+
+    group by 1
+
+),
+
+-- Users are carried forward over days on which nothing happened, so far as the setting says.
 days as (
 
-    select * from {{ ref('int_days') }}
+    select eventful_days.day + following.days as day
+
+    from eventful_days
+
+    cross join lateral generate_series(
+        0,
+        least(
+            eventful_days.next_day - eventful_days.day - 1,
+            {{ project_setting('carry_forward_days') }}::integer,
+            greatest({{ report_date(as_of()) }} - eventful_days.day, 0)
+        )
+    ) as following (days)
 
 ),
 
 daily as (
 
     select
-        score_bands.band,
-        score_bands.band_order,
+        bands.band,
+        bands.band_order,
         days.day,
         coalesce(bands_daily.users_entered, 0) as users_entered,
         coalesce(bands_daily.users_left, 0) as users_left,
@@ -30,12 +64,12 @@ daily as (
         coalesce(bands_daily.payments_made, 0) as payments_made,
         coalesce(bands_daily.payments_missed, 0) as payments_missed
 
-    from score_bands
+    from bands
 
     cross join days
 
     left join bands_daily
-        on score_bands.band = bands_daily.band and days.day = bands_daily.day
+        on bands.band = bands_daily.band and days.day = bands_daily.day
 
 ),
 

@@ -5,7 +5,7 @@
         meta={
             'changes': 'int_users__changed',
             'counted': [
-                'task_type', 'opened_on', 'closed_on', 'completed_at', 'abandoned_at', 'times_started',
+                'task_type', 'opened_on', 'closed_on', 'status_changes', 'completed_at', 'times_started',
                 'times_completed', 'assignee_count', 'wait_seconds', 'cycle_seconds',
             ],
         },
@@ -50,13 +50,31 @@ numbered as (
 
 ),
 
+compared as (
+
+    select
+        *,
+
+        case when task_id is null then task_type end as numbered_type,
+        event_type in ('task_completed', 'task_abandoned') as is_closing,
+        lag(event_type) over task_events in ('task_completed', 'task_abandoned') as was_closed
+
+    from numbered
+
+    window task_events as (
+        partition by user_id, task_id, work_item_number, case when task_id is null then task_type end
+        order by occurred_at, received_at, event_row_id
+    )
+
+),
+
 tasks as (
 
     select
         user_id,
         task_id,
         work_item_number,
-        case when task_id is null then task_type end as numbered_type,
+        numbered_type,
 
         coalesce(
             (
@@ -80,9 +98,17 @@ tasks as (
         count(*) filter (where event_type = 'task_scheduled') as times_scheduled,
         count(*) filter (where event_type = 'task_started') as times_started,
         count(*) filter (where event_type = 'task_completed') as times_completed,
-        count(*) filter (where event_type = 'task_abandoned') as times_abandoned
+        count(*) filter (where event_type = 'task_abandoned') as times_abandoned,
 
-    from numbered
+        jsonb_agg(
+            jsonb_build_object(
+                'day', {{ report_date('occurred_at') }},
+                'status', case when is_closing then replace(event_type, 'task_', '') else 'reopened' end
+            )
+            order by occurred_at, received_at, event_row_id
+        ) filter (where is_closing <> coalesce(was_closed, false)) as status_changes
+
+    from compared
 
     group by 1, 2, 3, 4
 
@@ -102,6 +128,7 @@ final as (
         {{ report_date('opened_at') }} as opened_on,
         {{ report_date("case when last_event_type in ('task_completed', 'task_abandoned') then last_event_at end") }}
             as closed_on,
+        coalesce(status_changes, '[]') as status_changes,
         opened_at,
         scheduled_at,
         started_at,

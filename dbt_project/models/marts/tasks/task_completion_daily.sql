@@ -1,82 +1,114 @@
-{{ config(indexes=[{'columns': ['day']}]) }}
+{{
+    config(
+        materialized='incremental',
+        unique_key='task_type',
+        meta={'changes_of': 'fct_tasks'},
+        indexes=[{'columns': ['task_type']}, {'columns': ['day']}]
+    )
+}}
 
 with
+
+changed_types as (
+
+    select task_type from {{ changes_of('fct_tasks') }}
+    {%- if continues() %}
+
+    union
+
+    select task_type from {{ this }}
+    where {{ is_of_another_day('day') }}
+    {%- endif %}
+
+),
 
 tasks_daily as (
 
     select * from {{ ref('int_tasks_daily') }}
+    where task_type in (select changed_types.task_type from changed_types)
 
 ),
 
-days as (
+times_daily as (
 
-    select * from {{ ref('int_days') }}
+    select * from {{ ref('int_task_times_daily') }}
+    where task_type in (select changed_types.task_type from changed_types)
 
 ),
 
-task_types as (
+totals as (
 
     select
-        task_type,
-        min(day) as first_day
+        *,
+
+        (
+            sum(tasks_opened + tasks_reopened - tasks_completed - tasks_abandoned) over type_days
+        )::bigint as backlog,
+        lead(day) over type_days as next_day
 
     from tasks_daily
 
-    where tasks_opened > 0
-
-    group by 1
+    window type_days as (
+        partition by task_type
+        order by day
+    )
 
 ),
 
-daily as (
+-- A backlog is carried forward over days on which nothing happened, so far as the setting says.
+days as (
 
     select
-        task_type,
-        day,
-        coalesce(tasks_daily.tasks_opened, 0) as tasks_opened,
-        coalesce(tasks_daily.tasks_completed, 0) as tasks_completed,
-        coalesce(tasks_daily.tasks_abandoned, 0) as tasks_abandoned,
-        coalesce(tasks_daily.opened_then_completed, 0) as opened_then_completed,
-        coalesce(tasks_daily.opened_then_reworked, 0) as opened_then_reworked,
-        coalesce(tasks_daily.opened_then_reassigned, 0) as opened_then_reassigned,
-        tasks_daily.wait_seconds,
-        tasks_daily.cycle_seconds
+        totals.task_type,
+        totals.day + following.days as day,
+        totals.backlog
 
-    from task_types
+    from totals
 
-    inner join days on task_types.first_day <= days.day
-
-    left join tasks_daily using (task_type, day)
+    cross join lateral generate_series(
+        0,
+        case
+            when totals.backlog > 0
+                then least(
+                    totals.next_day - totals.day - 1,
+                    {{ project_setting('carry_forward_days') }}::integer,
+                    greatest({{ report_date(as_of()) }} - totals.day, 0)
+                )
+            else 0
+        end
+    ) as following (days)
 
 ),
 
 final as (
 
     select
-        {{ surrogate_key(['task_type', 'day']) }} as task_day_key,
-        task_type,
-        day,
-        tasks_opened,
-        tasks_completed,
-        tasks_abandoned,
-        (
-            sum(tasks_opened - tasks_completed - tasks_abandoned) over (
-                partition by task_type
-                order by day
-            )
-        )::bigint as backlog,
-        opened_then_completed,
-        opened_then_reworked,
-        opened_then_reassigned,
-        round(opened_then_completed::numeric / nullif(tasks_opened, 0), 6) as completion_rate,
-        round(wait_seconds[1], 3) as wait_seconds_p50,
-        round(wait_seconds[2], 3) as wait_seconds_p90,
-        round(wait_seconds[3], 3) as wait_seconds_p95,
-        round(cycle_seconds[1], 3) as cycle_seconds_p50,
-        round(cycle_seconds[2], 3) as cycle_seconds_p90,
-        round(cycle_seconds[3], 3) as cycle_seconds_p95
+        {{ surrogate_key(['days.task_type', 'days.day']) }} as task_day_key,
+        days.task_type,
+        days.day,
+        coalesce(tasks_daily.tasks_opened, 0) as tasks_opened,
+        coalesce(tasks_daily.tasks_reopened, 0) as tasks_reopened,
+        coalesce(tasks_daily.tasks_completed, 0) as tasks_completed,
+        coalesce(tasks_daily.tasks_abandoned, 0) as tasks_abandoned,
+        days.backlog,
+        coalesce(tasks_daily.opened_still_open, 0) as opened_still_open,
+        coalesce(tasks_daily.opened_then_completed, 0) as opened_then_completed,
+        coalesce(tasks_daily.opened_then_reworked, 0) as opened_then_reworked,
+        coalesce(tasks_daily.opened_then_reassigned, 0) as opened_then_reassigned,
+        round(tasks_daily.opened_then_completed::numeric / nullif(tasks_daily.tasks_opened, 0), 6) as completion_rate,
+        days.day < {{ report_date(as_of()) }} and coalesce(tasks_daily.opened_still_open, 0) = 0 as is_complete,
+        round(times_daily.wait_seconds[1], 3) as wait_seconds_p50,
+        round(times_daily.wait_seconds[2], 3) as wait_seconds_p90,
+        round(times_daily.wait_seconds[3], 3) as wait_seconds_p95,
+        round(times_daily.cycle_seconds[1], 3) as cycle_seconds_p50,
+        round(times_daily.cycle_seconds[2], 3) as cycle_seconds_p90,
+        round(times_daily.cycle_seconds[3], 3) as cycle_seconds_p95
 
-    from daily
+    from days
+
+    left join tasks_daily on days.task_type = tasks_daily.task_type and days.day = tasks_daily.day
+
+    left join times_daily on days.task_type = times_daily.task_type and days.day = times_daily.opened_on
 
 )
 

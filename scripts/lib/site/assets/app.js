@@ -11,15 +11,23 @@ const charts = [];
 let showTiles = () => ({});
 let queue = Promise.resolve();
 
-/** Rows of a dataset as objects; texts come as places in the list of their column's levels. */
+/** Rows of a view of dbt as objects; texts and times come as places in the list of their column's levels. */
 function dataset(name) {
   const { columns, levels, rows } = embedded.datasets[name];
-  return rows.map((row) =>
-    Object.fromEntries(columns.map((c, i) => [c, levels[c] && row[i] !== null ? levels[c][row[i]] : row[i]])));
+  const decoded = (known, value) => {
+    if (!known || value === null) return value;
+    return Array.isArray(value) ? value.map((place) => known[place]) : known[value];
+  };
+  return rows.map((row) => Object.fromEntries(columns.map((column, i) => [column, decoded(levels[column], row[i])])));
 }
 
 const levels = (rows, field) => [...new Set(rows.map((row) => row[field]))];
 const sum = (rows, field) => rows.reduce((total, row) => total + row[field], 0);
+/** A rate of rows: the sums of the columns that dbt's view `rpt_rates` names, divided; null where nothing is. */
+function rate(name, rows) {
+  const [part, whole] = embedded.rates[name];
+  return sum(rows, whole) ? sum(rows, part) / sum(rows, whole) : null;
+}
 const within = (state) => (row) => row.day >= state.from && row.day <= state.to;
 
 /** Groups rows by the values of a function, in order of first appearance. */
@@ -66,21 +74,26 @@ const format = {
 };
 const shown = (kind, value) => (value === null || value === undefined || Number.isNaN(value) ? "–" : format[kind](value));
 
-/** The quantile of values of which only bins are known: n holds 2^(n/4) to 2^((n+1)/4). */
-function quantile(bins, share) {
-  let left = share * [...bins.values()].reduce((total, count) => total + count, 0);
-  for (const [bin, count] of [...bins].sort((a, b) => a[0] - b[0])) {
-    if (count >= left) return 2 ** ((bin + left / count) / 4);
-    left -= count;
-  }
-  return null;
+/** Counted times, as [seconds, count] in order, of rows of parallel arrays `seconds` and `counts`. */
+function addTimes(rows) {
+  const times = new Map();
+  for (const row of rows) row.seconds.forEach((time, i) => times.set(time, (times.get(time) ?? 0) + row.counts[i]));
+  return [...times].sort((a, b) => a[0] - b[0]);
 }
 
-/** Adds up rows of parallel arrays `bins` and `counts`. */
-function addBins(rows) {
-  const bins = new Map();
-  for (const row of rows) row.bins.forEach((bin, i) => bins.set(bin, (bins.get(bin) ?? 0) + row.counts[i]));
-  return bins;
+/** What to say beside percentiles of rows of times. */
+const precision = (rows) => (rows.every((row) => row.is_exact) ? "exact" : "to within 1 %");
+
+/** The percentile of counted times as PostgreSQL's percentile_cont has it, null without any. */
+function percentile(times, share) {
+  if (!times.length) return null;
+  const place = share * (times.reduce((total, [, count]) => total + count, 0) - 1);
+  const at = (index) => {
+    let left = index;
+    return times.find(([, count]) => (left -= count) < 0)[0];
+  };
+  const [low, high] = [at(Math.floor(place)), at(Math.ceil(place))];
+  return low + (place - Math.floor(place)) * (high - low);
 }
 
 /** Registers a chart: `build(state)` gives rows, columns [field, title, kind], spec and finding. */

@@ -1,10 +1,10 @@
 "use strict";
 
-const steps = groups(dataset("funnels"), (row) => row.funnel);
-const attempts = dataset("funnel_days");
-const times = dataset("conversion_times");
-const credits = dataset("attribution");
-const cohorts = dataset("retention");
+const steps = groups(dataset("funnel_totals"), (row) => row.funnel);
+const attempts = dataset("conversion_daily");
+const times = dataset("conversion_times_daily");
+const credits = dataset("attribution_daily");
+const cohorts = dataset("retention_weekly");
 
 fillSelect("funnel", [...steps.keys()].map((funnel) => [funnel, funnel]));
 fillSelect("segment", [
@@ -17,34 +17,35 @@ fillSelect("segment", [
 const ofFunnel = (rows, state) => rows.filter((row) => row.funnel === state.funnel).filter(within(state));
 const ofSegment = (rows, state) =>
   ofFunnel(rows, state).filter((row) => row.segment === state.segment && row.segment_value === state.segmentValue);
-const entered = (rows) => rows.reduce((total, row) => total + row.reached[0], 0);
-const converted = (rows) => rows.reduce((total, row) => total + row.reached.at(-1), 0);
-const outOf = (rows) => `${format.count(converted(rows))} of ${format.count(entered(rows))}`;
+const totals = (rows) => ({ attempts: sum(rows, "attempts"), conversions: sum(rows, "conversions"), rate: rate("conversion_rate_so_far", rows) });
+const outOf = (rows) => `${format.count(sum(rows, "conversions"))} of ${format.count(sum(rows, "attempts"))}`;
 
 tiles((state) => {
   const rows = ofSegment(attempts, state);
-  const bins = addBins(ofFunnel(times, state));
+  const total = totals(rows);
+  const durations = ofFunnel(times, state);
   return {
-    entered: [format.count(entered(rows)), "that began in these days"],
-    converted: [format.count(converted(rows)), "at any time since"],
-    rate: [shown("rate", converted(rows) / entered(rows)), "of the attempts"],
-    time: [shown("duration", quantile(bins, 0.5)), "about, all segments"],
+    entered: [format.count(total.attempts), "that began in these days"],
+    converted: [format.count(total.conversions), "at any time since"],
+    rate: [shown("rate", rate("conversion_rate", rows)), "of those that had all their time"],
+    time: [shown("duration", percentile(addTimes(durations), 0.5)), `${precision(durations)}, all segments`],
   };
 });
 
 chart("funnel", (state) => {
   const days = ofSegment(attempts, state);
   const reached = (index) => days.reduce((total, row) => total + row.reached[index], 0);
-  const rows = !entered(days) ? [] : steps.get(state.funnel).map(({ step }, index) => {
-    const previous = reached(Math.max(index - 1, 0));
-    const row = { step, reached: reached(index), previous, step_rate: previous ? reached(index) / previous : null, overall_rate: reached(index) / reached(0) };
+  const entered = sum(days, "attempts");
+  const rows = !entered ? [] : steps.get(state.funnel).map(({ step }, index) => {
+    const counts = { entered, reached_previous: reached(Math.max(index - 1, 0)), reached: reached(index) };
+    const row = { step, ...counts, step_rate: rate("step_rate", [counts]), overall_rate: rate("overall_rate", [counts]) };
     return { ...row, label: `${format.count(row.reached)} · ${format.rate(row.overall_rate)}`, of_previous: shown("rate", row.step_rate) };
   });
-  const lost = (row) => row.previous - row.reached;
+  const lost = (row) => row.reached_previous - row.reached;
   const worst = rows.slice(1).reduce((found, row) => (lost(row) > (found ? lost(found) : 0) ? row : found), null);
   const bar = { type: "bar", height: { band: 0.72 }, cornerRadiusEnd: 2, tooltip: true };
   const tooltip = tip(["step", "step"], ["label", "reached"], ["of_previous", "of the step before"]);
-  const x = { type: "quantitative", scale: { domain: [0, entered(days) * room(110)] }, axis: null };
+  const x = { type: "quantitative", scale: { domain: [0, entered * room(110)] }, axis: null };
   return {
     rows,
     columns: [["step", "Step", "text"], ["reached", "Attempts", "count"], ["step_rate", "Of the step before", "rate"], ["overall_rate", "Of all", "rate"]],
@@ -53,9 +54,9 @@ chart("funnel", (state) => {
       height: rows.length * 36,
       encoding: { y: nameY("step", rows), tooltip },
       layer: [
-        { mark: { ...bar, color: "var(--pale)" }, encoding: { x: { ...x, field: "previous" } } },
+        { mark: { ...bar, color: "var(--pale)" }, encoding: { x: { ...x, field: "reached_previous" } } },
         { mark: bar, encoding: { x: { ...x, field: "reached" } } },
-        { mark: { type: "text", align: "left", dx: 6 }, encoding: { x: { ...x, field: "previous" }, text: { field: "label" } } },
+        { mark: { type: "text", align: "left", dx: 6 }, encoding: { x: { ...x, field: "reached_previous" }, text: { field: "label" } } },
       ],
     },
   };
@@ -63,36 +64,43 @@ chart("funnel", (state) => {
 
 chart("cohorts", (state) => {
   const days = ofSegment(attempts, state);
+  const [part, whole] = embedded.rates.conversion_rate;
+  const complete = sum(days, whole);
   const rows = [...groups(days, (row) => period(state, row.day))].sort().map(([key, group]) => {
-    const row = { period: key, entered: entered(group), converted: converted(group), rate: converted(group) / entered(group) };
-    return { ...row, when: humanDay(key), share: format.rate(row.rate), count: outOf(group) };
+    const row = { period: key, ...totals(group), fill: group.some((day) => day.is_complete === false) ? "var(--card)" : "var(--c0)" };
+    return { ...row, when: humanDay(key), share: shown("rate", row.rate), count: outOf(group) };
   });
   return {
     rows,
-    columns: [["period", `First day of the ${grain(state)}`, "date"], ["entered", "Attempts", "count"], ["converted", "Converted", "count"], ["rate", "Rate", "rate"]],
-    finding: `${outOf(days)} attempts converted (${format.rate(converted(days) / entered(days))}).`,
+    columns: [["period", `First day of the ${grain(state)}`, "date"], ["attempts", "Attempts", "count"], ["conversions", "Converted", "count"], ["rate", "Rate", "rate"]],
+    finding: complete ? `${format.count(sum(days, part))} of ${format.count(complete)} attempts that had all their time converted (${format.rate(rate("conversion_rate", days))}).` : "No attempt has had all its time yet.",
     spec: {
       encoding: { x: timeX(rows), y: { field: "rate", type: "quantitative", axis: rateAxis, scale: { domainMin: 0 } }, tooltip: tip(["when", grain(state)], ["share", "converted"], ["count", "attempts"]) },
-      mark: { type: "line", point: true, tooltip: true },
+      layer: [
+        { mark: { type: "line", tooltip: true } },
+        { mark: { type: "point", stroke: "var(--c0)", strokeWidth: 1.5, tooltip: true }, encoding: { fill: { field: "fill", type: "nominal", scale: null, legend: null } } },
+      ],
     },
   };
 });
 
 chart("times", (state) => {
-  const bins = addBins(ofFunnel(times, state));
-  const coarse = groups([...bins].map(([bin, count]) => ({ bin: Math.floor(bin / 2), count })), (row) => row.bin);
-  const rows = [...coarse].sort((a, b) => a[0] - b[0]).map(([bin, group]) => {
+  const durations = ofFunnel(times, state);
+  const known = addTimes(durations);
+  // Two bars to each doubling; the view rounds no time across their bounds.
+  const bars = groups(known.map(([seconds, count]) => ({ bin: Math.floor(2 * Math.log2(Math.max(seconds, 1))), count })), (row) => row.bin);
+  const rows = [...bars].map(([bin, group]) => {
     const row = { from_seconds: 2 ** (bin / 2), to_seconds: 2 ** ((bin + 1) / 2), conversions: sum(group, "count") };
     return { ...row, label: `${format.duration(row.from_seconds)} to ${format.duration(row.to_seconds)}` };
   });
-  const marks = [["half", 0.5], ["90 %", 0.9]].map(([name, share]) => ({ seconds: quantile(bins, share), name: `${name}: ${shown("duration", quantile(bins, share))}` }));
+  const marks = [["half", 0.5], ["90 %", 0.9]].map(([name, share]) => ({ seconds: percentile(known, share), name }));
   const ticks = [1, 60, 600, 3600, 21600, 86400, 259200, 604800, 1209600, 2592000, 7776000, 31536000];
   const names = "{1:'1 s',60:'1 min',600:'10 min',3600:'1 h',21600:'6 h',86400:'1 day',259200:'3 days',604800:'7 days',1209600:'14 days',2592000:'30 days',7776000:'90 days',31536000:'1 year'}";
   const x = { type: "quantitative", scale: { type: "log", nice: false }, axis: { title: null, grid: false, values: ticks, labelExpr: `${names}[datum.value]`, labelOverlap: true } };
   return {
     rows,
     columns: [["from_seconds", "From", "duration"], ["to_seconds", "To", "duration"], ["conversions", "Conversions", "count"]],
-    finding: `Half of the conversions took at most about ${shown("duration", marks[0].seconds)}, 90 % at most about ${shown("duration", marks[1].seconds)}.`,
+    finding: `The median is ${shown("duration", marks[0].seconds)}, the 90th percentile ${shown("duration", marks[1].seconds)} (${precision(durations)}).`,
     spec: {
       layer: [
         {
@@ -109,35 +117,37 @@ chart("segments", (state) => {
   const cut = ofFunnel(attempts, state).filter((row) => row.segment !== "all");
   const rows = [...groups(cut, (row) => `${row.segment}: ${row.segment_value}`)].map(([name, group]) => {
     const { segment, segment_value } = group[0];
-    const row = { name, segment, segment_value, entered: entered(group), converted: converted(group), rate: converted(group) / entered(group) };
-    return { ...row, label: format.rate(row.rate), count: outOf(group) };
+    const row = { name, segment, segment_value, ...totals(group) };
+    return { ...row, label: shown("rate", row.rate), count: outOf(group) };
   }).sort((a, b) => a.segment.localeCompare(b.segment) || b.rate - a.rate);
   return {
     rows,
-    columns: [["segment", "Segment", "text"], ["segment_value", "Value", "text"], ["entered", "Attempts", "count"], ["converted", "Converted", "count"], ["rate", "Rate", "rate"]],
+    columns: [["segment", "Segment", "text"], ["segment_value", "Value", "text"], ["attempts", "Attempts", "count"], ["conversions", "Converted", "count"], ["rate", "Rate", "rate"]],
     spec: rateBars(rows, { name: "name", rate: "rate", label: "label", tooltip: tip(["name", "segment"], ["label", "converted"], ["count", "attempts"]), color: { field: "segment", type: "nominal", legend: null } }),
   };
 });
 
 chart("attribution", (state) => {
-  const rules = [["first_touch", "First touch"], ["last_touch", "Last touch"], ["linear", "Linear"]];
-  const sources = [...groups(ofFunnel(credits, state), (row) => row.traffic_source)].map(([traffic_source, group]) =>
-    ({ traffic_source, first_touch: sum(group, "first_touch"), last_touch: sum(group, "last_touch"), linear: Math.round(sum(group, "linear") * 1e4) / 1e4 }));
-  const rows = sources.sort((a, b) => b.linear - a.linear);
+  const rules = levels([...credits].sort((a, b) => a.rule_order - b.rule_order), "rule");
+  const [most] = rules;
+  const credit = (rows, rule) => Math.round(sum(rows.filter((row) => row.rule === rule), "conversions") * 1e4) / 1e4;
+  const rows = [...groups(ofFunnel(credits, state), (row) => row.traffic_source)]
+    .map(([traffic_source, group]) => ({ traffic_source, ...Object.fromEntries(rules.map((rule) => [rule, credit(group, rule)])) }))
+    .sort((a, b) => b[most] - a[most]);
   const top = rows[0];
   return {
     rows,
-    columns: [["traffic_source", "Source", "text"], ...rules.map(([field, title]) => [field, title, "count"])],
-    finding: top && `${top.traffic_source} brought most: ${format.count(top.linear)} of ${format.count(sum(rows, "linear"))} conversions by the linear rule.`,
+    columns: [["traffic_source", "Source", "text"], ...rules.map((rule) => [rule, rule, "count"])],
+    finding: top && `${top.traffic_source} brought most: ${format.count(top[most])} of ${format.count(sum(rows, most))} conversions by the rule ${most.toLowerCase()}.`,
     spec: {
-      height: rows.length * 50,
-      transform: [{ fold: rules.map(([field]) => field), as: ["rule", "conversions"] }, { calculate: `{first_touch:'First touch',last_touch:'Last touch',linear:'Linear'}[datum.rule]`, as: "rule_name" }],
+      height: rows.length * 80,
+      transform: [{ fold: rules, as: ["rule", "conversions"] }],
       mark: { type: "bar", tooltip: true, cornerRadiusEnd: 2 },
       encoding: {
-        y: nameY("traffic_source", rows), yOffset: { field: "rule_name", type: "nominal", sort: rules.map(([, title]) => title) },
+        y: nameY("traffic_source", rows), yOffset: { field: "rule", type: "nominal", sort: rules },
         x: { field: "conversions", type: "quantitative", axis: { ...countAxis, domain: false } },
-        color: series("rule_name", rules.map(([, title]) => title)),
-        tooltip: [...tip(["traffic_source", "source"], ["rule_name", "rule"]), { field: "conversions", type: "quantitative", format: ",.1f", title: "conversions" }],
+        color: series("rule", rules),
+        tooltip: [...tip(["traffic_source", "source"], ["rule", "rule"]), { field: "conversions", type: "quantitative", format: ",.1f", title: "conversions" }],
       },
     },
   };
@@ -145,7 +155,7 @@ chart("attribution", (state) => {
 
 chart("retention", (state) => {
   const rows = cohorts.filter((row) => row.day >= state.from - 6 && row.day <= state.to).map((row) => {
-    const rate = row.users_active / row.cohort_users;
+    const rate = row.retention_rate;
     return { cohort_week: isoDay(row.day), ...row, rate, week: humanDay(isoDay(row.day)).slice(0, -5), label: (100 * rate).toFixed(0), share: format.rate(rate), count: `${format.count(row.users_active)} of ${format.count(row.cohort_users)}` };
   });
   const weeks = levels(rows, "weeks_since").length;

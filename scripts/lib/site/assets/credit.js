@@ -1,12 +1,12 @@
 "use strict";
 
-const days = dataset("band_days");
-const changes = dataset("band_moves");
-const attempts = dataset("band_conversion");
+const days = dataset("credit_bands_daily");
+const changes = dataset("credit_moves_daily");
+const attempts = dataset("conversion_daily");
 const bands = levels(days, "band");
-const GOOD = ["good", "very_good", "exceptional"]; // FICO's "good" begins at 670
 
 const readable = (band) => band.replaceAll("_", " ");
+const goodBands = levels(days.filter((row) => row.is_good), "band").map(readable).join(", ") || "no band";
 const bandColor = { field: "name", type: "nominal", sort: bands.map(readable), scale: { domain: bands.map(readable), range: BANDS } };
 fillSelect("funnel", levels(attempts, "funnel").map((funnel) => [funnel, funnel]));
 
@@ -15,20 +15,18 @@ const lastDay = (rows) => {
   return rows.filter((row) => row.day === last);
 };
 
+const upAndDown = (moves) =>
+  [["up", true], ["down", false]].map(([word, isUp]) => `${format.count(sum(moves.filter((row) => row.is_up === isUp), "moves"))} ${word}`).join(", ");
+
 tiles((state) => {
   const rows = days.filter(within(state));
   const now = lastDay(rows);
-  const users = sum(now, "users");
-  const good = sum(now.filter((row) => GOOD.includes(row.band)), "users");
   const moved = changes.filter(within(state));
-  const up = sum(moved.filter((row) => bands.indexOf(row.band) > bands.indexOf(row.previous_band)), "moves");
-  const made = sum(rows, "payments_made");
-  const due = made + sum(rows, "payments_missed");
   return {
-    scored: [format.count(users), `at the end of ${humanDay(isoDay(state.to))}`],
-    good: [shown("rate", good / users), `${format.count(good)}: good, very good, exceptional`],
-    moves: [format.count(sum(moved, "moves")), `${format.count(up)} up, ${format.count(sum(moved, "moves") - up)} down`],
-    punctual: [shown("rate", made / due), `${format.count(made)} of ${format.count(due)} due`],
+    scored: [format.count(sum(now, "users")), `at the end of ${humanDay(isoDay(state.to))}`],
+    good: [shown("rate", rate("good_band_rate", now)), `${format.count(sum(now, "users_in_good_bands"))}: ${goodBands}`],
+    moves: [format.count(sum(moved, "moves")), upAndDown(moved)],
+    punctual: [shown("rate", rate("on_time_rate", rows)), `${format.count(sum(rows, "payments_made"))} of ${format.count(sum(rows, "payments_due"))} due`],
   };
 });
 
@@ -54,42 +52,42 @@ chart("distribution", (state) => {
 });
 
 chart("movement", (state) => {
-  const rows = [...groups(changes.filter(within(state)), (row) => `${row.previous_band}>${row.band}`).values()].map((group) => {
+  const moved = changes.filter(within(state));
+  const rows = [...groups(moved, (row) => `${row.previous_band}>${row.band}`).values()].map((group) => {
     const { previous_band, band } = group[0];
     return { previous_band, band, from: readable(previous_band), to: readable(band), moves: sum(group, "moves") };
   }).sort((a, b) => bands.indexOf(a.previous_band) - bands.indexOf(b.previous_band) || bands.indexOf(a.band) - bands.indexOf(b.band));
-  const up = sum(rows.filter((row) => bands.indexOf(row.band) > bands.indexOf(row.previous_band)), "moves");
   const axis = (field, title) => ({ field, type: "nominal", scale: { domain: bands.map(readable) }, axis: { title, titlePadding: 10, labelPadding: 6, labelAngle: field === "to" && innerWidth < 520 ? -40 : 0, domain: false, ticks: false, labelLimit: 70, labelOverlap: false } });
   return {
     rows,
     columns: [["from", "From", "text"], ["to", "To", "text"], ["moves", "Changes", "count"]],
-    finding: `${format.count(up)} changes up, ${format.count(sum(rows, "moves") - up)} down.`,
+    finding: `${upAndDown(moved)}.`,
     spec: heatMap({ x: axis("to", "to"), y: axis("from", "from"), depth: "moves", label: "moves", cells: 6, height: bands.length * 40, tooltip: tip(["from", "from"], ["to", "to"], ["moves", "changes"]) }),
   };
 });
 
-/** Rows of one share a band, in the order of the bands, and their chart. */
-function byBand(rows, part, whole, title) {
-  const shares = rows.filter((row) => row[whole]).map((row) => ({ ...row, name: readable(row.band), rate: row[part] / row[whole], label: format.rate(row[part] / row[whole]), count: `${format.count(row[part])} of ${format.count(row[whole])}` }))
+/** Rows of a rate by band, in the order of the bands, and their chart. */
+function byBand(rows, name, title) {
+  const [part, whole] = embedded.rates[name];
+  const shares = [...groups(rows, (row) => row.band)].map(([band, group]) => ({ band, name: readable(band), part: sum(group, part), whole: sum(group, whole), rate: rate(name, group) }))
+    .filter((row) => row.whole)
+    .map((row) => ({ ...row, label: format.rate(row.rate), count: `${format.count(row.part)} of ${format.count(row.whole)}` }))
     .sort((a, b) => bands.indexOf(a.band) - bands.indexOf(b.band));
   return { rows: shares, spec: rateBars(shares, { name: "name", rate: "rate", label: "label", tooltip: tip(["name", "band"], ["label", title], ["count", "count"]), color: { ...bandColor, legend: null } }) };
 }
 
 chart("conversion", (state) => {
-  const rows = [...groups(attempts.filter((row) => row.funnel === state.funnel).filter(within(state)), (row) => row.band)]
-    .map(([band, group]) => ({ band, entered: sum(group, "entered"), converted: sum(group, "converted") }));
+  const rows = attempts.filter((row) => row.funnel === state.funnel).filter(within(state)).map((row) => ({ ...row, band: row.segment_value }));
   return {
-    ...byBand(rows, "converted", "entered", "converted"),
-    columns: [["name", "Band", "text"], ["entered", "Attempts", "count"], ["converted", "Converted", "count"], ["rate", "Rate", "rate"]],
+    ...byBand(rows, "conversion_rate", "converted"),
+    columns: [["name", "Band", "text"], ["whole", "Attempts", "count"], ["part", "Converted", "count"], ["rate", "Rate", "rate"]],
   };
 });
 
 chart("payments", (state) => {
-  const rows = [...groups(days.filter(within(state)), (row) => row.band)]
-    .map(([band, group]) => ({ band, made: sum(group, "payments_made"), due: sum(group, "payments_made") + sum(group, "payments_missed") }));
   return {
-    ...byBand(rows, "made", "due", "on time"),
-    columns: [["name", "Band", "text"], ["due", "Due", "count"], ["made", "Made", "count"], ["rate", "On time", "rate"]],
+    ...byBand(days.filter(within(state)), "on_time_rate", "on time"),
+    columns: [["name", "Band", "text"], ["whole", "Due", "count"], ["part", "Made", "count"], ["rate", "On time", "rate"]],
   };
 });
 

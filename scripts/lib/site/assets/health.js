@@ -5,7 +5,7 @@ function withOthers(rows, kind, count) {
   const totals = [...groups(rows, (row) => row[kind])].map(([name, group]) => [name, sum(group, count)]);
   if (totals.length <= SERIES.length) return rows;
   const kept = new Set(totals.sort((a, b) => b[1] - a[1]).slice(0, SERIES.length - 1).map(([name]) => name));
-  return rows.map((row) => (kept.has(row[kind]) ? row : { ...row, [kind]: "(others)" }));
+  return rows.map((row) => (kept.has(row[kind]) ? row : { ...row, [kind]: "(other)" }));
 }
 
 /** Stacked bars of a count by period and kind. */
@@ -38,7 +38,7 @@ function stacked(rowsOfAll, state, kind, count, title) {
   };
 }
 
-chart("events", (state) => stacked(dataset("events"), state, "event_subject", "events", "about"));
-chart("rejections", (state) => stacked(dataset("rejections"), state, "rejection_code", "events_rejected", "reason"));
+chart("events", (state) => stacked(dataset("events_daily"), state, "event_subject", "events", "about"));
+chart("rejections", (state) => stacked(dataset("rejections_daily"), state, "rejection_code", "events_rejected", "reason"));
 
 start();

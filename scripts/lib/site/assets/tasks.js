@@ -1,9 +1,9 @@
 "use strict";
 
-const days = dataset("task_days");
-const times = dataset("task_times");
+const days = dataset("tasks_daily");
+const times = dataset("task_times_daily");
 
-const types = levels([...groups(days, (row) => row.task_type)].map(([type, rows]) => ({ type, opened: sum(rows, "opened") })).sort((a, b) => b.opened - a.opened), "type");
+const types = levels([...groups(days, (row) => row.task_type)].map(([type, rows]) => ({ type, opened: sum(rows, "tasks_opened") })).sort((a, b) => b.opened - a.opened), "type");
 fillSelect("type", [["", "All types"], ...types.map((type) => [type, type])]);
 
 const chosen = (rows, state) => rows.filter((row) => !state.type || row.task_type === state.type).filter(within(state));
@@ -20,27 +20,26 @@ const periods = (rows, state) => [...groups(rows, (row) => period(state, row.day
 
 tiles((state) => {
   const rows = chosen(days, state);
-  const bins = addBins(chosen(times, state));
-  const opened = sum(rows, "opened");
-  const done = sum(rows, "opened_then_completed");
+  const durations = chosen(times, state);
+  const cycles = addTimes(durations);
   return {
-    opened: [format.count(opened), "in these days"],
-    completed: [shown("rate", done / opened), `${format.count(done)}, at any time since`],
+    opened: [format.count(sum(rows, "tasks_opened")), "in these days"],
+    completed: [shown("rate", rate("completion_rate", rows)), `${format.count(sum(rows, "tasks_completed"))}, so far`],
     open: [rows.length ? format.count(backlog(rows)) : "–", `open at the end of ${humanDay(isoDay(state.to))}`],
-    cycle: [shown("duration", quantile(bins, 0.5)), `about; 90 % took at most ${shown("duration", quantile(bins, 0.9))}`],
+    cycle: [shown("duration", percentile(cycles, 0.5)), `90th percentile ${shown("duration", percentile(cycles, 0.9))}, ${precision(durations)}`],
   };
 });
 
 chart("flow", (state) => {
-  const kinds = [["opened", "Opened"], ["completed", "Completed"], ["abandoned", "Abandoned"]];
+  const kinds = [["tasks_opened", "Opened"], ["completions", "Completed"], ["abandonments", "Abandoned"]];
   const rows = periods(chosen(days, state), state).map(([key, group]) =>
     ({ period: key, when: humanDay(key), ...Object.fromEntries(kinds.map(([field]) => [field, sum(group, field)])) }));
   return {
     rows,
     columns: [["period", `First day of the ${grain(state)}`, "date"], ...kinds.map(([field, title]) => [field, title, "count"])],
-    finding: `${format.count(sum(rows, "opened"))} opened, ${format.count(sum(rows, "completed"))} completed, ${format.count(sum(rows, "abandoned"))} abandoned.`,
+    finding: `${kinds.map(([field, title]) => `${format.count(sum(rows, field))} ${title.toLowerCase()}`).join(", ")}.`,
     spec: {
-      transform: [{ fold: kinds.map(([field]) => field), as: ["kind", "tasks"] }, { calculate: "{opened:'Opened',completed:'Completed',abandoned:'Abandoned'}[datum.kind]", as: "what" }],
+      transform: [{ fold: kinds.map(([field]) => field), as: ["kind", "tasks"] }, { calculate: "{tasks_opened:'Opened',completions:'Completed',abandonments:'Abandoned'}[datum.kind]", as: "what" }],
       mark: { type: "line", tooltip: true, point: { size: 30 } },
       encoding: {
         x: timeX(rows), y: { field: "tasks", type: "quantitative", axis: countAxis },
@@ -67,19 +66,20 @@ chart("backlog", (state) => {
 });
 
 chart("cycles", (state) => {
-  const rows = byType(chosen(times, state)).map(([task_type, group]) => {
-    const bins = addBins(group);
-    const row = { task_type, tasks: [...bins.values()].reduce((total, count) => total + count, 0), p50: quantile(bins, 0.5), p90: quantile(bins, 0.9) };
+  const durations = chosen(times, state);
+  const rows = byType(durations).map(([task_type, group]) => {
+    const cycles = addTimes(group);
+    const row = { task_type, tasks: cycles.reduce((total, [, count]) => total + count, 0), p50: percentile(cycles, 0.5), p90: percentile(cycles, 0.9) };
     return { ...row, half: format.duration(row.p50), most: format.duration(row.p90) };
   });
   const longest = rows.reduce((found, row) => (!found || row.p90 > found.p90 ? row : found), null);
   const unit = longest && longest.p90 > 259200 ? [86400, "days"] : longest && longest.p90 > 7200 ? [3600, "hours"] : [60, "minutes"];
   const x = (field) => ({ field, type: "quantitative", axis: { title: unit[1], tickCount: 5 } });
-  const tooltip = tip(["task_type", "type"], ["half", "half took at most"], ["most", "90 % took at most"], ["tasks", "completed tasks"]);
+  const tooltip = tip(["task_type", "type"], ["half", "median"], ["most", "90th percentile"], ["tasks", "completed tasks"]);
   return {
     rows,
-    columns: [["task_type", "Type", "text"], ["tasks", "Completed", "count"], ["p50", "Half took at most about", "duration"], ["p90", "90 % took at most about", "duration"]],
-    finding: longest && `${longest.task_type} has the longest tail: one in ten takes more than about ${longest.most}.`,
+    columns: [["task_type", "Type", "text"], ["tasks", "Completed", "count"], ["p50", "Median", "duration"], ["p90", "90th percentile", "duration"]],
+    finding: longest && `${longest.task_type} has the longest tail: one in ten takes more than ${longest.most} (${precision(durations)}).`,
     spec: {
       height: rows.length * 36,
       transform: [{ calculate: `datum.p50 / ${unit[0]}`, as: "low" }, { calculate: `datum.p90 / ${unit[0]}`, as: "high" }],
@@ -95,19 +95,19 @@ chart("cycles", (state) => {
 
 chart("rework", (state) => {
   const rows = byType(chosen(days, state)).map(([task_type, group]) => {
-    const row = { task_type, opened: sum(group, "opened"), reworked: sum(group, "reworked"), reassigned: sum(group, "reassigned") };
-    return { ...row, reworked_rate: row.opened ? row.reworked / row.opened : null, reassigned_rate: row.opened ? row.reassigned / row.opened : null };
-  }).filter((row) => row.opened);
+    const counts = Object.fromEntries(["tasks_opened", "tasks_reworked", "tasks_reassigned"].map((field) => [field, sum(group, field)]));
+    return { task_type, ...counts, rework_rate: rate("rework_rate", group), reassignment_rate: rate("reassignment_rate", group) };
+  }).filter((row) => row.tasks_opened);
   const kinds = ["Reworked", "More than one assignee"];
   return {
     rows,
-    columns: [["task_type", "Type", "text"], ["opened", "Opened", "count"], ["reworked", "Reworked", "count"], ["reworked_rate", "Share", "rate"], ["reassigned", "More than one assignee", "count"], ["reassigned_rate", "Share", "rate"]],
-    finding: `${format.rate(sum(rows, "reworked") / sum(rows, "opened"))} of all tasks were reworked.`,
+    columns: [["task_type", "Type", "text"], ["tasks_opened", "Opened", "count"], ["tasks_reworked", "Reworked", "count"], ["rework_rate", "Share", "rate"], ["tasks_reassigned", "More than one assignee", "count"], ["reassignment_rate", "Share", "rate"]],
+    finding: `${shown("rate", rate("rework_rate", rows))} of all tasks were reworked.`,
     spec: {
       height: rows.length * 42,
       transform: [
-        { fold: ["reworked_rate", "reassigned_rate"], as: ["kind", "rate"] },
-        { calculate: `datum.kind == 'reworked_rate' ? '${kinds[0]}' : '${kinds[1]}'`, as: "what" },
+        { fold: ["rework_rate", "reassignment_rate"], as: ["kind", "rate"] },
+        { calculate: `datum.kind == 'rework_rate' ? '${kinds[0]}' : '${kinds[1]}'`, as: "what" },
       ],
       mark: { type: "bar", tooltip: true, cornerRadiusEnd: 2 },
       encoding: {

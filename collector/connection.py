@@ -1,0 +1,151 @@
+"""Connections to the source database: what holds on each of them, and that none waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, Self
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
+from psycopg_pool import AsyncConnectionPool
+
+from collector.problems import Stuck
+from collector.settings import Settings
+
+ROLE = "headwater_collector"
+# {0} is empty for a session, `local` for a transaction.
+_SESSION = """
+    set {0} synchronous_commit to on;
+    set {0} lock_timeout to '5s';
+    set {0} statement_timeout to '10s';
+    set {0} idle_in_transaction_session_timeout to '30s';
+"""
+_BECOME = f"set {{0}} role {ROLE};"
+# What libpq does about a peer that is gone (its documentation, 34.1.2). A URL may say otherwise.
+_NETWORK = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",  # milliseconds
+}
+
+logger = logging.getLogger("collector")
+
+
+class Connection(AsyncConnection[Any]):
+    """A connection that is cut where no answer comes in time.
+
+    Behind a pooler (PgBouncer) the next transaction may be on another server connection, whose
+    session is shared with strangers: there nothing is set or prepared beyond a transaction.
+    """
+
+    answer_seconds: float = 12  # after PostgreSQL's own limits, above
+    why_not = ""  # what the last attempt to connect, of any of them, met
+    may_become_role = True
+    pooled = False
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **options: Any) -> Self:  # noqa: ANN401
+        """As psycopg's; says once why it fails, which the pool keeps to itself."""
+        try:
+            connection = await super().connect(conninfo, **options)
+        except psycopg.Error as error:
+            why_not = " ".join(str(error).split())  # of libpq: no password, no row
+            if why_not != Connection.why_not:
+                logger.warning("No connection to the database: %s", why_not)
+            Connection.why_not = why_not
+            raise
+        Connection.why_not = ""
+        return connection
+
+    async def configure(self, answer_seconds: float = answer_seconds) -> None:
+        """Finds out what is at the other end, and sets what has to hold."""
+        self.answer_seconds = answer_seconds
+        [pid] = await (await self.execute("select pg_backend_pid()")).fetchone() or [0]
+        self.pooled = pid != self.info.backend_pid  # a pooler makes one up
+        if self.pooled:
+            self.prepare_threshold = None
+        else:
+            await self.execute(_session("", become=False))
+        try:
+            async with self.transaction():
+                await self.execute(_BECOME.format("local" if self.pooled else "").encode())
+        except (InsufficientPrivilege, InvalidParameterValue):
+            self.may_become_role = False
+            logger.warning(
+                "Running with the rights of the login role, which may not become %s", ROLE
+            )
+
+    async def wait(self, gen: PQGen[Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        """As psycopg's, which waits for the server here and nowhere else.
+
+        Raises `Stuck` where that takes longer than `answer_seconds`.
+        """
+        is_cut = False
+
+        def cut() -> None:
+            nonlocal is_cut
+            is_cut = True
+            with suppress(OSError), socket.socket(fileno=os.dup(self.fileno())) as own:
+                own.shutdown(socket.SHUT_RDWR)  # whoever waits for it gets an error now
+
+        timer = asyncio.get_running_loop().call_later(self.answer_seconds, cut)
+        try:
+            return await super().wait(gen, *arguments, **options)
+        except psycopg.Error as error:
+            if is_cut:
+                raise Stuck(f"no answer in {self.answer_seconds} s") from error
+            raise
+        finally:
+            timer.cancel()
+
+    @asynccontextmanager
+    async def used(self) -> AsyncIterator[Self]:
+        """The connection for one use, with all that has to hold on it."""
+        if not self.pooled:
+            yield self
+            return
+        async with self.transaction():
+            await self.execute(_session("local", become=self.may_become_role))
+            yield self
+
+
+def _session(scope: str, *, become: bool) -> bytes:
+    return (_SESSION + (_BECOME if become else "")).format(scope).encode()
+
+
+def pool_of(
+    settings: Settings, name: str, size: int, answer_seconds: float = Connection.answer_seconds
+) -> AsyncConnectionPool[Connection]:
+    """A pool of `size` connections, not open yet."""
+    url = str(settings.source_database_url)
+    given = conninfo_to_dict(url)
+    network = {key: value for key, value in _NETWORK.items() if key not in given}
+    return AsyncConnectionPool(
+        url,
+        connection_class=Connection,
+        kwargs={
+            "autocommit": True,
+            "application_name": f"headwater {name}",
+            "client_encoding": "utf8",
+            **network,
+        },
+        configure=partial(Connection.configure, answer_seconds=answer_seconds),
+        name=name,
+        min_size=size,
+        max_size=size,
+        max_waiting=1000,  # requests; more are answered 429
+        timeout=1,  # seconds until a request is answered 429
+        reconnect_timeout=4,  # seconds of ever longer pauses, then the next request tries anew
+        open=False,
+    )

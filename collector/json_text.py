@@ -1,0 +1,127 @@
+"""JSON as text: the elements of an array, and what makes a text too costly to keep. No I/O."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections import Counter
+from collections.abc import Callable, Generator
+from functools import cache
+from itertools import accumulate
+from typing import Any
+
+from msgspec import DecodeError, Raw, ValidationError, defstruct
+from msgspec.json import Decoder
+from msgspec.structs import astuple
+
+from collector.problems import Problem
+from collector.turns import STEP_BYTES
+
+MAX_DEPTH = 64
+# Of a number, and of what its exponent adds. No double needs more, not 4.9406564584124654e-324.
+MAX_DIGITS = 400
+NOT_JSON = (DecodeError, UnicodeDecodeError, RecursionError)
+
+_anything = Decoder(Raw)
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # up 1, down 1, as signed bytes
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+# What a text looks like to whom only numbers matter: 0 is a part of one, : where one may start.
+_SHAPES = {b"0123456789.-": b"0", b"eE": b"e", b"[:, \t\r\n": b":"}
+_SHAPE = bytes(
+    next((shape[0] for characters, shape in _SHAPES.items() if each in characters), ord("x"))
+    for each in range(256)
+)
+_TOO_LONG = b"0" * (MAX_DIGITS + 1)
+_EXPONENT = re.compile(rb"[eE][+-]?[0-9]+")
+# In texts an e after a digit is common, as in a UUID, but seldom where a number may start.
+_NUMBER_WITH_EXPONENT = re.compile(rb":00*+e")
+
+
+@cache
+def _array_decoder(count: int) -> Decoder[Any]:
+    """Decodes the first `count` elements of an array and checks the others without keeping them.
+
+    Four megabytes are two million elements at worst: as a list they would take 200 MB.
+    """
+    fields = [(f"element_{position}", Raw, None) for position in range(count)]
+    return Decoder(defstruct("Elements", fields, array_like=True, gc=False))
+
+
+def elements_of(body: bytes, max_events: int) -> Generator[None, None, list[bytes]]:
+    """The elements of an array, at most one more than allowed; raises `Problem` if not JSON.
+
+    Yields now and then.
+    """
+    texts: list[bytes] = []
+    size = 0
+    try:
+        for element in astuple(_array_decoder(max_events + 1).decode(body)):
+            if element is None:
+                break
+            text = bytes(element)
+            text.decode()
+            texts.append(text)
+            size += len(text)
+            if size > STEP_BYTES:
+                size = 0
+                yield
+    except NOT_JSON as error:
+        raise json_problem(error, body) from None
+    return texts
+
+
+def check_cost(text: bytes, max_bytes: int) -> None:
+    """Raises `Problem` for JSON that is nested too deep, or whose numbers take too much.
+
+    JSONB keeps 1e131071 in 8 bytes and writes it out in 131,072. So a number has `MAX_DIGITS` at
+    most, its exponent likewise, and a text `max_bytes`, with each exponent counted as so many.
+    """
+    if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _is_deep(text):
+        raise json_problem(RecursionError(), text)
+    shape = text.translate(_SHAPE)
+    if not _NUMBER_WITH_EXPONENT.search(shape) and _TOO_LONG not in shape:
+        return
+    values = _outside_texts(text)
+    written = len(text)
+    for exponent, count in Counter(_EXPONENT.findall(values)).items():
+        digits = exponent.lstrip(b"eE+-").lstrip(b"0")
+        if len(digits) > len(str(MAX_DIGITS)) or int(digits or b"0") > MAX_DIGITS:
+            raise _too_long()
+        written += count * int(digits or b"0")
+    if _TOO_LONG in values.translate(_SHAPE):
+        raise _too_long()
+    if written > max_bytes:
+        message = f"Its numbers are longer than {max_bytes} bytes, written without exponents."
+        raise Problem(422, "not_storable", message)
+
+
+def json_problem(
+    error: Exception, text: bytes, explain: Callable[[str], Problem | None] = lambda _: None
+) -> Problem:
+    """Why a text could not be decoded, worded for a client; `explain` knows the broken rules."""
+    if isinstance(error, ValidationError):
+        try:
+            _anything.decode(text)  # msgspec stops at a broken rule, maybe before broken JSON
+        except NOT_JSON as worse:
+            return json_problem(worse, text)
+        not_an_object = Problem(422, "not_an_object", "An event or a user must be a JSON object.")
+        return explain(str(error)) or not_an_object
+    if isinstance(error, RecursionError):
+        return Problem(400, "too_deep", f"JSON may be nested {MAX_DEPTH} levels deep at most.")
+    reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    return Problem(400, "malformed_json", f"The text is not JSON: {reason}.")
+
+
+def _is_deep(text: bytes) -> bool:
+    steps = array("b", _outside_texts(text).translate(_STEPS, _NO_BRACKETS))
+    return max(accumulate(steps), default=0) > MAX_DEPTH
+
+
+def _outside_texts(text: bytes) -> bytes:
+    """JSON without its texts: names and string values."""
+    return b"".join(text.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
+
+
+def _too_long() -> Problem:
+    message = f"A number may have {MAX_DIGITS} digits, and an exponent within ±{MAX_DIGITS}."
+    return Problem(422, "not_storable", message)

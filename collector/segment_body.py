@@ -1,0 +1,167 @@
+"""What Segment's SDKs send in a body: a message or a batch of them, and maybe the key. No I/O."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple
+
+from msgspec import Raw, Struct
+from msgspec.json import Decoder, encode
+
+from collector.json_text import NOT_JSON, elements_of, json_problem
+from collector.problems import Problem
+from collector.segment import (
+    EVENT_TYPES,
+    NULL,
+    OBJECT,
+    TEXT,
+    Fields,
+    decoded,
+    read_message,
+    renamed,
+)
+from collector.settings import Settings
+from collector.turns import STEP_BYTES
+from collector.validation import Event, Received, Rejection, UserFields
+
+# By the last part of the path: browsers send to /v1/t, /v1/b and so on.
+CALLS = {name: name for name in ("batch", *EVENT_TYPES)}
+CALLS |= {name[0]: name for name in CALLS}
+MAX_PYTHON_BYTES = 512 * 1024  # Python's SDK sends 500 kB at most
+_KEY = re.compile(rb'"writeKey"\s*:\s*"([!#-\[\]-~]*)"')
+
+
+class Identified(NamedTuple):
+    """What an identify call says of a user; `position` is that of its event."""
+
+    position: int
+    user: UserFields
+    payload: str
+
+
+class Messages(NamedTuple):
+    """The messages of one request."""
+
+    received: Received
+    identified: list[Identified]
+
+
+class KeyField(Struct, gc=False, rename="camel"):
+    """Where an SDK that authenticates by its body has its key."""
+
+    write_key: Raw = NULL
+
+
+_key_field = Decoder(KeyField)
+
+
+def write_key_of(body: bytes) -> str:
+    """The key in a body, empty where there is none; nothing else of the body is looked at."""
+    try:
+        return decoded(TEXT, _key_field.decode(body).write_key) or ""
+    except NOT_JSON:  # as Python's SDK sends it, maybe
+        named = _KEY.search(body)
+        return named[1].decode() if named else ""
+
+
+def read_messages(
+    body: bytes,
+    call: str,
+    supported: frozenset[str],
+    settings: Settings,
+    take: Callable[[int], None],
+) -> Generator[None, None, Messages]:
+    """Reads the message of a call, or those of a batch; yields often.
+
+    A bad message is refused alone. `take` counts the bytes of what is common to a batch, which each
+    of its messages has a copy of, before they are made. Raises `Problem` where the body is not a
+    JSON object, or a batch not an array of at most `settings.max_events` messages, or where the
+    copies are larger than a body may be.
+    """
+    common, texts = yield from _opened(body, call, settings.max_events)
+    common.pop("writeKey", None)  # a credential is not kept
+    if call != "batch":
+        common, texts = {}, [encode(common)]
+    copies = len(texts) * len(encode(common)) if common else 0
+    if copies > settings.max_body_bytes:
+        reason = "What a batch says of all its messages counts in each of them, and is too large."
+        raise Problem(413, "body_too_large", reason)
+    take(copies)
+    del body
+    messages = Messages(Received([], [], call != "batch"), [])
+    made = os.urandom(16).hex()  # starts the eventIds of the messages that come without one
+    texts.reverse()
+    size = 0
+    for position in range(len(texts)):
+        sent = text = texts.pop()
+        size += len(text)
+        if size > STEP_BYTES:
+            size = 0
+            yield
+        try:
+            message = _merged(common, text)
+            sent = encode(message)
+            event_id, payload, user = read_message(call, message, supported, settings)
+        except Problem as problem:
+            problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
+            messages.received.rejections.append(Rejection(position, renamed(problem), sent))
+            continue
+        event = Event(position, event_id or f"{made}-{position}", payload)
+        messages.received.events.append(event)
+        if user:
+            messages.identified.append(Identified(position, *user))
+    return messages
+
+
+def _opened(
+    body: bytes, call: str, max_events: int
+) -> Generator[None, None, tuple[Fields, list[bytes]]]:
+    """The fields of a body, without those of its batch, and the messages of that."""
+    try:
+        fields = OBJECT.decode(body)
+        batch = bytes(fields.pop("batch", NULL)) if call == "batch" else b"[]"
+        encode(fields).decode()  # the other texts are looked at one by one
+        if not batch.startswith(b"["):
+            raise Problem(400, "malformed_batch", "A batch needs an array, batch.", "batch")
+        texts = yield from elements_of(batch, max_events)
+    except NOT_JSON as error:
+        found = _opened_by_python(body) if call == "batch" else None
+        if found is None:
+            raise json_problem(error, body) from None
+        fields, texts = found
+    if len(texts) > max_events:
+        message = f"A batch may have {max_events} messages at most; send several."
+        raise Problem(413, "too_many_events", message)
+    return fields, texts
+
+
+def _opened_by_python(body: bytes) -> tuple[Fields, list[bytes]] | None:
+    r"""As `_opened`, by the JSON of Python's SDK, which may have NaN or half a surrogate pair.
+
+    None where it is not even that. The messages come out as they went in, to be refused alone.
+    """
+    try:
+        fields: dict[str, Any] = json.loads(body) if len(body) <= MAX_PYTHON_BYTES else {}
+        texts = [json.dumps(message).encode() for message in fields.pop("batch")]
+        return {name: Raw(json.dumps(each).encode()) for name, each in fields.items()}, texts
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        return None
+
+
+def _merged(common: Fields, text: bytes) -> Fields:
+    """A message with what its batch says of all; raises `Problem` where it is no object."""
+    try:
+        message = OBJECT.decode(text)
+    except NOT_JSON as error:
+        raise json_problem(error, text) from None
+    message.pop("writeKey", None)  # a credential is not kept
+    for name, value in common.items():
+        both = [decoded(OBJECT, each) for each in (value, message.get(name))]
+        if both[0] and both[1]:
+            message[name] = Raw(encode(both[0] | both[1]))
+        elif message.get(name, NULL) == NULL:
+            message[name] = value
+    return message

@@ -1,0 +1,100 @@
+"""The endpoints of users: who writes sees what it wrote, who reads sees what is stored."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from collector.body import Admission, Share, is_ndjson, read_body
+from collector.database import Database
+from collector.problems import Problem
+from collector.settings import Settings
+from collector.users import answer_of, find_user, list_users, save_user
+from collector.validation import read_user
+
+USERS_PER_PAGE = 100
+MAX_USERS_PER_PAGE = 1000
+PIECE_BYTES = 64 * 1024  # of an answer, written once the one before is sent
+
+
+class Counted(Response):
+    """An answer in JSON whose bytes count until its client has read them."""
+
+    def __init__(self, content: bytes, share: Share, headers: dict[str, str]) -> None:
+        super().__init__(content, headers=headers, media_type="application/json")
+        self.share = share
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the answer."""
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        try:
+            await send(start)
+            for at in range(0, len(self.body), PIECE_BYTES):
+                piece = bytes(self.body[at : at + PIECE_BYTES])
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body"})
+        finally:
+            self.share.give_back()
+
+
+class UserEndpoints:
+    """The endpoints and what they share with those of events."""
+
+    def __init__(self, settings: Settings, database: Database, admission: Admission) -> None:
+        self.settings = settings
+        self.database = database
+        self.keys = database.keys
+        self.admission = admission
+
+    async def users(self, request: Request) -> Response:
+        """Creates or updates a user (`POST`), or answers a page of them (`GET`)."""
+        return await (self.post if request.method == "POST" else self.get_page)(request)
+
+    async def post(self, request: Request) -> Response:
+        """Stores a user and answers what the request said of it, with its id."""
+        key = self.keys.authorize(request, "write")
+        self.database.require()
+        if is_ndjson(request):
+            raise Problem(415, "unsupported_media_type", "Send one user, as application/json.")
+        with Share(self.admission) as share:
+            body = await read_body(request, self.settings, share)
+            user, payload = read_user(body, self.settings)
+            async with self.database.connect(self.database.users) as connection:
+                user_id, created = await save_user(connection, user, payload, key)
+        content = msgspec.json.encode(answer_of(payload, user_id))
+        headers = {"Location": "/users/" + quote(user_id, safe="")} if created else None
+        return Response(content, 201 if created else 200, headers, "application/json")
+
+    async def get_page(self, request: Request) -> Response:
+        """Answers a page of users, with a link (RFC 8288) to the next one where there is more."""
+        self.keys.authorize(request, "read")
+        after = request.query_params.get("after")
+        limit = _limit(request.query_params.get("limit", str(USERS_PER_PAGE)))
+        async with self.database.connect(self.database.users) as connection:
+            states, last = await list_users(connection, after, limit)
+        query = urlencode({"after": last, "limit": limit}) if last else ""
+        headers = {"Link": f'</users?{query}>; rel="next"'} if last else {}
+        return self._counted(b"[%b]" % b",".join(states), headers)
+
+    async def get_one(self, request: Request) -> Response:
+        """Answers the newest state of one user."""
+        self.keys.authorize(request, "read")
+        async with self.database.connect(self.database.users) as connection:
+            state = await find_user(connection, request.path_params["user_id"])
+        return self._counted(state, {})
+
+    def _counted(self, content: bytes, headers: dict[str, str]) -> Response:
+        share = Share(self.admission)
+        share.take(len(content))
+        return Counted(content, share, headers)
+
+
+def _limit(text: str) -> int:
+    if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_USERS_PER_PAGE:
+        return int(text)
+    message = f"limit must be a number from 1 to {MAX_USERS_PER_PAGE}."
+    raise Problem(422, "invalid_parameter", message, "limit")

@@ -1,0 +1,71 @@
+{#-
+    Hosts of URLs, read as browsers read them (https://url.spec.whatwg.org): blanks around and line
+    breaks within do not count, nor how many slashes follow the scheme, nor which ones; what stands
+    before the last @ is a login and no host; case does not matter. The host is then without its
+    port, final dots and `www.`, so that one site has one name; IPv6 keeps its brackets.
+
+    Null where there is none: another scheme than http, https and the two that mobile applications
+    name themselves with, a text without scheme, a port that is no number, a host with a character
+    that none can have or percent-encoded. Names that are not ASCII stay as they are, in lower case, and so do addresses.
+-#}
+{% macro url_host(url) -%}
+    {%- set blanks = '[\\u0001-\\u0020]' -%}
+    {%- set character = '[^\\u0001-\\u0020\\u007f/\\\\?#@:<>\\[\\]^|%]' -%}
+    {%- set authority = '(?:[^/\\\\?#]*@)?(\\[[0-9a-f:.]+\\]|' ~ character ~ '+)(?::[0-9]*)?(?:[/\\\\?#].*)?' -%}
+    case
+        -- What nearly all are needs no more than a cut.
+        when {{ url }} ~ '^https?://([a-z0-9-]+[.])+[a-z0-9-]+(/|$)'
+            then left(
+                case
+                    when {{ url }} ~ '^https?://www[.][^./]+[.]' then substr(split_part({{ url }}, '/', 3), 5)
+                    else split_part({{ url }}, '/', 3)
+                end, 256
+            )
+        else nullif(left(
+            regexp_replace(
+                rtrim(
+                    substring(
+                        lower(regexp_replace({{ url }}, '^{{ blanks }}+|{{ blanks }}+$|[\t\n\r]', '', 'g'))
+                        from '^(?:https?:[/\\]*|(?:android|ios)-app://){{ authority }}$'
+                    ),
+                    '.'
+                ),
+                '^www[.](?=[^.]+[.])', ''
+            ),
+            256
+        ), '')
+    end
+{%- endmacro %}
+
+
+{#-
+    Whether a host is one of a seed's, or a subdomain of one. A pattern made once a query.
+-#}
+{% macro is_host_of(host, seed) -%}
+    coalesce(
+        {{ host }} ~ (
+            select '(^|[.])(' || string_agg(regexp_replace(seed.host, '([^a-z0-9-])', '\\\1', 'g'), '|') || ')$'
+            from {{ ref(seed).render() }} as seed
+        ),
+        false
+    )
+{%- endmacro %}
+
+
+{#-
+    JSON without the logins of the URLs in its texts, `https://user:password@host`: they are
+    personal, and never what an event is about. What is taken out has neither quotes, blanks nor
+    single backslashes in it, so that what is left is JSON.
+-#}
+{% macro without_logins(json) -%}
+    case
+        when {{ json }}::text like '%@%' and {{ json }}::text ~* '{{ login_pattern() }}'
+            then regexp_replace({{ json }}::text, '{{ login_pattern() }}', '\1', 'gi')::jsonb
+        else {{ json }}
+    end
+{%- endmacro %}
+
+
+{% macro login_pattern() -%}
+    ((?:https?|ftp|wss?):(?:/|\\\\)*|[a-z][a-z0-9+.-]*://)[^/\\?#"\s]*@
+{%- endmacro %}

@@ -1,0 +1,34 @@
+{{
+    config(
+        unique_key='event_key',
+        meta={'changes': 'stg_events'},
+        indexes=[{'columns': ['event_key']}, {'columns': ['anonymous_id']}]
+    )
+}}
+
+with
+
+events as (
+
+    select * from {{ ref('stg_events') }}
+    where
+        build_id > {{ low_mark() }}
+        and aliased_ids <> '{}'
+
+),
+
+final as (
+
+    select
+        events.event_key,
+        named.anonymous_id
+
+    from events
+
+    cross join unnest(events.anonymous_id || events.aliased_ids) as named (anonymous_id)
+
+    where named.anonymous_id is not null
+
+)
+
+select * from final

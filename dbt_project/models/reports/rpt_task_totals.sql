@@ -1,0 +1,36 @@
+with
+
+tasks as (
+
+    select * from {{ ref('fct_tasks') }}
+
+),
+
+totals as (
+
+    select
+        task_type,
+        count(*) as tasks_opened,
+        count(completed_at) as tasks_completed,
+        count(abandoned_at) as tasks_abandoned,
+        count(*) filter (where closed_on is null) as backlog,
+        round((percentile_cont(0.5) within group (order by wait_seconds))::numeric, 3) as wait_seconds_p50,
+        round((percentile_cont(0.5) within group (order by cycle_seconds))::numeric, 3) as cycle_seconds_p50
+
+    from tasks
+
+    group by 1
+
+),
+
+final as (
+
+    select
+        *,
+        {{ rate('completion_rate') }} as completion_rate
+
+    from totals
+
+)
+
+select * from final

@@ -1,0 +1,64 @@
+"""Whoever reads the marts for long stops no build, and no build stops other readers for long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg
+
+from scripts.lib.dbt_lock import writing_lock
+from scripts.lib.generator import generate
+from tests.support.collector import status
+from tests.support.warehouse import MARTS, Warehouse
+
+
+@contextmanager
+def reader(warehouse: Warehouse) -> Iterator[None]:
+    """Somebody who reads all marts in a transaction that stays open."""
+    connect = psycopg.connect(warehouse.database_url, application_name="notebook")
+    with closing(connect) as connection:
+        for mart in MARTS:
+            connection.execute(f"select count(*) from marts.{mart}".encode())  # noqa: S608
+        yield
+
+
+def test_builds_go_on_beside_an_open_reader(warehouse: Warehouse) -> None:
+    events = generate(users=10, seed=37).events
+    warehouse.land(*events[::2])
+    warehouse.dbt("build")
+    bands = [
+        {"band": "low", "band_order": "1", "min_score": "300", "max_score": "649"},
+        {"band": "high", "band_order": "2", "min_score": "650", "max_score": "850"},
+    ]
+    with reader(warehouse):
+        warehouse.land(*events[1::2])
+        warehouse.set_seed("score_bands", bands)
+        warehouse.dbt("build")
+        assert warehouse.query("select distinct band from marts.credit_band_daily order by 1") == [
+            ("high",),
+            ("low",),
+        ]
+        # Changed code puts another table in the place of the one that is read.
+        mart = warehouse.project / "models/marts/tasks/fct_tasks.sql"
+        mart.write_text(mart.read_text() + "where true\n")
+        refused = warehouse.try_dbt("build", "--select", "fct_tasks")
+        assert refused.returncode == 1
+        reason = "fct_tasks could not be replaced while it is read by backend "
+        assert reason in refused.stdout
+        assert "notebook" in refused.stdout
+        assert warehouse.try_dbt("build").returncode == 1
+    assert reason in status(warehouse.database_url).stdout
+    warehouse.keep_marts()
+    warehouse.run()
+    warehouse.run("--full-refresh")
+    assert warehouse.differences() == dict.fromkeys(MARTS, 0)
+
+
+def test_each_target_has_its_own_lock(database: str) -> None:
+    said: list[str] = []
+    with (
+        writing_lock(database, said.append),
+        writing_lock(database, said.append, "dev_ann_staging"),
+    ):
+        assert said == []
