@@ -13,14 +13,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-import psutil
 import psycopg
 import pytest
 
 from scripts.lib.bench.attacks import ATTACKS, strike
 from scripts.lib.keys import create_key
 from tests.support.api import JSON, NDJSON, assert_problem, event
-from tests.support.collector import Collector, running_collector, wait_until
+from tests.support.collector import Collector, running_collector, served, wait_until
 
 GZIP = {**JSON, "Content-Encoding": "gzip"}
 EMPTY_OBJECT = gzip.compress(b"{}", mtime=0)  # names of tests have to be the same in each process
@@ -196,15 +195,6 @@ def test_body_that_comes_too_slowly(
                 received = file.read()  # to the end: the collector closes
     assert received.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"too_slow"' in received
-
-
-def served(collector: Collector) -> int:
-    """How many connections of clients the collector has; those to PostgreSQL may be TCP as well."""
-    port = urlsplit(collector.url).port
-    return sum(
-        connection.laddr.port == port and connection.status == psutil.CONN_ESTABLISHED
-        for connection in psutil.Process(collector.process.pid).net_connections()
-    )
 
 
 def test_refused_body_is_drained_so_that_the_answer_is_seen(

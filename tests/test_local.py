@@ -23,9 +23,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from collector.local import is_own_host
 from scripts.lib.browser import FLAGS, chromium
-from tests.support.api import assert_problem, connected, event
+from tests.support.api import answer, assert_problem, connected, event
 from tests.support.collector import Collector, running_collector, wait_until
-from tests.test_protocol import answer
 
 OWN = ["localhost", "LocalHost:3000", "127.0.0.1", "127.1.2.3:80", "[::1]", "[::1]:3000"]
 FOREIGN = [

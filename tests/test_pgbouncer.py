@@ -17,9 +17,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from collector.settings import ROOT
-from tests.support.api import POISON, assert_problem, bearer, event, make_key
+from tests.support.api import POISON, assert_problem, bearer, event, make_key, post_at_once
 from tests.support.collector import rows_of, running_collector, wait_until
-from tests.test_writer import post_at_once
 
 pytestmark = pytest.mark.skipif(not shutil.which("pgbouncer"), reason="PgBouncer is not installed")
 

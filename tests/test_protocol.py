@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 
 import httpx
 import pytest
 
-from tests.support.api import connected, event, make_key
-from tests.support.collector import Collector, running_collector, wait_until
-from tests.test_limits import served
+from tests.support.api import answer, connected, event, make_key
+from tests.support.collector import Collector, running_collector, served, wait_until
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -23,21 +21,6 @@ def hurried(create_database: Callable[..., AbstractContextManager[str]]) -> Iter
     """A collector that gives headers one second."""
     with create_database() as url, running_collector(url, HEADER_TIMEOUT_SECONDS="1") as collector:
         yield collector
-
-
-def answer(connection: socket.socket) -> tuple[int, str]:
-    """Reads until the other side closes: the status and code of the last answer, or 0."""
-    received = b""
-    try:
-        while data := connection.recv(65536):
-            received += data
-    except ConnectionResetError:
-        pass
-    if not received:
-        return 0, ""
-    head, _, body = received.rpartition(b"\r\n\r\n")
-    status = int(head.rpartition(b"HTTP/1.1 ")[2].split()[0])
-    return status, str(json.loads(body).get("code", ""))
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector import __version__
-from collector.settings import ROOT
+from tests.support.collector import status
 from tests.support.warehouse import Warehouse
 
 
@@ -42,20 +40,6 @@ def webhook(answer: int = 204) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield f"http://127.0.0.1:{server.server_port}/s3cret", posted
         server.shutdown()
         thread.join()
-
-
-def status(database_url: str, *arguments: str, url: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [ROOT / "scripts" / "status", *arguments],
-        env={
-            "PATH": os.environ["PATH"],
-            "DATABASE_URL": database_url,
-            "ALERT_WEBHOOK_URL": url,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def metrics(file: Path) -> dict[str, float]:

@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 
 from collector.migrate import migrate
-from tests.support.api import JSON, NDJSON, POISON, SECRET, assert_problem, event
+from tests.support.api import (
+    JSON,
+    NDJSON,
+    POISON,
+    SECRET,
+    assert_problem,
+    event,
+    post,
+    post_at_once,
+)
 from tests.support.collector import Collector, rows_of, running_collector, wait_until
 from tests.support.postgres import own_server, stopped
-
-
-async def post(url: str, body: Any) -> tuple[int, Any]:  # noqa: ANN401
-    """Sends one request on a connection of its own; its status and its decoded body."""
-    content = (body if isinstance(body, str) else json.dumps(body)).encode()
-    host, port = urlsplit(url).netloc.split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    head = f"POST /events HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
-    writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
-    answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    lines, _, text = answer.partition(b"\r\n\r\n")
-    if lines and not text.endswith(b"}"):
-        raise ConnectionResetError("the answer is cut off")
-    return int(lines.split()[1]), json.loads(text)
-
-
-def post_at_once(url: str, bodies: list[Any]) -> list[tuple[int, Any]]:
-    """Sends all bodies at the same time."""
-
-    async def send() -> list[tuple[int, Any]]:
-        return await asyncio.gather(*(post(url, body) for body in bodies))
-
-    return asyncio.run(send())
 
 
 def test_requests_in_flight_share_transactions(collector: Collector) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import stat
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +107,9 @@ def _files(folder: Path) -> Files:
     found = set()
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
-        if name.parts[0] not in _UNREAD and path.is_file():
-            state = path.stat()
-            found.add((str(name), state.st_mtime_ns, state.st_size))
+        if name.parts[0] not in _UNREAD:
+            with suppress(FileNotFoundError):  # an editor's, gone by now
+                state = path.stat()
+                if stat.S_ISREG(state.st_mode):
+                    found.add((str(name), state.st_mtime_ns, state.st_size))
     return frozenset(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -70,3 +72,43 @@ def connected(collector: Collector) -> Iterator[socket.socket]:
     host, port = urlsplit(collector.url).netloc.split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         yield connection
+
+
+def answer(connection: socket.socket) -> tuple[int, str]:
+    """Reads until the other side closes: the status and code of the last answer, or 0."""
+    received = b""
+    try:
+        while data := connection.recv(65536):
+            received += data
+    except ConnectionResetError:
+        pass
+    if not received:
+        return 0, ""
+    head, _, body = received.rpartition(b"\r\n\r\n")
+    status = int(head.rpartition(b"HTTP/1.1 ")[2].split()[0])
+    return status, str(json.loads(body).get("code", ""))
+
+
+async def post(url: str, body: Any) -> tuple[int, Any]:  # noqa: ANN401
+    """Sends one request on a connection of its own; its status and its decoded body."""
+    content = (body if isinstance(body, str) else json.dumps(body)).encode()
+    host, port = urlsplit(url).netloc.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /events HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+    writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    lines, _, text = answer.partition(b"\r\n\r\n")
+    if lines and not text.endswith(b"}"):
+        raise ConnectionResetError("the answer is cut off")
+    return int(lines.split()[1]), json.loads(text)
+
+
+def post_at_once(url: str, bodies: list[Any]) -> list[tuple[int, Any]]:
+    """Sends all bodies at the same time."""
+
+    async def send() -> list[tuple[int, Any]]:
+        return await asyncio.gather(*(post(url, body) for body in bodies))
+
+    return asyncio.run(send())

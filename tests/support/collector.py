@@ -13,8 +13,10 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
@@ -85,3 +87,27 @@ def wait_until(condition: Callable[[], bool]) -> None:
             pass
         time.sleep(0.05)
     pytest.fail(f"still not so after {WAIT_SECONDS} s")
+
+
+def served(collector: Collector) -> int:
+    """How many connections of clients the collector has; those to PostgreSQL may be TCP as well."""
+    port = urlsplit(collector.url).port
+    return sum(
+        connection.laddr.port == port and connection.status == psutil.CONN_ESTABLISHED
+        for connection in psutil.Process(collector.process.pid).net_connections()
+    )
+
+
+def status(database_url: str, *arguments: str, url: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs `scripts/status`."""
+    return subprocess.run(
+        [ROOT / "scripts" / "status", *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": database_url,
+            "ALERT_WEBHOOK_URL": url,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )

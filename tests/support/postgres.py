@@ -28,9 +28,13 @@ GIVEN_URL = os.environ.get("HEADWATER_TEST_DATABASE_URL")
 ON_ANY_SERVER_THE_SAME = {
     "test_bad_requests.py",
     "test_check.py",
+    "test_clients.py",
     "test_compose.py",
+    "test_definitions.py",
+    "test_deploy.py",
     "test_generator.py",
     "test_limits.py",
+    "test_local.py",
     "test_mapping.py",
     "test_openapi.py",
     "test_protocol.py",

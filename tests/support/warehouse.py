@@ -20,8 +20,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from scripts.lib.cli import UserError, read_settings
-from scripts.lib.dbt import READ_NAME, WRITING, dbt_environment
-from scripts.lib.dbt_lock import RUN_NAME, writing_lock
+from scripts.lib.dbt import READ_NAME, WRITING, dbt_environment, target_schema
+from scripts.lib.dbt_lock import run_name, writing_lock
 
 if TYPE_CHECKING:
     from scripts.lib.dbt_runner import KeepingRunner
@@ -106,14 +106,16 @@ class Warehouse:
         writes = not WRITING.isdisjoint(arguments)
         with ExitStack() as stack:
             stack.enter_context(patch.dict(os.environ, given))
+            settings = read_settings()
             try:
-                environment = dbt_environment(read_settings(), self.database_url)
+                environment = dbt_environment(settings, self.database_url)
             except UserError as error:
                 return subprocess.CompletedProcess(command, 1, "", f"error: {error}")
-            environment["PGAPPNAME"] = RUN_NAME if writes else READ_NAME
+            schema = target_schema(arguments, settings)
+            environment["PGAPPNAME"] = run_name(schema) if writes else READ_NAME
             stack.enter_context(patch.dict(os.environ, environment))
             if writes:
-                stack.enter_context(writing_lock(self.database_url, said.append))
+                stack.enter_context(writing_lock(self.database_url, said.append, schema))
             stack.enter_context(redirect_stdout(printed))
             result = runner().invoke(command)
         if isinstance(result.exception, KeyboardInterrupt | SystemExit):
