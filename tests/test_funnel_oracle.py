@@ -164,7 +164,7 @@ Story = list[tuple[str, dict[str, Any]]]
 RARE: list[Story] = [
     [("application_submitted", {}), ("application_declined", {})] * 3,
     [("page_viewed", place) for place in (PLACES[-3], PLACES[-2], *PLACES[:3])] + SALES[:1],
-    [("page_viewed", {"referrer": each}) for each in REFERRERS] + SALES[:1],
+    [("page_viewed", place) for place in PLACES if "url" in place] + SALES[:1],
     [("page_viewed", {"path": "/"})] * 6 + SALES[:1],
 ]
 
