@@ -98,7 +98,7 @@ FAULTS = {
     ],
 }
 # What applications do wrong, or what only takes long, stops no build.
-WARNINGS = {"events_keep_to_the_tracking_plan", "raw_is_read_to_its_end"}
+WARNINGS = {"events_do_not_conflict", "events_keep_to_the_tracking_plan", "raw_is_read_to_its_end"}
 
 
 @pytest.fixture(scope="module")

@@ -2,5 +2,6 @@
 
 docs/replay.md is its manual. `files` opens what there is and `rows`, `documents`, `tables` and
 `xes` read it; `mapping` makes events or users of the rows, with the `values` and `times` of their
-fields; `identity` gives them ids; `run` sends them and `state` remembers.
+fields, and `making` counts what comes of it; `identity` gives them ids; `run` sends them and
+`state` remembers. `inspect` and `trial` show beforehand, `rejected` sends again what was refused.
 """

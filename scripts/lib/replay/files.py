@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from scripts.lib.replay.documents import JsonRows, parsed
-from scripts.lib.replay.rows import BadRow, CsvRows, FileOptions, HistoryError, Record
+from scripts.lib.replay.rows import CsvRows, FileOptions, HistoryError, Record
 from scripts.lib.replay.tables import read_excel, read_parquet
 from scripts.lib.replay.xes import XesRows
 
 STDIN = Path("-")
-FORMATS = ("csv", "json", "parquet", "excel", "xes")
 PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 _BY_NAME = {
     ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".txt": "csv", ".xes": "xes",
@@ -237,6 +236,3 @@ def encoding_of(head: bytes) -> str:
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
     return "utf-8-sig"
-
-
-__all__ = ["STDIN", "BadRow", "History", "HistoryError", "expand", "logical_name"]
