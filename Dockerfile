@@ -5,7 +5,8 @@ FROM python:3.11-slim
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/headwater headwater
 
 WORKDIR /app
-COPY requirements.lock ./
+# Without what only tests and linters use.
+COPY requirements-run.lock requirements.lock
 COPY scripts/install scripts/
 RUN PIP_NO_CACHE_DIR=1 scripts/install
 COPY . .

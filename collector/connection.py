@@ -28,7 +28,9 @@ _SESSION = """
     set {0} lock_timeout to '5s';
     set {0} statement_timeout to '10s';
     set {0} idle_in_transaction_session_timeout to '30s';
-"""
+    select set_config('log_error_verbosity', 'terse', '{0}' = 'local')
+    where has_parameter_privilege('log_error_verbosity', 'set');
+"""  # terse: without details and context, which repeat payloads
 _BECOME = f"set {{0}} role {ROLE};"
 # What libpq does about a peer that is gone (its documentation, 34.1.2). A URL may say otherwise.
 _NETWORK = {

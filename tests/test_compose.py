@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -121,6 +122,29 @@ def test_image_health_check(collector: Collector) -> None:
 
     assert status(port) == 0
     assert status("1") == 1
+
+
+def pinned(file: str) -> dict[str, str]:
+    """The pins of a lock file, with markers and hashes, by the name of the package."""
+    blocks = re.split(r"\n(?=\S)", (ROOT / file).read_text())
+    return {block.partition("==")[0]: block.strip() for block in blocks if "==" in block}
+
+
+def test_image_holds_no_more_than_what_runs() -> None:
+    """Its packages are those of the project, in the versions under test, without `dev`'s."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+
+    def names(requirements: list[str]) -> set[str]:
+        found = (re.match(r"[\w-]+", each) for each in requirements)
+        return {match[0].lower() for match in found if match}
+
+    image, tested = pinned("requirements-run.lock"), pinned("requirements.lock")
+    assert names(project["dependencies"] + extras["semantic"]) <= image.keys()
+    # jsonschema and psutil come with dbt and the embedded PostgreSQL.
+    assert names(extras["dev"]) & image.keys() == {"jsonschema", "psutil"}
+    assert image == {name: tested[name] for name in image}
+    assert "COPY requirements-run.lock requirements.lock\n" in DOCKERFILE
 
 
 def test_image_holds_what_runs(database: str, tmp_path: Path) -> None:

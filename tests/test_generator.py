@@ -15,6 +15,7 @@ from collector.registry import supported_event_types
 from collector.settings import ROOT
 from scripts.lib.client import encode
 from scripts.lib.generator import DAYS, UNSUPPORTED_TYPE, UNTIL, Stream, generate
+from scripts.lib.journey import SITE
 
 FINGERPRINT = """
 import hashlib
@@ -124,3 +125,22 @@ def test_better_scores_are_approved_more_often(stream: Stream) -> None:
         return users("application_approved") / users("application_submitted")
 
     assert approval(740, 850) > approval(580, 669) > approval(300, 579)
+
+
+def test_visits_come_from_many_places_and_strangers_from_others_than_members(
+    stream: Stream,
+) -> None:
+    """So that rules of attribution differ in their answers; other pages come from the site."""
+    origins: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    for event in stream.events:
+        page = event["activity"]
+        if event["eventType"] == "page_viewed" and not page.get("referrer", "").startswith(SITE):
+            origin = page.get("utmSource") or page.get("referrer", "direct")
+            origins["userId" in event][origin] += 1
+    strangers, members = origins[False], origins[True]
+    assert set(strangers) & set(members) > {"direct"}
+    assert "newsletter" in set(members) - set(strangers)
+    assert strangers.most_common(1) != members.most_common(1)
+    assert min(members["direct"], strangers["direct"]) > 100
+    within = [event for event in stream.events if SITE in event["activity"].get("referrer", "")]
+    assert len(within) > sum(strangers.values())

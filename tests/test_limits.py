@@ -267,7 +267,7 @@ def test_bodies_with_their_key_within_give_way_to_each_other(keyed: tuple[Collec
     track = {"type": "track", "event": "e", "userId": "u", "writeKey": key}
 
     async def hold() -> list[bytes]:
-        head = b"POST /v1/track HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n"
+        head = b"POST /v1/track HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n"
         held = []
         for _ in range(8):  # twice of what all may have
             held.append(await asyncio.open_connection(host, int(port)))

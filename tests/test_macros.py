@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.macros import render
+from tests.support.macros import render
 from tests.support.node import node_is_missing
 
 Value = TypeVar("Value")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import psycopg
 
+from collector.settings import ROOT
 from scripts.lib.dbt_lock import writing_lock
 from scripts.lib.generator import generate
-from tests.support.collector import status
 from tests.support.warehouse import MARTS, Warehouse
 
 
@@ -48,7 +50,14 @@ def test_builds_go_on_beside_an_open_reader(warehouse: Warehouse) -> None:
         assert reason in refused.stdout
         assert "notebook" in refused.stdout
         assert warehouse.try_dbt("build").returncode == 1
-    assert reason in status(warehouse.database_url).stdout
+    status = subprocess.run(
+        [ROOT / "scripts" / "status"],
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": warehouse.database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert reason in status.stdout
     warehouse.keep_marts()
     warehouse.run()
     warehouse.run("--full-refresh")

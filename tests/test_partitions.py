@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 import psycopg
 
 from collector.migrate import migrate
+from scripts.lib.status import Status, partitions_status
 from tests.support.collector import rows_of, running_collector, wait_until
 
 LAND = """
@@ -98,6 +99,15 @@ def test_collector_makes_partitions_ahead(database: str) -> None:
                 == [(True,)]
             )
         )
+
+
+def test_status_tells_three_months_before_the_last_one(database: str) -> None:
+    good = Status("ok", "here", "good", None, 0, ())
+    assert partitions_status(good, database) == good
+    execute(database, FORGET_PARTITIONS, "select raw.ensure_event_partitions(2)")
+    wanting = partitions_status(good, database)
+    assert wanting.status == "partitions"
+    assert "for 2 more months only: run scripts/migrate" in wanting.text
 
 
 def test_clock_moved_on_by_30_months(database: str) -> None:

@@ -89,7 +89,7 @@ def test_endless_body_of_a_request_that_is_answered(hurried: Collector) -> None:
         assert answer(connection) == (200, "")
 
 
-CHUNKED = b"POST /v1/track HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+CHUNKED = b"POST /v1/track HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,10 @@ def test_a_trailer_is_no_header(
 
 def test_more_requests_at_once_than_are_kept(hurried: Collector) -> None:
     """Those that were read are answered, each in its turn, and then the connection ends."""
-    get, post = GET + b"\r\n", b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    get, post = (
+        GET + b"\r\n",
+        b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+    )
     with connected(hurried) as connection:
         received = b""
         with suppress(OSError):
@@ -138,7 +141,7 @@ def test_more_requests_at_once_than_are_kept(hurried: Collector) -> None:
 
 def test_bodies_behind_an_answer_that_is_to_come(hurried: Collector) -> None:
     with connected(hurried) as connection:
-        slow = b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+        slow = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
         body = b" " * 300_000
         connection.sendall(slow + b" " * 9 + slow.replace(b"9", b"300000") + body)
         status, _ = answer(connection)
@@ -158,7 +161,7 @@ def test_answers_that_are_not_read(
         connection.settimeout(1)
         with suppress(OSError):
             while True:  # until the buffers of both sides are full
-                connection.sendall(b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+                connection.sendall(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
         wait_until(lambda: served(collector) == 0)
 
 

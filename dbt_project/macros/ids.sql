@@ -28,9 +28,8 @@
 
 
 {#-
-    Pre-hook of `stg_events`: ids that came into seed `illegal_ids` name nobody in what is staged
-    already either. One that was taken out of it counts for what comes next; `reload_raw` finds it
-    in what was there.
+    Pre-hook of `stg_events`, for what cannot be read from raw again, when its definitions change:
+    ids that came into seed `illegal_ids` name nobody in these rows either.
 -#}
 {% macro forget_illegal_ids() %}
     {%- if execute and is_incremental() and not continues() %}

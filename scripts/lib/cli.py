@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import unicodedata
 from collections.abc import Callable
 from typing import NoReturn
 
 import psycopg
+from rich.markup import escape
 
 from collector import __version__
 from collector.migrate import NewerSchemaError
@@ -49,6 +51,19 @@ def read_settings() -> Settings:
         return Settings.from_environment()
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def printable(text: str) -> str:
+    """A text that came from outside, without what could steer a terminal: U+FFFD stands for it.
+
+    Unicode's category C: control and format characters, surrogates, private and unassigned ones.
+    """
+    return "".join("\ufffd" if unicodedata.category(each)[0] == "C" else each for each in text)
+
+
+def plain(text: str) -> str:
+    """The same for rich, which takes brackets for markup."""
+    return escape(printable(text))
 
 
 def parser(verb: str, description: str) -> argparse.ArgumentParser:

@@ -18,6 +18,8 @@ from collector.migrate import migrate
 from collector.settings import Settings
 from scripts.lib.cli import UserError
 
+_SOCKET = ".s.PGSQL.5432"
+_MAX_SOCKET_BYTES = 103  # sockaddr_un's, of Linux (107) and macOS
 _CLOSED = """
     select current_user::text, string_agg(nspname, ', ' order by nspname) from pg_namespace
     where nspname = any (%s) and not has_schema_privilege(oid, 'usage')
@@ -72,9 +74,21 @@ def embedded_server(data: Path) -> Iterator[str]:
         )
 
         data.parent.mkdir(parents=True, exist_ok=True)
+        if len(bytes(data.resolve() / _SOCKET)) > _MAX_SOCKET_BYTES:
+            # The wheel would put it where any user of this machine gets at it.
+            raise UserError(
+                f"{data.resolve()} is too long a path for the socket of the embedded PostgreSQL, "
+                "which is nobody else's only there: set HEADWATER_DATA to a shorter one"
+            )
         server = get_server(data)
     with server:
-        yield str(server.get_uri())
+        url = str(server.get_uri())
+        with psycopg.connect(url, autocommit=True) as connection:
+            if connection.execute("show log_error_verbosity").fetchone() != ("terse",):
+                # Without details and context, which repeat rows, in its log.
+                connection.execute("alter system set log_error_verbosity to terse")
+                connection.execute("select pg_reload_conf()")
+        yield url
 
 
 def with_databases(settings: Settings, databases: Databases) -> Settings:

@@ -31,12 +31,14 @@ from scripts.lib.dbt_lock import (
 )
 
 PROJECT = ROOT / "dbt_project"
-PROGRAM = Path(sys.executable).with_name("dbt")
+# By its path, and not beside this module, which has the name of dbt's package.
+PROGRAM = (sys.executable, "-P", str(Path(__file__).with_name("dbt_program.py")))
 WRITING = {"build", "clone", "retry", "run", "run-operation", "seed", "snapshot", "test"}
 ROLE = "headwater_transformer"
 READ_NAME = "headwater-dbt-read"
 MAX_PAUSE_SECONDS = 86_400
 _MAY_BUILD = "select has_database_privilege(current_database(), 'create')"
+_MAY_BE_TERSE = "select has_parameter_privilege('log_error_verbosity', 'set')"
 _BUILT_BY_OTHERS = """
     select relnamespace::regnamespace::text from pg_class
     where relname = 'watermarks' and relkind = 'r' and raw.is_to_hand_over(relowner)
@@ -78,7 +80,7 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
         "DBT_SCHEMA": settings.dbt_schema,
         **libpq_environment(database_url),
     }
-    session = _SESSION
+    session = _SESSION + _quiet(database_url)
     if _may_take_role(database_url):
         # Not `role` in the profile: a build with it was refused what the role may do.
         session = f"{session} -c role={ROLE}"
@@ -92,6 +94,13 @@ def layer_schema(settings: Settings, layer: str) -> str:
     By the same rule as the macro `generate_schema_name`: the layer's own name in `prod`.
     """
     return layer if settings.dbt_target == "prod" else f"{settings.dbt_schema}_{layer}"
+
+
+def _quiet(database_url: str) -> str:
+    """The option that keeps rows out of PostgreSQL's log, where the login role may set it."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        may = connection.execute(_MAY_BE_TERSE).fetchone() == (True,)
+    return " -c log_error_verbosity=terse" if may else ""
 
 
 def _may_take_role(database_url: str) -> bool:
@@ -166,8 +175,10 @@ def repeat_dbt(
     # Takes a second, and reads the environment.
     from dbt.cli.main import dbtRunnerResult  # noqa: PLC0415
 
+    from scripts.lib.dbt_program import hide_values  # noqa: PLC0415
     from scripts.lib.dbt_runner import KeepingRunner  # noqa: PLC0415
 
+    hide_values()
     runner = KeepingRunner()
     for number in itertools.count(1):
         started = time.monotonic()
@@ -195,7 +206,7 @@ def _run(
     end_queries: Callable[[], None] | None = None,
 ) -> int:
     process = subprocess.Popen(
-        [PROGRAM, *arguments],
+        [*PROGRAM, *arguments],
         env=environment,
         pass_fds=descriptors,
         process_group=0,  # so that Ctrl-C reaches dbt once, from here
@@ -228,7 +239,7 @@ def main() -> int:
         print(USAGE)  # noqa: T201
         return 0 if arguments else 2
     if {"-h", "--help", "--version"}.intersection(arguments):
-        return subprocess.call([PROGRAM, *arguments])
+        return subprocess.call([*PROGRAM, *arguments])
     every = None
     if arguments[0] == "--every":
         every, arguments = _pause(arguments[1:2]), arguments[2:]

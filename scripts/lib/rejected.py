@@ -14,12 +14,11 @@ from typing import NamedTuple
 import msgspec
 import psycopg
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from collector.settings import Settings
 from collector.writer import MAX_QUARANTINED_BYTES
-from scripts.lib.cli import UserError
+from scripts.lib.cli import UserError, plain
 from scripts.lib.client import Client, encode
 from scripts.lib.database import open_databases
 from scripts.lib.keys import create_key, revoke_key
@@ -199,7 +198,7 @@ def resend_rejected(settings: Settings, options: argparse.Namespace) -> int:
             counts |= {f"refused: {code}": n for code, n in sorted(resent.refused.items())}
             counts |= {f"not sent: {why}": n for why, n in sorted(resent.unsendable.items())}
             for outcome, count in counts.items():
-                table.add_row(escape(resent.source), escape(outcome), f"{count:,}")
+                table.add_row(plain(resent.source), plain(outcome), f"{count:,}")
             total.update(counts)
     if not total:
         console.print("Nothing that was refused is left to send again.")

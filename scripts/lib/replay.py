@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from scripts.lib.cli import parser, read_settings, run
+from scripts.lib.cli import parser, printable, read_settings, run
 from scripts.lib.client import Client
 from scripts.lib.mapping import MappingError, RowError, RowMapping, load_mapping
 from scripts.lib.outcome import Outcome, load, save, state_path, summary
@@ -210,7 +210,7 @@ def main() -> int:
         console.print(f"Continued after row {outcome.resumed_after:,} of an earlier run.")
     console.print(summary(options.file, outcome))
     for example in outcome.examples:
-        console.print(f"  {example}", markup=False, highlight=False)
+        console.print(f"  {printable(example)}", markup=False, highlight=False)
     console.print(f"{time.monotonic() - started:.1f} s. Next: scripts/dbt build")
     return 1 if outcome.rejected else 0
 

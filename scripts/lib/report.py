@@ -12,12 +12,11 @@ import psycopg
 from rich.bar import Bar
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from collector.settings import Settings
-from scripts.lib.cli import parser, read_settings, run
+from scripts.lib.cli import parser, plain, read_settings, run
 from scripts.lib.database import open_databases
 from scripts.lib.replication import lag_text
 from scripts.lib.reports import Connection, read
@@ -66,7 +65,7 @@ def show(settings: Settings, database_url: str, console: Console) -> None:
     console.print()
     console.print(Columns(tables, padding=(1, 4)))
     if lag:
-        console.print(f"\n[dim]{escape(lag)}[/dim]", highlight=False, soft_wrap=True)
+        console.print(f"\n[dim]{plain(lag)}[/dim]", highlight=False, soft_wrap=True)
 
 
 def raw_lag(connection: Connection) -> str:
@@ -105,7 +104,7 @@ def _funnel_tables(funnels: Rows, outcomes: Rows) -> Iterator[RenderableType]:
         )
         for row in steps:
             table.add_row(
-                escape(row["step"]),
+                plain(row["step"]),
                 f"{row['reached']:,}",
                 _percent(row["step_rate"]),
                 _percent(row["overall_rate"]),
@@ -126,7 +125,7 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
         for row in tasks:
             done = Bar(row["tasks_opened"], 0, row["tasks_completed"], width=6, color="green")
             table.add_row(
-                escape(row["task_type"]), f"{row['tasks_opened']:,}",
+                plain(row["task_type"]), f"{row['tasks_opened']:,}",
                 _percent(row["completion_rate"]), done,
                 f"{row['tasks_abandoned']:,}", f"{row['backlog']:,}",
                 _hours(row["wait_seconds_p50"]), _hours(row["cycle_seconds_p50"]),
@@ -139,7 +138,7 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
         most = max(row["users"] for row in bands) or 1
         for row in bands:
             table.add_row(
-                escape(row["band"]), f"{row['users']:,}", f"{row['conversions']:,}",
+                plain(row["band"]), f"{row['users']:,}", f"{row['conversions']:,}",
                 f"{row['payments_due']:,}", _percent(row["on_time_rate"]),
                 Bar(most, 0, row["users"], width=BAR_WIDTH, color="cyan"),
             )  # fmt: skip
@@ -148,7 +147,7 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
 
 def _table(title: str, first: str, *others: str) -> Table:
     table = Table(
-        title=escape(title),
+        title=plain(title),
         title_style="bold",
         title_justify="left",
         box=None,
@@ -181,7 +180,7 @@ def main() -> int:
         console = Console()
         show(settings, databases.destination, console)
         if databases.source != databases.destination:
-            console.print(lag_text(databases.source, databases.destination), style="dim")
+            console.print(plain(lag_text(databases.source, databases.destination)), style="dim")
     return 0
 
 

@@ -19,7 +19,7 @@ Connection = psycopg.Connection[DictRow]
 Answer = TypeVar("Answer")
 _TRIES = 60
 _PAUSE_SECONDS = 0.5
-_HAS_VIEWS = "select from pg_views where schemaname = %s limit 1"
+_HAS_VIEWS = "select viewname from pg_views where schemaname = %s limit 1"
 # Below PostgreSQL's `deadlock_timeout` of a second. A reader locks a view and then its table, a
 # build that puts another table in its place the other way round: it is the reader who gives way.
 _LOCK_TIMEOUT = "300ms"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -77,7 +78,6 @@ def builds_status(database_url: str, max_age: timedelta, schema: str) -> Status:
                     raise UserError(refused) from error
                 age = began = failures = reason = None
             lag = _lag(connection)
-            months = _months_ahead(connection)
     except psycopg.OperationalError:
         return Status("unreachable", database, f"{database} cannot be reached")
     if failures:
@@ -92,20 +92,23 @@ def builds_status(database_url: str, max_age: timedelta, schema: str) -> Status:
     if age > max_age:
         text = f"{text}, more than {_minutes(max_age)} ago"
         return Status("missed", database, text, began, failures, lag)
-    if months is not None and months < MONTHS_AHEAD:
-        text = f"raw.events has partitions for {months} more months only: run scripts/migrate"
-        return Status("partitions", database, text, began, failures, lag)
     return Status("ok", database, text, began, failures, lag)
 
 
-def _months_ahead(connection: psycopg.Connection[Any]) -> int | None:
-    """Whole months that raw has partitions for from now on; None where the role may not look."""
-    try:
-        row = connection.execute(_MONTHS_AHEAD).fetchone()
-    except (psycopg.errors.UndefinedFunction, psycopg.errors.InsufficientPrivilege,
-            psycopg.errors.InvalidSchemaName):  # fmt: skip
-        return None
-    return int(row[0]) if row else None
+def partitions_status(status: Status, *database_urls: str) -> Status:
+    """`status`, unless it is ok and one of the databases has no partitions for `MONTHS_AHEAD`.
+
+    One that cannot be reached, or that the role may not ask, is passed over.
+    """
+    for url in dict.fromkeys(database_urls if status.status == "ok" else ()):
+        with suppress(psycopg.Error), psycopg.connect(url, connect_timeout=10) as connection:
+            [(months,)] = connection.execute(_MONTHS_AHEAD).fetchall()
+            if months < MONTHS_AHEAD:
+                database = described(url)
+                text = f"raw.events of {database} has partitions for {months} more months only"
+                text += ": run scripts/migrate"
+                return replace(status, status="partitions", database=database, text=text)
+    return status
 
 
 def _lag(connection: psycopg.Connection[Any]) -> tuple[tuple[str, int, float], ...]:
@@ -200,6 +203,7 @@ def main() -> int:
     with open_databases(settings, migrated=False) as databases:
         age = timedelta(minutes=options.max_age)
         status = builds_status(databases.destination, age, layer_schema(settings, "staging"))
+        status = partitions_status(status, databases.source, databases.destination)
     say(f"{status.status}: {status.text}")
     if options.textfile:
         write_metrics(options.textfile, status)

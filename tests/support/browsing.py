@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -49,7 +50,9 @@ def send_stream(database_url: str) -> None:
             client.send_events(events[start : start + 2000])
 
 
-def build_site(warehouse: Warehouse, output: Path, *arguments: str, target: str = "") -> str:
+def build_site(
+    warehouse: Warehouse, output: Path, *arguments: str, target: str = "", **environment: str
+) -> str:
     """Runs `scripts/site`, which has to succeed, and returns what it printed."""
     finished = subprocess.run(
         [ROOT / "scripts" / "site", "--output", output, *arguments],
@@ -58,6 +61,7 @@ def build_site(warehouse: Warehouse, output: Path, *arguments: str, target: str 
             "DATABASE_URL": warehouse.database_url,
             "HEADWATER_DATA": str(warehouse.project.parent),
             "DBT_TARGET_PATH": target or str(warehouse.project / "target"),
+            **environment,
         },
         capture_output=True,
         text=True,
@@ -112,7 +116,7 @@ def reached(page: Page) -> list[int]:
 
 
 def copy_empty(database_url: str) -> None:
-    """Makes a copy of the marts without rows, in schemas that begin with `empty_`."""
+    """Makes a copy of the marts without rows, and its reports, in schemas that begin `empty_`."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         for layer in ("marts", "staging", "seeds"):
             connection.execute(f"create schema empty_{layer}".encode())
@@ -123,6 +127,12 @@ def copy_empty(database_url: str) -> None:
                 new = f"create table empty_{layer}.{name} "
                 rows = f"as table seeds.{name}" if layer == "seeds" else f"(like {layer}.{name})"
                 connection.execute((new + rows).encode())
+        connection.execute("create schema empty_reports")
+        connection.execute("set search_path to pg_catalog")
+        views = "select viewname, definition from pg_views where schemaname = 'reports'"
+        for name, query in connection.execute(views.encode()).fetchall():
+            empty = re.sub(r"\b(marts|seeds)\.", r"empty_\1.", query)
+            connection.execute(f"create view empty_reports.{name} as {empty}".encode())
 
 
 def attempts(warehouse: Warehouse, funnel: str, segment: str, value: str, *days: str) -> list[int]:

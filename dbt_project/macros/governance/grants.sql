@@ -1,7 +1,7 @@
 {#-
-    Analysts read the marts and reports of `prod` and nothing else: neither staging nor the failing rows of
-    tests. The role is made by scripts/migrate; where it may not, nothing is granted. dbt's own
-    `grants` fails without the role and leaves the schema closed.
+    Analysts read the marts and reports of `prod` and nothing else: neither staging nor the failing
+    rows of tests. The role is made by scripts/migrate; where it may not, nothing is granted. dbt's
+    own `grants` fails without the role and leaves the schema closed.
 -#}
 
 {#- Once a run: several models granting on one schema at a time get in each other's way. -#}

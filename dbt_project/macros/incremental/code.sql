@@ -68,6 +68,15 @@
 
 
 {#-
+    What the mark keeps of it. With the definitions, since an earlier version of this project moves
+    these and knows nothing of code: what it wrote is of other code too.
+-#}
+{% macro code_of(definitions) -%}
+    md5('{{ code() }}' || {{ definitions }})
+{%- endmacro %}
+
+
+{#-
     Whether the table was made by other code; without a mark, by such as kept none. Asked once a
     model, before its mark moves.
 -#}
@@ -79,7 +88,7 @@
     {%- if 'is_outdated' not in model -%}
         {%- set mark -%}
             -- As JSON, since a database of an earlier version has no such column before its first build.
-            select to_jsonb(marks) ->> 'code' is distinct from '{{ code() }}' {% if reads_raw() %}or marks.definitions <> {{ definitions() }}{% endif %}
+            select to_jsonb(marks) ->> 'code' is distinct from {{ code_of('marks.definitions') }} {% if reads_raw() %}or marks.definitions <> {{ definitions() }}{% endif %}
             from {{ watermarks() }} as marks
             where marks.model_name = {{ mark_name(this) }}
         {%- endset -%}

@@ -107,10 +107,11 @@
         ){% endif %}),
         builds.as_of_xid,
         {{ xid_origin() }},
-        {{ definitions() }},
-        '{{ code() }}',
+        current_definitions.fingerprint,
+        {{ code_of('current_definitions.fingerprint') }},
         builds.as_of
     from {{ builds() }} as builds
+    cross join (select {{ definitions() }} as fingerprint) as current_definitions
     where builds.invocation_id = '{{ invocation_id }}'
     on conflict (model_name) do update set
         build_id = excluded.build_id,

@@ -32,15 +32,16 @@ final as (
 
     inner join labels using (traffic_source)
 
-    cross join lateral (
-        values
-        (1, 'Last non-direct', credits.last_non_direct_credit),
-        (2, 'Last touch', credits.last_touch_credit),
-        (3, 'First touch', credits.first_touch_credit),
-        (4, 'Linear', credits.linear_credit),
-        (5, 'Position-based', credits.position_based_credit),
-        (6, 'Time decay', credits.time_decay_credit)
-    ) as rules (rule_order, rule, credit)
+    cross join
+        lateral (
+            values
+            (1, 'Last non-direct', credits.last_non_direct_credit),
+            (2, 'Last touch', credits.last_touch_credit),
+            (3, 'First touch', credits.first_touch_credit),
+            (4, 'Linear', credits.linear_credit),
+            (5, 'Position-based', credits.position_based_credit),
+            (6, 'Time decay', credits.time_decay_credit)
+        ) as rules (rule_order, rule, credit)
 
     group by 1, 2, 3, 4, 5
 

@@ -79,7 +79,7 @@ def held_bodies(target: Target) -> Iterator[None]:
     """Bodies of 16 MiB that are never finished, 33 kB on the wire, while others post."""
     sizes = [16 * MEBIBYTE, 16 * MEBIBYTE, *(2**power for power in range(23, 5, -1))]
     bodies = [gzip.compress(b" " * size) for size in sizes]
-    head = b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST /v1/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     head += b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     event = b'{"eventType":"page_viewed","userId":1,"activity":{}}'
     with ExitStack() as stack:
@@ -111,9 +111,8 @@ def unread_answers(target: Target) -> Iterator[None]:
 
 def trailers(target: Target) -> Iterator[None]:
     """20 MB of fields after the body."""
-    head = (
-        b"POST /v1/track HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
-    )
+    head = b"POST /v1/track HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head += b"2\r\n{}\r\n0\r\n"
     fields = b"a:b\r\n" * 4_000_000
     with target.connect() as connection:
         yield

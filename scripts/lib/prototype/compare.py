@@ -9,6 +9,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from scripts.lib.cli import printable
 from scripts.lib.prototype.source import QUERIES
 
 EXAMPLES = 5
@@ -151,7 +152,7 @@ def show(comparison: Comparison, console: Console) -> None:
     for (name, reason), rows in groups.items():
         console.print(f"{name}, {len(rows):,}: {reason}", markup=False, highlight=False)
         for row in rows[:EXAMPLES]:
-            console.print(f"  {row}", markup=False, highlight=False)
+            console.print(f"  {printable(str(row))}", markup=False, highlight=False)
         if len(rows) > EXAMPLES:
             console.print(f"  and {len(rows) - EXAMPLES:,} more")
     if not comparison.differences:

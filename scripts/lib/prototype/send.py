@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from collector.settings import Settings
+from scripts.lib.cli import printable
 from scripts.lib.client import Client
 from scripts.lib.database import open_databases
 from scripts.lib.outcome import Outcome, load, save, state_path
@@ -104,7 +105,9 @@ def _print(console: Console, kind: str, outcome: Outcome, in_source: int) -> Non
     for code, refusals in sorted(outcome.rejected.items()):
         console.print(f"  {refusals:,} {code}", markup=False)
     for example in outcome.examples:
-        console.print(f"  {example.replace('row', 'id', 1)}", markup=False, highlight=False)
+        console.print(
+            f"  {printable(example.replace('row', 'id', 1))}", markup=False, highlight=False
+        )
     if in_source != sent:
         console.print(
             f"  The prototype now has {in_source:,} up to the last id sent: some were added late "

@@ -58,8 +58,8 @@ numbered as (
         -- Nobody comes from where they are, nor from where they were sent to pay or sign in.
         case
             when
-                referrer is distinct from own_host
-                and not {{ is_host_of('referrer', 'unwanted_referrals') }}
+                not {{ is_host_of('referrer', 'unwanted_referrals') }}
+                and referrer is distinct from own_host
                 then referrer
         end as referrer_host
 

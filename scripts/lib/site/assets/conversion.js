@@ -17,12 +17,16 @@ fillSelect("segment", [
 const ofFunnel = (rows, state) => rows.filter((row) => row.funnel === state.funnel).filter(within(state));
 const ofSegment = (rows, state) =>
   ofFunnel(rows, state).filter((row) => row.segment === state.segment && row.segment_value === state.segmentValue);
-const totals = (rows) => ({ attempts: sum(rows, "attempts"), conversions: sum(rows, "conversions"), rate: rate("conversion_rate_so_far", rows) });
-const outOf = (rows) => `${format.count(sum(rows, "conversions"))} of ${format.count(sum(rows, "attempts"))}`;
+
+/** A rate of rows with what it is made of, and that in words. */
+function counted(name, rows) {
+  const [conversions, attempts] = embedded.rates[name].map((field) => sum(rows, field));
+  return { attempts, conversions, rate: rate(name, rows), count: `${format.count(conversions)} of ${format.count(attempts)}` };
+}
 
 tiles((state) => {
   const rows = ofSegment(attempts, state);
-  const total = totals(rows);
+  const total = counted("conversion_rate_so_far", rows);
   const durations = ofFunnel(times, state);
   return {
     entered: [format.count(total.attempts), "that began in these days"],
@@ -64,21 +68,20 @@ chart("funnel", (state) => {
 
 chart("cohorts", (state) => {
   const days = ofSegment(attempts, state);
-  const [part, whole] = embedded.rates.conversion_rate;
-  const complete = sum(days, whole);
+  const complete = counted("conversion_rate", days);
   const rows = [...groups(days, (row) => period(state, row.day))].sort().map(([key, group]) => {
-    const row = { period: key, ...totals(group), fill: group.some((day) => day.is_complete === false) ? "var(--card)" : "var(--c0)" };
-    return { ...row, when: humanDay(key), share: shown("rate", row.rate), count: outOf(group) };
+    const row = { period: key, ...counted("conversion_rate_so_far", group), fill: group.some((day) => day.is_complete === false) ? "var(--card)" : "var(--c0)" };
+    return { ...row, when: humanDay(key), share: shown("rate", row.rate) };
   });
   return {
     rows,
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["attempts", "Attempts", "count"], ["conversions", "Converted", "count"], ["rate", "Rate", "rate"]],
-    finding: complete ? `${format.count(sum(days, part))} of ${format.count(complete)} attempts that had all their time converted (${format.rate(rate("conversion_rate", days))}).` : "No attempt has had all its time yet.",
+    finding: complete.attempts ? `${complete.count} attempts that had all their time converted (${format.rate(complete.rate)}).` : "No attempt has had all its time yet.",
     spec: {
       encoding: { x: timeX(rows), y: { field: "rate", type: "quantitative", axis: rateAxis, scale: { domainMin: 0 } }, tooltip: tip(["when", grain(state)], ["share", "converted"], ["count", "attempts"]) },
       layer: [
         { mark: { type: "line", tooltip: true } },
-        { mark: { type: "point", stroke: "var(--c0)", strokeWidth: 1.5, tooltip: true }, encoding: { fill: { field: "fill", type: "nominal", scale: null, legend: null } } },
+        { mark: { type: "point", stroke: "var(--c0)", strokeWidth: 1.5, opacity: 1, tooltip: true }, encoding: { fill: { field: "fill", type: "nominal", scale: null, legend: null } } },
       ],
     },
   };
@@ -117,9 +120,9 @@ chart("segments", (state) => {
   const cut = ofFunnel(attempts, state).filter((row) => row.segment !== "all");
   const rows = [...groups(cut, (row) => `${row.segment}: ${row.segment_value}`)].map(([name, group]) => {
     const { segment, segment_value } = group[0];
-    const row = { name, segment, segment_value, ...totals(group) };
-    return { ...row, label: shown("rate", row.rate), count: outOf(group) };
-  }).sort((a, b) => a.segment.localeCompare(b.segment) || b.rate - a.rate);
+    const row = { name, segment, segment_value, ...counted("conversion_rate", group) };
+    return { ...row, label: shown("rate", row.rate) };
+  }).filter((row) => row.attempts).sort((a, b) => a.segment.localeCompare(b.segment) || b.rate - a.rate);
   return {
     rows,
     columns: [["segment", "Segment", "text"], ["segment_value", "Value", "text"], ["attempts", "Attempts", "count"], ["conversions", "Converted", "count"], ["rate", "Rate", "rate"]],
@@ -146,7 +149,7 @@ chart("attribution", (state) => {
       encoding: {
         y: nameY("traffic_source", rows), yOffset: { field: "rule", type: "nominal", sort: rules },
         x: { field: "conversions", type: "quantitative", axis: { ...countAxis, domain: false } },
-        color: series("rule", rules),
+        color: { ...series("rule", rules), legend: { columns: innerWidth < 520 ? 2 : 3 } },
         tooltip: [...tip(["traffic_source", "source"], ["rule", "rule"]), { field: "conversions", type: "quantitative", format: ",.1f", title: "conversions" }],
       },
     },
