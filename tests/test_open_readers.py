@@ -29,10 +29,9 @@ def test_builds_go_on_beside_an_open_reader(warehouse: Warehouse) -> None:
     events = generate(users=10, seed=37).events
     warehouse.land(*events[::2])
     warehouse.dbt("build")
-    bands = [
-        {"band": "low", "band_order": "1", "min_score": "300", "max_score": "649"},
-        {"band": "high", "band_order": "2", "min_score": "650", "max_score": "850"},
-    ]
+    low = {"band": "low", "band_order": "1", "min_score": "300", "max_score": "649"}
+    high = {"band": "high", "band_order": "2", "min_score": "650", "max_score": "850"}
+    bands = [low | {"is_good": "false"}, high | {"is_good": "true"}]
     with reader(warehouse):
         warehouse.land(*events[1::2])
         warehouse.set_seed("score_bands", bands)
