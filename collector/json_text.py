@@ -18,7 +18,8 @@ from collector.problems import Problem
 from collector.turns import STEP_BYTES
 
 MAX_DEPTH = 64
-# Of a number, and of what its exponent adds. No double needs more, not 4.9406564584124654e-324.
+# Of a number, its sign and point included, and of what its exponent adds: more than any double
+# needs, of which 4.9406564584124654e-324 needs most.
 MAX_DIGITS = 400
 NOT_JSON = (DecodeError, UnicodeDecodeError, RecursionError)
 
