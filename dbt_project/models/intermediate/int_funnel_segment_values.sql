@@ -67,7 +67,7 @@ final as (
 
         row_number() over (
             partition by funnel, cohort_on, segment
-            order by attempts desc, segment_value
+            order by attempts desc, segment_value asc
         ) > {{ project_setting('segment_values') }}::integer as is_other
 
     from totals

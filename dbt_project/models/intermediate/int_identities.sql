@@ -217,7 +217,10 @@ known as (
     {% if continues() -%}
     select * from {{ this }}
     {%- else -%}
-    select null::text as anonymous_id, null::text as user_id, '{}'::text[] as seen_user_ids
+    select
+        null::text as anonymous_id,
+        null::text as user_id,
+        '{}'::text[] as seen_user_ids
     {%- endif %}
 
 ),

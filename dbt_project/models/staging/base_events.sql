@@ -38,7 +38,9 @@ final as (
         ---------- json
         case
             when jsonb_typeof(payload -> 'activity') = 'object'
-                then {{ segment_campaign("payload -> 'segment' -> 'context' -> 'campaign'") }} || (payload -> 'activity')
+                then
+                    {{ segment_campaign("payload -> 'segment' -> 'context' -> 'campaign'") }}
+                    || (payload -> 'activity')
         end as activity,
 
         ---------- booleans

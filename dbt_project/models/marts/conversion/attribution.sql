@@ -79,15 +79,15 @@ final as (
         traffic_campaign,
         (touch_number = 1)::integer as first_touch_credit,
         (touch_number = touch_count)::integer as last_touch_credit,
-        (is_credited and place_from_end = 1)::integer as last_non_direct_credit,
         {%- for share, credit in credits.items() %}
         -- The last of them takes what rounding leaves, so that the credits add up to 1.
         case
             when not is_credited then 0
             when place_from_end > 1 then {{ share }}_share
             else 1 + {{ share }}_share - sum({{ share }}_share) over (partition by progress_key, is_credited)
-        end as {{ credit }}_credit{{ ',' if not loop.last }}
+        end as {{ credit }}_credit,
         {%- endfor %}
+        (is_credited and place_from_end = 1)::integer as last_non_direct_credit
 
     from shares
 

@@ -48,20 +48,20 @@ others as (
 
 ),
 
+{% if continues() -%}
 concerned as (
 
     select cohort_on from changes
-    {%- if continues() %}
 
     union
 
     -- Whose last window is over by now.
     select cohort_on from {{ this }}
     where {{ has_come_of_age('completes_at', '0 hours') }}
-    {%- endif %}
 
 ),
 
+{% endif -%}
 -- What attempts came to, or no longer do; what came as it went is no change.
 changed_times as (
 
@@ -97,7 +97,11 @@ changed_outcomes as (
 
     from progress
 
-    where (progress.funnel, progress.cohort_on) in (select others.funnel, others.cohort_on from others)
+    where
+        exists (
+            select 1 from others
+            where progress.funnel = others.funnel and progress.cohort_on = others.cohort_on
+        )
 
 ),
 
@@ -151,24 +155,29 @@ outcomes as (
 final as (
 
     select
-        {{ surrogate_key(['funnel', 'outcome', 'cohort_on', 'segment', 'segment_value']) }} as outcome_day_key,
-        funnel,
-        outcome,
-        cohort_on,
-        segment,
-        segment_value,
-        attempts,
+        {{ surrogate_key([
+            'outcomes.funnel', 'outcomes.outcome', 'outcomes.cohort_on', 'outcomes.segment', 'outcomes.segment_value'
+        ]) }} as outcome_day_key,
+        outcomes.funnel,
+        outcomes.outcome,
+        outcomes.cohort_on,
+        outcomes.segment,
+        outcomes.segment_value,
+        outcomes.attempts,
         round(
-            attempts / sum(attempts) over (partition by funnel, cohort_on, segment, segment_value), 6
+            outcomes.attempts / sum(outcomes.attempts) over (
+                partition by outcomes.funnel, outcomes.cohort_on, outcomes.segment, outcomes.segment_value
+            ),
+            6
         ) as outcome_rate,
-        {{ end_of_day('cohort_on') }} + funnels.conversion_window as completes_at,
-        {{ end_of_day('cohort_on') }} + funnels.conversion_window <= {{ as_of() }} as is_complete,
-        round(seconds_to_end[1], 3) as seconds_to_end_p50,
-        round(seconds_to_end[2], 3) as seconds_to_end_p90
+        {{ end_of_day('outcomes.cohort_on') }} + funnels.conversion_window as completes_at,
+        {{ end_of_day('outcomes.cohort_on') }} + funnels.conversion_window <= {{ as_of() }} as is_complete,
+        round(outcomes.seconds_to_end[1], 3) as seconds_to_end_p50,
+        round(outcomes.seconds_to_end[2], 3) as seconds_to_end_p90
 
     from outcomes
 
-    inner join funnels using (funnel)
+    inner join funnels on outcomes.funnel = funnels.funnel
 
 )
 

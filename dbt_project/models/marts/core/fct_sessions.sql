@@ -59,7 +59,7 @@ numbered as (
         case
             when
                 not {{ is_host_of('referrer', 'unwanted_referrals') }}
-                and referrer is distinct from own_host
+                and (own_host is null or referrer <> own_host)
                 then referrer
         end as referrer_host
 

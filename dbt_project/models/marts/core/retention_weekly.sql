@@ -15,20 +15,20 @@ changes as (
 
 ),
 
+{% if continues() -%}
 -- Of those that are not at their end, every week begins another row.
 concerned as (
 
     select cohort_week from changes
-    {%- if continues() %}
 
     union
 
     select cohort_week from {{ this }}
     where {{ is_of_another_day('active_week + 6') }}
-    {%- endif %}
 
 ),
 
+{% endif -%}
 counts as (
 
     select
