@@ -91,8 +91,11 @@ def test_any_split_gives_the_marts_of_a_full_refresh(warehouse: Warehouse) -> No
     warehouse.set_seed(
         "score_bands",
         [
-            {"band": "low", "band_order": "1", "min_score": "300", "max_score": "649"},
-            {"band": "high", "band_order": "2", "min_score": "650", "max_score": "850"},
+            band | {"is_good": str(band["band"] == "high").lower()}
+            for band in (
+                {"band": "low", "band_order": "1", "min_score": "300", "max_score": "649"},
+                {"band": "high", "band_order": "2", "min_score": "650", "max_score": "850"},
+            )
         ],
     )
     warehouse.set_seed(

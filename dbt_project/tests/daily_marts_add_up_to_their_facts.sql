@@ -80,14 +80,24 @@ facts as (
 
     union all
 
+    -- Retention is counted for so many weeks.
     select
         'retention_weekly' as mart,
-        {{ report_week(report_date('occurred_at')) }} as day,
-        count(distinct user_id) as quantity
+        active_week as day,
+        count(*) as quantity
 
-    from {{ ref('fct_events') }}
+    from (
+        select distinct
+            user_id,
+            {{ report_week(report_date('occurred_at')) }} as active_week,
+            min({{ report_week(report_date('occurred_at')) }}) over (partition by user_id) as cohort_week
 
-    where is_interaction
+        from {{ ref('fct_events') }}
+
+        where is_interaction
+    ) as active_users
+
+    where active_week - cohort_week <= 7 * {{ project_setting('retention_weeks') }}::integer
 
     group by 2
 
