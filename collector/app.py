@@ -208,6 +208,9 @@ def _json(value: object) -> Response:
 
 
 def _is_trial(request: Request) -> bool:
+    """Whether a request only asks what would be refused."""
+    if not request.scope["query_string"]:  # nearly always, and cheap to see
+        return False
     value = request.query_params.get("validateOnly", "false")
     if value not in ("true", "false"):
         message = "validateOnly must be true or false."

@@ -85,7 +85,7 @@ seen as (
 
     from changed_aliases
 
-    inner join {{ ref('stg_events') }} as events on changed_aliases.event_key = events.event_key
+    inner join {{ ref('stg_events').render() }} as events on changed_aliases.event_key = events.event_key
 
     where events.user_id is not null
 
@@ -115,7 +115,7 @@ usable_aliases as (
 
     from changed_aliases
 
-    inner join {{ ref('int_events__usable') }} as events on changed_aliases.event_key = events.event_key
+    inner join {{ ref('int_events__usable').render() }} as events on changed_aliases.event_key = events.event_key
 
 ),
 

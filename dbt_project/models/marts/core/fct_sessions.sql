@@ -108,7 +108,7 @@ known_sources as (
 
     from names
 
-    inner join {{ ref('traffic_sources') }} as traffic_sources
+    inner join {{ ref('traffic_sources').render() }} as traffic_sources
         on
             names.name = traffic_sources.name
             or (
