@@ -248,7 +248,7 @@ final as (
     -- One whose owner stays the same concerns nobody, however many share it.
     where
         known.anonymous_id is null
-        or owners.user_id is distinct from known.user_id
+        or coalesce(owners.user_id, '') <> coalesce(known.user_id, '')
 
 )
 
