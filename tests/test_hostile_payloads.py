@@ -183,6 +183,7 @@ def test_build_is_green_and_every_row_accounted_for(hostile: Warehouse) -> None:
         "event_type_invalid",
         "user_id_invalid",
         "user_missing",
+        "user_illegal",
         "activity_invalid",
         "occurred_at_invalid",
     }

@@ -64,7 +64,7 @@ class Sender(Thread):
         return {
             "eventId": f"{self.name}-{self._number}",
             "eventType": "page_viewed",
-            "userId": self._random.randrange(1000),
+            "userId": self._random.randrange(1, 1000),
             "activity": {"path": "/", "number": self._number},
         }
 
