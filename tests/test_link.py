@@ -393,6 +393,10 @@ def test_destination_from_a_snapshot_of_its_disk(linked: Pair, parsed_project: P
     linked.destination.start()
     send("lost")
     linked.agree()
+    # Until the source is told that it is delivered, every ten seconds, it sends it again.
+    [(sent,)] = source.query("select pg_current_wal_lsn()::text")
+    delivered = "select bool_and(confirmed_flush_lsn >= %s::pg_lsn) from pg_replication_slots"
+    wait_until(lambda: source.query(delivered, sent) == [(True,)])
     linked.destination.stop("immediate")
     shutil.rmtree(data)
     snapshot.rename(data)
