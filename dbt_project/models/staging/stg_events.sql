@@ -96,6 +96,18 @@ timed as (
 ),
 
 {% if is_incremental() -%}
+unread_rows as (
+
+    select
+        event_key,
+        array_agg(event_row_id) as row_ids
+
+    from unread
+
+    group by 1
+
+),
+
 -- Events all of whose rows came in once more, as where a mark was set back: they are not copies of
 -- themselves.
 read_again as (
@@ -104,17 +116,9 @@ read_again as (
 
     from {{ this }} as known
 
-    inner join (
-        select
-            event_key,
-            array_agg(event_row_id) as row_ids
+    inner join unread_rows on known.event_key = unread_rows.event_key
 
-        from unread
-
-        group by 1
-    ) as again on known.event_key = again.event_key
-
-    where known.event_row_id || known.duplicate_row_ids <@ again.row_ids
+    where known.event_row_id || known.duplicate_row_ids <@ unread_rows.row_ids
 
 ),
 

@@ -76,10 +76,10 @@ scored as (
 
 ),
 
-{% if is_incremental() -%}
 -- A source that lost its last rows in a failover gives their ids out again.
 known as (
 
+    {% if is_incremental() -%}
     select
         user_row_id,
         other_user_ids || user_id as user_ids
@@ -87,30 +87,31 @@ known as (
     from {{ this }}
 
     where user_row_id in (select source.user_row_id from source)
+    {%- else -%}
+    select
+        null::bigint as user_row_id,
+        '{}'::text[] as user_ids
+    {%- endif %}
 
 ),
 
-{% endif -%}
 final as (
 
     select
-        user_row_id,
-        user_id,
-        {{ 'coalesce(array_remove(known.user_ids, user_id), ' if is_incremental() }}'{}'::text[]
-        {{- ')' if is_incremental() }} as other_user_ids,
-        source,
-        email_hash,
-        score,
-        has_score and score is null as is_score_invalid,
-        {{ plausible_time('client_occurred_at', 'received_at') }} as occurred_at,
-        received_at,
+        scored.user_row_id,
+        scored.user_id,
+        coalesce(array_remove(known.user_ids, scored.user_id), '{}') as other_user_ids,
+        scored.source,
+        scored.email_hash,
+        scored.score,
+        scored.has_score and scored.score is null as is_score_invalid,
+        {{ plausible_time('scored.client_occurred_at', 'scored.received_at') }} as occurred_at,
+        scored.received_at,
         {{ build_id() }} as build_id
 
     from scored
-    {%- if is_incremental() %}
 
-    left join known using (user_row_id)
-    {%- endif %}
+    left join known on scored.user_row_id = known.user_row_id
 
 )
 
