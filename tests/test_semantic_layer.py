@@ -106,7 +106,8 @@ QUERIES = [
     (
         ("active_users", "metric_time__week"),
         """
-        select active_week::timestamp, sum(users_active) from marts.retention_weekly group by 1
+        select active_week::timestamp, sum(users_active) from marts.retention_weekly
+        where users_active > 0 group by 1
         """,
     ),
     (

@@ -69,7 +69,7 @@ def test_transformer_builds_and_analyst_reads_the_marts_only(
 ) -> None:
     (warehouse.project / "models/attempts.sql").write_text(ATTEMPTS)
     warehouse.land(*generate(users=5, seed=1).events)
-    warehouse.run()
+    warehouse.run(reports=True)
     warehouse.dbt("test", "--select", "test_type:singular")
 
     attempts = warehouse.query("select role_name, statement, outcome from attempts.attempts")
