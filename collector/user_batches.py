@@ -129,16 +129,22 @@ async def save_batch(connection: AsyncConnection, batch: Batch, key: Key) -> dic
 
 
 def _rounds(updates: Sequence[Update]) -> Iterator[list[Update]]:
-    """The updates in portions that name each user once, in their order."""
+    """The updates in portions that name each user once, in their order.
+
+    An email by itself also comes in a later portion than one that is given to a user: it may have
+    been that user's until then.
+    """
     batch: list[Update] = []
     named: set[tuple[str, str]] = set()
+    gives_email = False
     for update in updates:
         names = {("id", update.user_id or ""), ("email", update.email or "")} - _NOBODY
-        if names & named:
+        if names & named or (gives_email and update.user_id is None):
             yield batch
-            batch, named = [], set()
+            batch, named, gives_email = [], set(), False
         batch.append(update)
         named |= names
+        gives_email |= len(names) > 1
     if batch:
         yield batch
 
