@@ -192,8 +192,12 @@ def strike(database_url: str, url: str, attack: Attack) -> float:
     with closing(psycopg.connect(database_url, autocommit=True)) as connection:
         read_key = create_key(connection, "attacked", "read")
         target = Target(url, create_key(connection, "attacked", "write"), read_key)
-    while target.request("GET", "/users") != 401:
-        time.sleep(0.1)  # until the collector has looked at its keys
+    # Until the collector asks for keys, and knows the newest.
+    while (target.request("GET", "/key"), target.request("GET", "/key", **target.authorized())) != (
+        401,
+        200,
+    ):
+        time.sleep(0.1)
     attacking = attack(target)
     next(attacking)
     waits: list[float] = []
