@@ -193,10 +193,11 @@ def strike(database_url: str, url: str, attack: Attack) -> float:
         read_key = create_key(connection, "attacked", "read")
         target = Target(url, create_key(connection, "attacked", "write"), read_key)
     # Until the collector asks for keys, and knows the newest.
-    while (target.request("GET", "/key"), target.request("GET", "/key", **target.authorized())) != (
-        401,
-        200,
-    ):
+    known = target.authorized()["Authorization"]
+    while True:
+        statuses = target.request("GET", "/key"), target.request("GET", "/key", Authorization=known)
+        if statuses == (401, 200):
+            break
         time.sleep(0.1)
     attacking = attack(target)
     next(attacking)
