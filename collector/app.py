@@ -26,7 +26,7 @@ from collector.body import (
 )
 from collector.database import Database
 from collector.documentation import pages
-from collector.endpoint import Endpoint, answer
+from collector.endpoint import Endpoint, answer, is_trial
 from collector.keys import Key
 from collector.metrics import Metrics, Observer
 from collector.problems import HANDLED, Problem
@@ -136,7 +136,7 @@ class Collector:
             rejected = await self._store(request, received, key, f"/v1/{call}", share)
             stored = {event.position for event in received.events}
             users = [each for each in messages.identified if each.position in stored]
-            if users and not _is_trial(request):
+            if users and not is_trial(request):
                 async with self.database.connect(self.database.users) as connection:
                     await save_users(connection, [(user, text) for _, user, text in users], key)
         return _json({"success": True, "accepted": len(received.events), "rejected": rejected})
@@ -159,7 +159,7 @@ class Collector:
     ) -> list[dict[str, object]]:
         """Commits and counts events, or tries them; returns the rejections as an answer does."""
         share.take(EVENT_BYTES * (len(received.events) + len(received.rejections)))
-        if _is_trial(request):
+        if is_trial(request):
             await self.writer.check(received)
         else:
             await self.writer.write(received, key, route, share.size)
@@ -205,17 +205,6 @@ class Collector:
 
 def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
-
-
-def _is_trial(request: Request) -> bool:
-    """Whether a request only asks what would be refused."""
-    if not request.scope["query_string"]:  # nearly always, and cheap to see
-        return False
-    value = request.query_params.get("validateOnly", "false")
-    if value not in ("true", "false"):
-        message = "validateOnly must be true or false."
-        raise Problem(422, "invalid_parameter", message, "validateOnly")
-    return value == "true"
 
 
 HEALTHY = _json({"status": "ok"})  # whenever the process runs, whatever the database does

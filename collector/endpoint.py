@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from collector.body import drain
-from collector.problems import HANDLED, problem_of
+from collector.problems import HANDLED, Problem, problem_of
 
 
 async def answer(request: Request, error: Exception) -> Response:
@@ -22,6 +22,17 @@ async def answer(request: Request, error: Exception) -> Response:
     if "connection" not in response.headers and not await drain(request):
         response.headers["Connection"] = "close"
     return response
+
+
+def is_trial(request: Request) -> bool:
+    """Whether a request only asks what would be refused. Raises `Problem` where that is unclear."""
+    if not request.scope["query_string"]:  # nearly always, and cheap to see
+        return False
+    value = request.query_params.get("validateOnly", "false")
+    if value not in ("true", "false"):
+        message = "validateOnly must be true or false."
+        raise Problem(422, "invalid_parameter", message, "validateOnly")
+    return value == "true"
 
 
 class Endpoint:

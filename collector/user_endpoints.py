@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from collector.body import Admission, Share, is_ndjson, read_body
 from collector.database import Database
+from collector.endpoint import is_trial
 from collector.problems import Problem
 from collector.settings import Settings
 from collector.turns import in_turns
@@ -59,6 +60,9 @@ class UserEndpoints:
     async def post(self, request: Request) -> Response:
         """Stores a user and answers what the request said of it, or several, as for events."""
         key = self.keys.authorize(request, "write")
+        if is_trial(request):  # storing it would be what was not asked for
+            message = "Users cannot be tried without being stored; nothing was."
+            raise Problem(422, "invalid_parameter", message, "validateOnly")
         self.database.require()
         lines = is_ndjson(request)
         with Share(self.admission) as share:

@@ -30,6 +30,9 @@ def test_a_trial_answers_as_the_real_one_and_keeps_nothing(
     assert collector.query(counts) == [(2, 2)]
     refused = client.post("/events?validateOnly=1", json=event())
     assert (refused.status_code, refused.json()["field"]) == (422, "validateOnly")
+    untried = client.post("/users?validateOnly=true", json={"userId": "u"})
+    assert (untried.status_code, untried.json()["field"]) == (422, "validateOnly")
+    assert collector.query("select count(*) from raw.users") == [(0,)]
     assert collector.query(counts) == [(2, 2)]
 
 
