@@ -160,7 +160,7 @@ def test_image_holds_what_runs(database: str, tmp_path: Path) -> None:
     for module, *arguments in (
         ["scripts.lib.migrate"],
         ["scripts.lib.serve", "--help"],
-        ["scripts.lib.dbt", "parse"],
+        ["scripts.lib.dbt.run", "parse"],
     ):
         finished = subprocess.run(
             [sys.executable, "-P", "-m", module, *arguments],

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from collector.settings import ROOT, SETTINGS
-from scripts.lib.status import Status, write_metrics
+from scripts.lib.status.__main__ import Status, write_metrics
 
 DEPLOY = ROOT / "docs" / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())

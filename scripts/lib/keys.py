@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from collector.keys import Scope
-from scripts.lib.cli import UserError, parser, read_settings, run
-from scripts.lib.database import described, open_databases
+from scripts.lib.base.cli import UserError, parser, read_settings, run
+from scripts.lib.base.database import described, open_databases
 
 _ADD = "insert into raw.api_keys (name, scope, key_hash) values (%s, %s, %s)"
 _REVOKE = """

@@ -6,9 +6,9 @@ import psycopg
 
 from collector.migrate import migrate
 from collector.settings import Settings
-from scripts.lib.cli import UserError, parser, read_settings, run
-from scripts.lib.database import Databases, described, open_databases, require_sessions
-from scripts.lib.replication import NAME, opened
+from scripts.lib.base.cli import UserError, parser, read_settings, run
+from scripts.lib.base.database import Databases, described, open_databases, require_sessions
+from scripts.lib.base.replication import NAME, opened
 
 _DESTINATION = "DESTINATION_DATABASE_URL"
 

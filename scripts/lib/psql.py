@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 
-from scripts.lib.cli import read_settings, run
-from scripts.lib.database import libpq_environment, open_databases, postgres_binary
+from scripts.lib.base.cli import read_settings, run
+from scripts.lib.base.database import libpq_environment, open_databases, postgres_binary
 
 USAGE = """usage: scripts/psql [PSQL ARGUMENTS]
 

@@ -16,10 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from collector.settings import Settings
-from scripts.lib.cli import parser, plain, read_settings, run
-from scripts.lib.database import open_databases
-from scripts.lib.replication import lag_text
-from scripts.lib.reports import Connection, read
+from scripts.lib.base.cli import parser, plain, read_settings, run
+from scripts.lib.base.database import open_databases
+from scripts.lib.base.replication import lag_text
+from scripts.lib.dbt.reports import Connection, read
 
 BAR_WIDTH = 16
 HOUR, DAY = 3600, 86_400  # seconds

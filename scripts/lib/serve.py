@@ -13,8 +13,8 @@ import uvicorn
 from collector.app import create_app
 from collector.protocol import limited_protocol
 from collector.settings import Settings
-from scripts.lib.cli import UserError, parser, read_settings, run
-from scripts.lib.database import described, open_databases, with_databases
+from scripts.lib.base.cli import UserError, parser, read_settings, run
+from scripts.lib.base.database import described, open_databases, with_databases
 from scripts.lib.workers import bound, run_workers
 
 

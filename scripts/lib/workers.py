@@ -15,7 +15,7 @@ from contextlib import suppress
 from multiprocessing.connection import wait
 from threading import Thread
 
-from scripts.lib.cli import UserError
+from scripts.lib.base.cli import UserError
 
 
 def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:

@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from collector import connection
 from collector.writer import Writer
-from scripts.lib.cli import run
+from scripts.lib.base.cli import run
 from scripts.lib.serve import main
 
 

@@ -15,8 +15,8 @@ import psycopg
 from playwright.sync_api import Browser, Page
 
 from collector.settings import ROOT
-from scripts.lib.client import Client, encode
-from scripts.lib.generator import generate
+from scripts.lib.base.client import Client, encode
+from scripts.lib.demo.generator import generate
 from tests.support.collector import running_collector
 from tests.support.warehouse import Warehouse
 

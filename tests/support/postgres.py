@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psycopg
 
-from scripts.lib.database import embedded_server
+from scripts.lib.base.database import embedded_server
 
 WAIT_SECONDS = 30
 GIVEN_URL = os.environ.get("HEADWATER_TEST_DATABASE_URL")

@@ -19,12 +19,12 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from scripts.lib.cli import UserError, read_settings
-from scripts.lib.dbt import READ_NAME, WRITING, dbt_environment, target_schema
-from scripts.lib.dbt_lock import run_name, writing_lock
+from scripts.lib.base.cli import UserError, read_settings
+from scripts.lib.dbt.lock import run_name, writing_lock
+from scripts.lib.dbt.run import READ_NAME, WRITING, dbt_environment, target_schema
 
 if TYPE_CHECKING:
-    from scripts.lib.dbt_runner import KeepingRunner
+    from scripts.lib.dbt.runner import KeepingRunner
 
 AS_OF = "2026-11-01 00:00:00+00"
 MARTS = (
@@ -51,7 +51,7 @@ MARTS = (
 @cache
 def runner() -> KeepingRunner:
     """The dbt of this process: all warehouses share what it parsed."""
-    from scripts.lib.dbt_runner import KeepingRunner  # noqa: PLC0415  takes seconds to import
+    from scripts.lib.dbt.runner import KeepingRunner  # noqa: PLC0415  takes seconds to import
 
     return KeepingRunner(late={"as_of"})
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from scripts.lib.generator import generate
+from scripts.lib.demo.generator import generate
 from tests.support.warehouse import land
 
 

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from collector.settings import ROOT, Settings
+from scripts.lib.base.cli import UserError, parser, read_settings, run
 from scripts.lib.bench import adversary, intake, journeys, readers, stuck, transforms, volume
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.measure import MissingError, Row, ViolationError
 from scripts.lib.bench.peer import Peer
 from scripts.lib.bench.report import Report, load, save, show, write_docs
 from scripts.lib.bench.server import facts, open_server
-from scripts.lib.cli import UserError, parser, read_settings, run
 
 # Each measurement, about how many minutes it takes on two quiet cores, and the rows it gives.
 MEASUREMENTS: dict[str, tuple[float, Callable[[Bench], Iterator[Row]]]] = {

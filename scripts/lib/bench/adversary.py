@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 from psycopg import sql
 
+from scripts.lib.base.client import Client
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.measure import Goal, Row, Sample, check_count
 from scripts.lib.bench.server import query
 from scripts.lib.bench.warehouse import NONE, Run, Warehouse, landed
-from scripts.lib.client import Client
 
 LONG_AGO = timedelta(days=18_200)  # what is older is moved to 50 years before receipt
 A_REQUEST = 5_000

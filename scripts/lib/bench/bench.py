@@ -11,11 +11,11 @@ from typing import Any
 
 import urllib3
 
+from scripts.lib.base.cli import UserError
+from scripts.lib.base.running import Running, running_collector
 from scripts.lib.bench.measure import MissingError
 from scripts.lib.bench.peer import Peer
 from scripts.lib.bench.server import Server
-from scripts.lib.cli import UserError
-from scripts.lib.running import Running, running_collector
 
 _UNTIL_READY = urllib3.Retry(20, status_forcelist={503}, backoff_factor=0.05)
 

@@ -19,12 +19,12 @@ from threading import Thread
 import msgspec
 
 from collector.settings import ROOT
+from scripts.lib.base.cli import UserError
+from scripts.lib.base.client import Client
 from scripts.lib.bench.bench import Bench, run_command
 from scripts.lib.bench.measure import Goal, Row, Sample, ViolationError, alternated, check_count
 from scripts.lib.bench.server import execute, query
 from scripts.lib.bench.warehouse import Warehouse, landed
-from scripts.lib.cli import UserError
-from scripts.lib.client import Client
 
 TYPES = ("page_viewed", "task_completed", "application_submitted", "payment_made")
 EVENTS_PER_SECOND = 1000
@@ -228,7 +228,16 @@ def _builds(warehouse: Warehouse) -> Iterator[Queue[datetime | str]]:
     """dbt run again and again in one process; the queue gets the moment at which each ended."""
     ended: Queue[datetime | str] = Queue()
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "scripts.lib.dbt", "--every", "0", "--no-use-colors", "run"],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "scripts.lib.dbt.run",
+            "--every",
+            "0",
+            "--no-use-colors",
+            "run",
+        ],
         env=warehouse.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

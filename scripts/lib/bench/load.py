@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
+from scripts.lib.base.database import postgres_binary
 from scripts.lib.bench.measure import MissingError, ViolationError
-from scripts.lib.database import postgres_binary
 
 SQL = Path(__file__).with_name("sql")
 LUA = Path(__file__).with_name("post.lua")

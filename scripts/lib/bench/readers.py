@@ -13,12 +13,12 @@ from statistics import median
 
 import psycopg
 
+from scripts.lib.base.browser import open_browser
+from scripts.lib.base.cli import UserError
 from scripts.lib.bench.bench import Bench, run_command
 from scripts.lib.bench.load import SQL
 from scripts.lib.bench.measure import Goal, Row, Sample, alternated
 from scripts.lib.bench.warehouse import LARGE, built
-from scripts.lib.browser import open_browser
-from scripts.lib.cli import UserError
 from scripts.lib.site.build import FILES
 
 TIMES_ASKED = 5

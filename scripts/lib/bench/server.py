@@ -20,8 +20,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from collector.migrate import migrate
 from collector.settings import ROOT
-from scripts.lib.cli import UserError
-from scripts.lib.database import embedded_server
+from scripts.lib.base.cli import UserError
+from scripts.lib.base.database import embedded_server
 
 PREFIX = "headwater_bench_"
 SHOWN = (

@@ -14,10 +14,10 @@ from pathlib import Path
 import psycopg
 
 from collector.settings import ROOT
+from scripts.lib.base.cli import UserError
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.load import SQL
 from scripts.lib.bench.server import execute, query
-from scripts.lib.cli import UserError
 
 SMALL, LARGE, NONE = 20_000, 200_000, 0  # users
 EVENTS_PER_USER = 10
@@ -89,7 +89,7 @@ class Warehouse:
                 sys.executable,
                 "-P",
                 "-m",
-                "scripts.lib.dbt",
+                "scripts.lib.dbt.run",
                 "--no-use-colors",
                 *arguments,
                 "--vars",

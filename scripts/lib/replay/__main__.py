@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from scripts.lib.cli import parser, printable, read_settings, run
+from scripts.lib.base.cli import parser, printable, read_settings, run
 from scripts.lib.replay.files import STDIN, expand
 from scripts.lib.replay.making import BATCH_ROWS, Options, unsupported_text
 from scripts.lib.replay.outcome import Outcome, summary
@@ -92,7 +92,7 @@ def main() -> int:
     if options.rejected:
         return resend_rejected(settings, options)
     if options.from_prisma:
-        from scripts.lib.prototype.send import move_in  # noqa: PLC0415  only here
+        from scripts.lib.replay.prototype.send import move_in  # noqa: PLC0415  only here
 
         return move_in(
             settings,

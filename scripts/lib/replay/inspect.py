@@ -15,7 +15,7 @@ from rich.table import Table
 
 from collector.registry import supported_event_types
 from collector.settings import ROOT
-from scripts.lib.cli import UserError, printable
+from scripts.lib.base.cli import UserError, printable
 from scripts.lib.replay.files import History
 from scripts.lib.replay.mapping import load_mapping
 from scripts.lib.replay.rows import BadRow, FileOptions

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
-from scripts.lib.cli import UserError
+from scripts.lib.base.cli import UserError
 from scripts.lib.replay import values
 from scripts.lib.replay.rows import FileOptions
 from scripts.lib.replay.times import EPOCHS, TimeError, TimeReader, zone

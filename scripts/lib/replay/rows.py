@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from scripts.lib.cli import UserError
+from scripts.lib.base.cli import UserError
 
 MAX_RECORD = 1 << 20  # characters of a row: as many bytes as the collector takes of an event
 SEPARATORS = (",", ";", "\t", "|")

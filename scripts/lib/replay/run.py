@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from scripts.lib.cli import UserError
-from scripts.lib.client import Client, encode
+from scripts.lib.base.cli import UserError
+from scripts.lib.base.client import Client, encode
 from scripts.lib.replay import sending
 from scripts.lib.replay.files import STDIN, History, logical_name
 from scripts.lib.replay.identity import Identity, Named, Raw

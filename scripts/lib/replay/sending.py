@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from scripts.lib.client import Client, Limits, Rejection
+from scripts.lib.base.client import Client, Limits, Rejection
 from scripts.lib.replay.outcome import Outcome
 
 Place = tuple[str, int]  # name of the file, and row

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.lib.cli import printable
-from scripts.lib.client import Client, Rejection, encode
+from scripts.lib.base.cli import printable
+from scripts.lib.base.client import Client, Rejection, encode
 from scripts.lib.replay import sending
 from scripts.lib.replay.files import History, logical_name
 from scripts.lib.replay.identity import Identity

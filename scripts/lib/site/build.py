@@ -17,9 +17,9 @@ import vl_convert
 
 from collector import __version__
 from collector.settings import Settings
-from scripts.lib.dbt import PROJECT, layer_schema
-from scripts.lib.docs import generate
-from scripts.lib.reports import NothingBuiltError
+from scripts.lib.dbt.docs import generate
+from scripts.lib.dbt.reports import NothingBuiltError
+from scripts.lib.dbt.run import PROJECT, layer_schema
 from scripts.lib.site.artifacts import LastRun, read_last_run
 from scripts.lib.site.warehouse import PAGES, Warehouse, read
 

@@ -12,8 +12,8 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from collector.settings import Settings
-from scripts.lib import reports
-from scripts.lib.reports import Connection
+from scripts.lib.dbt import reports
+from scripts.lib.dbt.reports import Connection
 
 BUILDS = (Path(__file__).parent / "builds.sql").read_bytes()
 # The views of each page, and which of their rows. Each view is a dataset of its name, without

@@ -1,0 +1,1 @@
+"""What several commands share: how they end, databases, the collector as a client sees it."""

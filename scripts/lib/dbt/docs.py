@@ -1,0 +1,145 @@
+"""The dbt docs site: `scripts/docs`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+import psycopg
+
+from collector.settings import Settings
+from scripts.lib.base.cli import UserError, parser, read_settings, run
+from scripts.lib.base.database import open_databases
+from scripts.lib.base.static import say, serve_folder
+from scripts.lib.dbt.run import PROJECT, run_dbt
+
+_COLUMNS = """
+    select current_database(), table_schema, table_name, column_name, data_type
+    from information_schema.columns
+    where table_schema not in ('pg_catalog', 'information_schema')
+    order by 2, 3, 4
+"""
+
+_WITHOUT_TESTS = ("--exclude", "resource_type:test", "resource_type:unit_test")
+# What the page of dbt shows nowhere, and what it shows of a test's configuration.
+_UNSEEN = {
+    "build_path", "checksum", "compiled_path", "created_at", "extra_ctes", "file_key_name",
+    "unrendered_config",
+}  # fmt: skip
+_SEEN_OF_TESTS = {"enabled", "materialized", "severity"}
+# What makes it ask for files that do not exist: a template's text as an address, before and after.
+_FAULTS = {
+    'xlink:href="{{': 'ng-attr-xlink:href="{{',
+    "${require('./assets/favicons/favicon.ico')}": "data:,",
+}
+
+
+def generate(settings: Settings, database_url: str) -> Path:
+    """Generates the docs, unless they are up to date, and returns their folder.
+
+    The folder is not dbt's usual target, where the results of the last build stay. Raises
+    UserError when dbt fails.
+    """
+    folder = settings.data_directory / "docs"
+    about = folder / "about"
+    fingerprint = _fingerprint(settings, database_url)
+    if about.exists() and about.read_text() == fingerprint:
+        return folder
+    about.unlink(missing_ok=True)
+    parsed = PROJECT / os.environ.get("DBT_TARGET_PATH", "target") / "partial_parse.msgpack"
+    if parsed.exists() and not (folder / parsed.name).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(parsed, folder / parsed.name)  # saves dbt seconds
+    output: list[str] = []
+    status = run_dbt(
+        # Compiling the tests would take as long as all the rest, and nobody reads them there.
+        ["docs", "generate", "--target-path", str(folder), *_WITHOUT_TESTS],
+        settings,
+        database_url,
+        say=output.append,
+        on_line=output.append,
+    )
+    if status:
+        raise UserError("dbt docs generate failed:\n" + "\n".join(output[-20:]))
+    _write_page(folder)
+    about.write_text(fingerprint)
+    return folder
+
+
+def _write_page(folder: Path) -> None:
+    """Writes `static_index.html`, which opens without a server: dbt's page with the data in it.
+
+    As `dbt docs generate --static` does, without half a megabyte that the page never shows.
+    """
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    package = manifest["metadata"]["project_name"]
+    macros = manifest["macros"].items()
+    manifest["macros"] = {key: macro for key, macro in macros if macro["package_name"] == package}
+    for kind in ("nodes", "sources", "macros", "unit_tests"):
+        for node in manifest[kind].values():
+            for field in _UNSEEN.intersection(node):
+                del node[field]
+            config = node.get("config", {}).items()
+            node["config"] = {
+                name: value
+                for name, value in config
+                if value is not None and (node["resource_type"] != "test" or name in _SEEN_OF_TESTS)
+            }
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    for fault, mended in _FAULTS.items():
+        page = page.replace(fault, mended)
+    for name, data in (
+        ("MANIFEST", manifest),
+        ("CATALOG", json.loads((folder / "catalog.json").read_bytes())),
+    ):
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+        page = page.replace(f'"{name}.JSON INLINE DATA"', text)
+    (folder / "static_index.html").write_text(page, encoding="utf-8")
+
+
+def _fingerprint(settings: Settings, database_url: str) -> str:
+    """A hash of all that dbt's docs are made from: the project and the tables' columns."""
+    parts = hashlib.sha256(version("dbt-core").encode())
+    for path in sorted(PROJECT.rglob("*")):
+        if path.suffix in {".sql", ".yml", ".md", ".csv"} and "target" not in path.parts:
+            parts.update(f"{path}\n".encode() + path.read_bytes())
+    with psycopg.connect(database_url) as connection:
+        columns = connection.execute(_COLUMNS).fetchall()
+    parts.update(repr((settings.dbt_target, settings.dbt_schema, columns)).encode())
+    return parts.hexdigest()
+
+
+def main() -> int:
+    """`scripts/docs`."""
+    settings = read_settings()
+    arguments = parser("docs", "Generate the dbt docs site (lineage included) and serve it.")
+    arguments.add_argument("--port", type=int, default=8080, help="default: %(default)s")
+    arguments.add_argument(
+        "--static",
+        nargs="?",
+        type=Path,
+        const=settings.data_directory / "docs.html",
+        metavar="FILE",
+        help="write one HTML file instead of serving (default: %(const)s)",
+    )
+    options = arguments.parse_args()
+    say("Generating the dbt docs ...")
+    with open_databases(settings) as databases:
+        folder = generate(settings, databases.destination)
+    if not json.loads((folder / "catalog.json").read_bytes())["nodes"]:
+        say("Nothing is built yet, so column types are missing: run scripts/dbt build.")
+    if options.static:
+        options.static.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / "static_index.html", options.static)
+        say(f"Wrote {options.static}: open it in a browser.")
+        return 0
+    serve_folder(folder, options.port, "Docs", ["127.0.0.1", *settings.allowed_hosts])
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

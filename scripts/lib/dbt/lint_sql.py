@@ -1,0 +1,29 @@
+"""Lints the SQL of dbt_project with sqlfluff, whose dbt templater needs a database."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from collector.settings import ROOT
+from scripts.lib.base.cli import read_settings, run
+from scripts.lib.base.database import open_databases
+from scripts.lib.dbt.run import PROJECT, dbt_environment
+
+SQLFLUFF = Path(sys.executable).with_name("sqlfluff")
+
+
+def main() -> int:
+    """Returns sqlfluff's exit status."""
+    settings = read_settings()
+    with open_databases(settings) as databases:
+        return subprocess.call(
+            [SQLFLUFF, "lint", "--disable-progress-bar", PROJECT / "models", PROJECT / "tests"],
+            env=dbt_environment(settings, databases.destination),
+            cwd=ROOT,
+        )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,263 @@
+"""Runs dbt on the destination, one writing run at a time: `scripts/dbt`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import psycopg
+from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, UndefinedFunction
+
+from collector.settings import ROOT, Settings
+from scripts.lib.base.cli import UserError, read_settings, run
+from scripts.lib.base.database import libpq_environment, open_databases, require_sessions
+from scripts.lib.dbt.lock import (
+    CANCEL_SECONDS,
+    PROD,
+    end_backends,
+    end_backends_when_told,
+    run_name,
+    writing_lock,
+)
+
+PROJECT = ROOT / "dbt_project"
+# By its path, and not beside this module, which has the name of dbt's package.
+PROGRAM = (sys.executable, "-P", str(Path(__file__).with_name("program.py")))
+WRITING = {"build", "clone", "retry", "run", "run-operation", "seed", "snapshot", "test"}
+ROLE = "headwater_transformer"
+READ_NAME = "headwater-dbt-read"
+MAX_PAUSE_SECONDS = 86_400
+_MAY_BUILD = "select has_database_privilege(current_database(), 'create')"
+_MAY_BE_TERSE = "select has_parameter_privilege('log_error_verbosity', 'set')"
+_BUILT_BY_OTHERS = """
+    select relnamespace::regnamespace::text from pg_class
+    where relname = 'watermarks' and relkind = 'r' and raw.is_to_hand_over(relowner)
+        and raw.missed_heartbeats() is not null
+"""
+# A build's sorts fit into more than 4 MB, and compiling its many statements takes longer than they
+# do. What puts one table in the place of another waits for who reads it, and those who come after
+# wait for both: not for long. The environment's own PGOPTIONS come later and win.
+_SESSION = "-c work_mem=64MB -c jit=off -c lock_timeout=10s"
+USAGE = """usage: scripts/dbt [--every SECONDS] ARGUMENTS OF DBT
+
+Run dbt on the destination database (DESTINATION_DATABASE_URL, DATABASE_URL or the embedded
+PostgreSQL) with the project's profile. Commands that write into one target wait for each other.
+With --every the command is run again and again in one process, SECONDS apart, which spares each run
+dbt's start.
+Examples: scripts/dbt build
+          scripts/dbt build --select +dim_users
+          scripts/dbt show --inline 'select count(*) from {{ ref("fct_events") }}'
+          scripts/dbt --every 60 build
+          scripts/dbt build --help   for dbt's own help"""
+
+
+def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
+    """The environment in which dbt, or a tool that loads dbt, finds project and database.
+
+    The profile reads libpq's variables, since its Jinja cannot take a URL apart. Where the login
+    role may, all of dbt's connections take `ROLE`. Raises UserError where that cannot work yet.
+    """
+    require_sessions(database_url, "DESTINATION_DATABASE_URL", options="-c role=none")
+    profiles = settings.data_directory / "dbt"
+    if "DBT_PROFILES_DIR" not in os.environ:
+        profiles.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / "profiles.yml.example", profiles / "profiles.yml")
+    environment = {
+        **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        "DBT_PROFILES_DIR": os.environ.get("DBT_PROFILES_DIR", str(profiles)),
+        "DBT_PROJECT_DIR": str(PROJECT),
+        "DBT_TARGET": settings.dbt_target,
+        "DBT_SCHEMA": settings.dbt_schema,
+        **libpq_environment(database_url),
+    }
+    session = _SESSION + _quiet(database_url)
+    if _may_take_role(database_url):
+        # Not `role` in the profile: a build with it was refused what the role may do.
+        session = f"{session} -c role={ROLE}"
+    environment["PGOPTIONS"] = f"{session} {environment.get('PGOPTIONS', '')}".strip()
+    return environment
+
+
+def layer_schema(settings: Settings, layer: str) -> str:
+    """The schema into which dbt builds a layer (`staging`, `marts`, `reports` ...).
+
+    By the same rule as the macro `generate_schema_name`: the layer's own name in `prod`.
+    """
+    return layer if settings.dbt_target == "prod" else f"{settings.dbt_schema}_{layer}"
+
+
+def _quiet(database_url: str) -> str:
+    """The option that keeps rows out of PostgreSQL's log, where the login role may set it."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        may = connection.execute(_MAY_BE_TERSE).fetchone() == (True,)
+    return " -c log_error_verbosity=terse" if may else ""
+
+
+def _may_take_role(database_url: str) -> bool:
+    """Whether the login role may become `ROLE` and that may build. Raises UserError if not yet."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        try:
+            connection.execute(f"set role {ROLE}")
+        except (InsufficientPrivilege, InvalidParameterValue):
+            return False
+        if connection.execute(_MAY_BUILD).fetchone() != (True,):
+            return False
+        try:
+            schemas = [name for (name,) in connection.execute(_BUILT_BY_OTHERS)]
+        except UndefinedFunction:
+            raise UserError(
+                "The raw schema is of an earlier version: run scripts/migrate"
+            ) from None
+    if schemas:
+        names = ", ".join(schemas)
+        raise UserError(f"What is in {names} has to be handed over to {ROLE}: run scripts/migrate")
+    return True
+
+
+def target_schema(arguments: Sequence[str], settings: Settings) -> str:
+    """The staging schema of the target that dbt would build, as profiles.yml.example has it."""
+    options = [word for argument in arguments for word in argument.split("=", 1)]
+    target = settings.dbt_target
+    for option, value in itertools.pairwise(options):
+        if option in ("-t", "--target"):
+            target = value
+    if target == "prod":
+        return PROD
+    prefix = os.environ.get("DBT_SCHEMA", f"dev_{os.environ.get('USER', 'analyst')}")
+    return f"{prefix}_{PROD}"
+
+
+def run_dbt(
+    arguments: Sequence[str],
+    settings: Settings,
+    database_url: str,
+    *,
+    say: Callable[[str], None],
+    on_line: Callable[[str], None] | None = None,
+) -> int:
+    """Runs dbt with `arguments` on `database_url` and returns its exit status.
+
+    A command that writes first gets the lock, waiting where another holds it, and ends what a
+    killed run left behind. `say` gets what is to be known about that; `on_line` gets dbt's output
+    line by line, which otherwise goes where this process's does.
+    """
+    environment = dbt_environment(settings, database_url)
+    if not WRITING.intersection(arguments):
+        return _run(arguments, environment | {"PGAPPNAME": READ_NAME}, (), on_line)
+    schema = target_schema(arguments, settings)
+    with writing_lock(database_url, say, schema) as descriptor:
+        environment["PGAPPNAME"] = run_name(schema)
+        end = partial(end_backends, database_url, schema)
+        return _run(arguments, environment, (descriptor,), on_line, end)
+
+
+def repeat_dbt(
+    arguments: Sequence[str], settings: Settings, database_url: str, pause: float
+) -> NoReturn:
+    """Runs dbt again and again in this process, `pause` seconds apart, until it is told to end.
+
+    Saves what a process of its own costs each run: its start, dbt's imports and reading what was
+    parsed. A line after each run says how it went.
+    """
+    schema = target_schema(arguments, settings)
+    os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": run_name(schema)})
+    told = end_backends_when_told(database_url, schema)
+    # Takes a second, and reads the environment.
+    from dbt.cli.main import dbtRunnerResult  # noqa: PLC0415
+
+    from scripts.lib.dbt.runner import KeepingRunner  # noqa: PLC0415
+
+    runner = KeepingRunner()
+    for number in itertools.count(1):
+        started = time.monotonic()
+        try:
+            with writing_lock(database_url, _say, schema):
+                result = runner.invoke(arguments)
+        except psycopg.OperationalError as error:  # as long as PostgreSQL is away
+            _say(f"PostgreSQL: {error}")
+            result = dbtRunnerResult(success=False)
+        if told:  # dbt may have made another error of it
+            sys.exit(128 + told[0])
+        if result.exception:
+            _say(f"dbt: {result.exception}")
+        outcome = "succeeded" if result.success else "failed"
+        print(f"Run {number} {outcome} in {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
+        time.sleep(pause)
+    raise AssertionError
+
+
+def _run(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    descriptors: Sequence[int],
+    on_line: Callable[[str], None] | None,
+    end_queries: Callable[[], None] | None = None,
+) -> int:
+    process = subprocess.Popen(
+        [*PROGRAM, *arguments],
+        env=environment,
+        pass_fds=descriptors,
+        process_group=0,  # so that Ctrl-C reaches dbt once, from here
+        stdout=subprocess.PIPE if on_line else None,
+        stderr=subprocess.STDOUT if on_line else None,
+        text=True,
+    )
+    try:
+        if process.stdout and on_line:
+            for line in process.stdout:
+                on_line(line.rstrip("\n"))
+        return process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGINT)  # dbt cancels its queries and ends, where it may
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(CANCEL_SECONDS)
+                break
+            if end_queries:
+                end_queries()
+            else:
+                process.kill()
+        raise
+
+
+def main() -> int:
+    """`scripts/dbt`: every argument but --help goes to dbt."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)  # noqa: T201
+        return 0 if arguments else 2
+    if {"-h", "--help", "--version"}.intersection(arguments):
+        return subprocess.call([*PROGRAM, *arguments])
+    every = None
+    if arguments[0] == "--every":
+        every, arguments = _pause(arguments[1:2]), arguments[2:]
+    settings = read_settings()
+    with open_databases(settings) as databases:
+        if every is not None:
+            repeat_dbt(arguments, settings, databases.destination, every)
+        return run_dbt(arguments, settings, databases.destination, say=_say)
+
+
+def _pause(arguments: Sequence[str]) -> float:
+    with suppress(ValueError, IndexError):
+        if 0 <= (seconds := float(arguments[0])) <= MAX_PAUSE_SECONDS:
+            return seconds
+    raise UserError(f"--every needs a number of seconds from 0 to {MAX_PAUSE_SECONDS}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""Replication of raw to a destination that is another database: `scripts/link`."""

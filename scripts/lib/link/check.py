@@ -1,0 +1,109 @@
+"""Compares raw of the source with that of the destination, day by day: `scripts/link --check`."""
+
+from __future__ import annotations
+
+import time
+from datetime import date, datetime
+from typing import Any
+
+from psycopg import sql
+
+from scripts.lib.base.cli import UserError
+from scripts.lib.base.database import Databases
+from scripts.lib.base.replication import End, opened, say
+
+ALL_DAYS = 100_000
+SETTLED_SECONDS = 60  # younger rows may be on their way, or in a transaction that is still open
+CATCH_UP_SECONDS = 60
+ATTEMPTS = 3  # a row that was received before and committed after the first look is no difference
+# What tells a row from any other, by table.
+ROWS = {
+    "events": ("event_row_id", "source", "event_id"),
+    "users": ("user_row_id", "source", "user_id"),
+    "rejected_events": ("rejected_row_id", "source", "code"),
+}
+_UNTIL = "select now() - make_interval(secs => %s), current_date - %s::integer"
+# The sum does not depend on the order; the function is the same in all versions of PostgreSQL.
+_BY_DAY = """
+    select
+        (received_at at time zone 'UTC')::date,
+        count(*),
+        sum(hashtextextended(jsonb_build_array({row})::text, 0)::numeric)
+    from raw.{table}
+    where received_at >= {since} and received_at < {until}
+    group by 1
+"""
+_POSITION = "select pg_current_wal_lsn()::text"
+_CONFIRMED = """
+    select confirmed_flush_lsn >= %s::pg_lsn from pg_replication_slots where slot_name = %s
+"""
+
+Days = dict[tuple[str, date], tuple[int, Any]]
+
+
+def check(databases: Databases, days: int) -> int:
+    """Prints which of the last `days` (UTC) differ between the two sides; returns 1 where any does.
+
+    Reads all rows of these days on both sides. Rows of the last minute are left out. Raises
+    UserError where the destination does not catch up in `CATCH_UP_SECONDS`.
+    """
+    with (
+        opened("destination", databases.destination) as destination,
+        opened("source", databases.migration) as source,
+    ):
+        if destination.subscription() is None:
+            raise UserError("the destination has no subscription: run scripts/link")
+        times = source.connection.execute(_UNTIL, [SETTLED_SECONDS, days])
+        [(until, since)] = times.fetchall()
+        for attempt in range(ATTEMPTS):
+            sent = _by_day(source, since, until)
+            _catch_up(source, destination)
+            came = _by_day(destination, since, until)
+            differing = sorted(day for day in sent | came if sent.get(day) != came.get(day))
+            if not differing:
+                break
+            if attempt < ATTEMPTS - 1:
+                time.sleep(1)
+    for table in ROWS:
+        of_table = [day for day in sent if day[0] == table]
+        rows = sum(sent[day][0] for day in of_table)
+        say(f"source: raw.{table} has {rows:,} rows of {len(of_table):,} days")
+    for table, day in differing:
+        (in_source, _), (in_destination, _) = (
+            side.get((table, day), (0, 0)) for side in (sent, came)
+        )
+        counts = f"{in_source:,} rows in the source, {in_destination:,} in the destination"
+        others = ", not the same" if in_source == in_destination else ""
+        say(f"wrong: raw.{table} of {day}: {counts}{others}")
+    if differing:
+        say("scripts/link --replace copies all of raw anew")
+        return 1
+    say("destination: has the same rows on each day")
+    return 0
+
+
+def _by_day(end: End, since: date, until: datetime) -> Days:
+    found: Days = {}
+    for table, row in ROWS.items():
+        query = sql.SQL(_BY_DAY).format(
+            row=sql.SQL(", ").join(map(sql.Identifier, row)),
+            table=sql.Identifier(table),
+            since=sql.Literal(since),
+            until=sql.Literal(until),
+        )
+        with end.asked("It takes a role that reads raw."):
+            for day, count, checksum in end.connection.execute(query):
+                found[table, day] = count, checksum
+    return found
+
+
+def _catch_up(source: End, destination: End) -> None:
+    """Waits until the destination has confirmed all that the source has now. Raises UserError."""
+    [(position,)] = source.connection.execute(_POSITION).fetchall()
+    deadline = time.monotonic() + CATCH_UP_SECONDS
+    while time.monotonic() < deadline:
+        confirmed = source.connection.execute(_CONFIRMED, [position, destination.slot_name])
+        if confirmed.fetchone() == (True,):
+            return
+        time.sleep(0.2)
+    raise UserError("the destination is too far behind to be compared: scripts/link --status")

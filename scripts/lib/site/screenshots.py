@@ -1,0 +1,67 @@
+"""Pictures of the insights site: `scripts/screenshots`."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import FloatRect
+
+from scripts.lib.base.browser import open_browser
+from scripts.lib.base.cli import UserError, parser, read_settings, run
+from scripts.lib.base.static import say
+from scripts.lib.site.build import FILES
+
+SIZES = {1280: 800, 390: 844}  # CSS pixels: a small laptop, a phone
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+
+def take(site: Path, output: Path) -> None:
+    """Pictures every page, whole, in every width and colour scheme, to PAGE-WIDTH-SCHEME.png.
+
+    `screenshot.png` is the top of the first page, for README.md and docs/site.md.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with open_browser() as browser:
+        for name, width, scheme in product(FILES, SIZES, SCHEMES):
+            page = browser.new_page(
+                viewport={"width": width, "height": SIZES[width]}, color_scheme=scheme
+            )
+            page.goto((site / FILES[name]).as_uri())
+            page.wait_for_selector("body[data-ready], .empty")
+            page.screenshot(path=output / f"{name}-{width}-{scheme}.png", full_page=True)
+            if (name, width, scheme) == ("conversion", 1280, "light"):
+                top: FloatRect = {"x": 0, "y": 0, "width": width, "height": 1300}
+                page.screenshot(path=output / "screenshot.png", full_page=True, clip=top)
+            page.close()
+            say(f"Wrote {output}/{name}-{width}-{scheme}.png")
+
+
+def main() -> int:
+    """`scripts/screenshots`."""
+    settings = read_settings()
+    arguments = parser(
+        "screenshots",
+        "Picture the pages that scripts/site wrote, in Chromium: wide and narrow,\nlight and dark.",
+    )
+    folder = settings.data_directory
+    arguments.add_argument(
+        "--site", type=Path, default=folder / "site", metavar="DIR", help="default: %(default)s"
+    )
+    arguments.add_argument(
+        "--output",
+        type=Path,
+        default=folder / "screenshots",
+        metavar="DIR",
+        help="default: %(default)s",
+    )
+    options = arguments.parse_args()
+    if not (options.site / FILES["conversion"]).exists():
+        raise UserError(f"{options.site} has no site; run scripts/site")
+    take(options.site.resolve(), options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""Whether builds succeed and come on time: `scripts/status`."""

@@ -1,0 +1,1 @@
+"""What HTTP accepts and answers, and what lands in raw: `collector/`."""

@@ -1,0 +1,180 @@
+"""What docs/analysts.md promises: backfills of a new column, builds of what changed only."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from collector.settings import ROOT
+from scripts.lib.demo.generator import generate
+from tests.support.warehouse import MARTS, Warehouse
+
+COLUMN = "weekday"
+
+
+def add_column(warehouse: Warehouse) -> None:
+    """Adds a column to the project's copy of two marts: one by user, one by event."""
+    for name, anchor, expression in (
+        ("core/fct_events", "        events.received_at\n", "events.occurred_at"),
+        ("tasks/fct_tasks", "        times_scheduled,\n", "opened_at"),
+    ):
+        sql = warehouse.project / f"models/marts/{name}.sql"
+        text = sql.read_text()
+        added = (
+            f"        extract(isodow from {expression} at time zone 'UTC')::integer as {COLUMN},\n"
+        )
+        assert text.count(anchor) == 1
+        sql.write_text(text.replace(anchor, added + anchor))
+        properties = sql.with_suffix(".yml")
+        column = f"      - {{name: {COLUMN}, data_type: integer, description: 1 is Monday.}}\n"
+        properties.write_text(properties.read_text().rstrip("\n") + "\n" + column)
+
+
+def written(warehouse: Warehouse, mart: str, group: str) -> dict[str, set[str]]:
+    """By day or user: the transactions that wrote its rows."""
+    rows = warehouse.query(
+        f"select {group}::text, xmin::text from marts.{mart}"  # noqa: S608
+    )
+    groups: dict[str, set[str]] = {}
+    for key, transaction in rows:
+        groups.setdefault(key, set()).add(transaction)
+    return groups
+
+
+def changed(before: dict[str, set[str]], now: dict[str, set[str]]) -> set[str]:
+    """The groups all of whose rows were written anew; the others have all rows as they were."""
+    anew = {key for key in now if not now[key] & before[key]}
+    assert all(now[key] == before[key] for key in set(now) - anew)
+    return anew
+
+
+@pytest.mark.slow
+def test_new_column_has_its_history_and_backfills_go_by_days_or_users(
+    warehouse: Warehouse,
+) -> None:
+    both = ("--select", "+fct_events", "+fct_tasks")
+    warehouse.land(*generate(users=40, seed=3).events, received_at="2026-11-01 00:00:00+00")
+    warehouse.run(*both)
+    add_column(warehouse)
+    warehouse.run(*both)
+    for mart in ("fct_events", "fct_tasks"):
+        missing = f"select count(*) from marts.{mart} where {COLUMN} is null"  # noqa: S608
+        assert warehouse.query(missing) == [(0,)]
+
+    by_day = written(warehouse, "fct_events", "occurred_on")
+    by_user = written(warehouse, "fct_tasks", "user_id")
+    assert len(by_day) > 20
+    printed = warehouse.dbt(
+        *("run-operation", "backfill"),
+        *("--args", "{first_day: 2026-09-01, last_day: 2026-09-20}"),
+    )
+    assert re.search(r"[1-9]\d* events and 0 user updates count as changed", printed)
+    warehouse.run(*both)
+    backfilled = {day for day in by_day if "2026-09-01" <= day <= "2026-09-20"}
+    assert changed(by_day, written(warehouse, "fct_events", "occurred_on")) == backfilled
+    assert backfilled
+    # Tables by user are recomputed for whole users: those with events on these days.
+    active = {
+        user
+        for (user,) in warehouse.query(
+            "select user_id from marts.fct_events where occurred_on between '2026-09-01' and"
+            " '2026-09-20'"
+        )
+    }
+    now = written(warehouse, "fct_tasks", "user_id")
+    assert changed(by_user, now) == active & set(by_user) < set(by_user)
+
+    ann, ben = sorted(set(by_user) - active)[:2]
+    warehouse.dbt("run-operation", "backfill", "--args", f"{{users: [{ann}, '{ben}', 'o''brien']}}")
+    warehouse.run()
+    assert changed(now, written(warehouse, "fct_tasks", "user_id")) == {ann, ben}
+
+    warehouse.keep_marts()
+    warehouse.run("--full-refresh")
+    assert warehouse.differences() == dict.fromkeys(MARTS, 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "{}",
+        "{first_day: 2026-01-01}",
+        "{users: []}",
+        "{first_day: 2026-01-02, last_day: 2026-01-01}",
+        "{first_day: 2026-01-01, last_day: 2026-01-02, users: [1]}",
+    ],
+)
+def test_backfill_of_nothing_in_particular(warehouse: Warehouse, arguments: str) -> None:
+    refused = warehouse.try_dbt("run-operation", "backfill", "--args", arguments)
+    assert refused.returncode != 0
+    assert "backfill takes first_day and last_day, or users, as in" in refused.stdout
+
+
+def test_backfill_before_the_first_build(warehouse: Warehouse) -> None:
+    refused = warehouse.try_dbt("run-operation", "backfill", "--args", "{users: [1]}")
+    assert refused.returncode != 0
+    assert "run dbt build" in refused.stdout
+
+
+@pytest.mark.slow
+def test_changed_model_and_what_follows_it_is_built_elsewhere(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.land(*generate(users=20, seed=3).events)
+    warehouse.run()
+    state = tmp_path / "state"
+    state.mkdir()
+    shutil.copy(warehouse.project / "target/manifest.json", state)
+    tasks = warehouse.project / "models/marts/tasks/fct_tasks.sql"
+    changed = tasks.read_text().replace(
+        "        times_abandoned,\n", "        0::bigint as times_abandoned,\n"
+    )
+    assert changed != tasks.read_text()
+    tasks.write_text(changed)
+
+    monkeypatch.setenv("DBT_TARGET", "dev")
+    monkeypatch.setenv("DBT_SCHEMA", "slim")
+    warehouse.run("--select", "state:modified+", "--defer", "--state", str(state))
+
+    assert warehouse.query(
+        """
+        select table_schema, table_name from information_schema.tables
+        where table_schema like 'slim%' and table_schema <> 'slim_staging'
+        order by 1, 2
+        """
+    ) == [
+        ("slim_intermediate", "int_task_times_daily"),
+        ("slim_intermediate", "int_tasks_daily"),
+        ("slim_marts", "fct_tasks"),
+        ("slim_marts", "task_completion_daily"),
+    ]
+    # Bookkeeping of its own, data of the other.
+    assert warehouse.query(
+        "select table_name from information_schema.tables where table_schema = 'slim_staging'"
+        " order by 1"
+    ) == [("builds",), ("changed_rows",), ("watermarks",)]
+    rows = "select task_key, status, opened_on from {}.fct_tasks order by 1"
+    days = "select task_type, day, backlog from {}.task_completion_daily order by 1, 2"
+    assert warehouse.query(rows.format("marts"))
+    for query in (rows, days):
+        assert warehouse.query(query.format("slim_marts")) == warehouse.query(query.format("marts"))
+
+    # The other goes on, by numbers of its own: what is built here follows it all the same.
+    warehouse.land(*generate(users=25, seed=4).events)
+    monkeypatch.setenv("DBT_TARGET", "prod")
+    warehouse.run()
+    monkeypatch.setenv("DBT_TARGET", "dev")
+    warehouse.run("--select", "state:modified+", "--defer", "--state", str(state))
+    for query in (rows, days):
+        assert warehouse.query(query.format("slim_marts")) == warehouse.query(query.format("marts"))
+
+
+def test_commands_of_the_page_exist() -> None:
+    page = (ROOT / "docs/analysts.md").read_text()
+    for script in re.findall(r"scripts/([a-z]+)", page):
+        assert (ROOT / "scripts" / script).exists(), script
+    for name in re.findall(r"`(dbt_project/[\w./-]+)`", page):
+        assert (ROOT / name).exists(), name

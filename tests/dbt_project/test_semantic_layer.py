@@ -1,0 +1,189 @@
+"""Metrics answer what SQL on the marts answers: `scripts/mf`."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from collector.settings import ROOT
+from scripts.lib.demo.generator import generate
+from tests.support.histories import funnel
+from tests.support.warehouse import Warehouse
+
+pytest.importorskip("dbt_metricflow", reason="the optional extra `semantic` is not installed")
+
+QUERIES = [
+    (
+        ("conversion_rate", "metric_time__week"),
+        """
+        select date_trunc('week', cohort_on::timestamp), avg(is_converted::integer)
+        from marts.fct_funnel_progress where is_complete is not false group by 1
+        """,
+    ),
+    (
+        ("conversion_rate", "attempt__funnel"),
+        """
+        select funnel, sum(reached)::numeric / sum(entered)
+        from marts.conversion_funnel_daily
+        where segment = 'all' and is_complete is not false and (funnel, step_order) in (
+            select funnel, max(step_order) from seeds.funnels group by 1
+        )
+        group by 1
+        """,
+    ),
+    (
+        ("conversion_rate", "attempt__score_band"),
+        """
+        select
+            segment_value,
+            sum(reached) filter (where (funnel, step_order) in (
+                select funnel, max(step_order) from seeds.funnels group by 1
+            )) / sum(reached) filter (where step_order = 1)
+        from marts.conversion_funnel_daily
+        where segment = 'band' and is_complete is not false
+        group by 1
+        """,
+    ),
+    (
+        ("user_conversion_rate", "user__current_score_band"),
+        """
+        select
+            coalesce(score_band, ''),
+            count(distinct user_id) filter (where is_converted)::numeric / count(distinct user_id)
+        from marts.fct_funnel_progress left join marts.dim_users using (user_id)
+        where is_complete is not false
+        group by 1
+        """,
+    ),
+    (
+        ("backlog", "metric_time__week"),
+        """
+        select distinct on (1) date_trunc('week', day::timestamp), sum(backlog)
+        from marts.task_completion_daily group by 1, day order by 1, day desc
+        """,
+    ),
+    (
+        ("users_in_band", "band_day__band"),
+        """
+        select band, users from marts.credit_band_daily
+        where day = (select max(day) from marts.credit_band_daily)
+        """,
+    ),
+    (
+        ("time_to_convert", "attempt__funnel"),
+        """
+        select funnel, percentile_cont(0.5) within group (order by seconds_to_convert)
+        from marts.fct_funnel_progress where is_complete is not false group by 1
+        """,
+    ),
+    (
+        ("completion_rate", "task__task_type"),
+        """
+        select task_type, sum(opened_then_completed) / sum(tasks_opened)
+        from marts.task_completion_daily group by 1
+        """,
+    ),
+    (
+        ("cycle_time", "metric_time__day"),
+        """
+        select opened_on::timestamp, percentile_cont(0.5) within group (order by cycle_seconds)
+        from marts.fct_tasks group by 1
+        """,
+    ),
+    (
+        ("cycle_time_p90", "task__task_type"),
+        """
+        select task_type, percentile_cont(0.9) within group (order by cycle_seconds)
+        from marts.fct_tasks group by 1
+        """,
+    ),
+    (
+        ("active_users", "metric_time__week"),
+        """
+        select active_week::timestamp, sum(users_active) from marts.retention_weekly
+        where users_active > 0 group by 1
+        """,
+    ),
+    (
+        ("on_time_rate", "user__current_score_band"),
+        """
+        select
+            coalesce(score_band, ''),
+            sum(payments_made) / nullif(sum(payments_made + payments_missed), 0)
+        from marts.dim_users left join marts.credit_profiles using (user_id) group by 1
+        """,
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def built(
+    create_warehouse: Callable[[], AbstractContextManager[Warehouse]],
+) -> Iterator[Warehouse]:
+    """A warehouse with marts of 120 users, and a funnel of which most attempts are over."""
+    quick = funnel("quick", "page_viewed", "application_submitted", window_days="3")
+    with create_warehouse() as warehouse:
+        warehouse.set_seed("funnels", [*warehouse.seed("funnels"), *quick])
+        warehouse.land(*generate(users=120, seed=11).events)
+        warehouse.run()
+        yield warehouse
+
+
+def mf(warehouse: Warehouse, *arguments: str, folder: Path = ROOT) -> str:
+    """Runs `scripts/mf` in a folder, which has to succeed, and returns what it printed."""
+    finished = subprocess.run(
+        [ROOT / "scripts" / "mf", *arguments],
+        cwd=folder,
+        env={
+            **os.environ,
+            "DATABASE_URL": warehouse.database_url,
+            "HEADWATER_DATA": str(warehouse.project.parent),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("question", "query"), QUERIES, ids=[" by ".join(question) for question, _ in QUERIES]
+)
+def test_metric_equals_sql_on_the_marts(
+    built: Warehouse, tmp_path: Path, question: tuple[str, str], query: str
+) -> None:
+    metric, dimension = question
+    query_of_metric = ("query", "--metrics", metric, "--group-by", dimension)
+    mf(built, *query_of_metric, "--csv", "answer.csv", folder=tmp_path)
+    with (tmp_path / "answer.csv").open(newline="") as file:
+        answer = {
+            row[dimension]: float(row[metric]) if row[metric] else None
+            for row in csv.DictReader(file)
+        }
+    expected = {
+        str(group): None if value is None else pytest.approx(float(value))
+        for group, value in built.query(query)
+    }
+    assert len(expected) > 1
+    assert answer == expected
+
+
+@pytest.mark.slow
+def test_every_metric_is_listed_and_valid(built: Warehouse) -> None:
+    printed = mf(built, "list", "metrics")
+    for metric in ("conversion_rate", "completion_rate", "cycle_time", "active_users"):
+        assert f"• {metric}: " in printed
+    assert "ERRORS: 0" in mf(built, "validate-configs", "--skip-dw")
+
+
+def test_help_needs_no_database() -> None:
+    printed = subprocess.check_output([ROOT / "scripts" / "mf", "--help"], text=True)
+    assert "--metrics conversion_rate --group-by metric_time__week" in printed

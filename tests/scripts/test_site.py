@@ -1,0 +1,341 @@
+"""The insights site in a real browser: its numbers, its filters, its manners."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from scripts.lib.base.browser import chromium, open_browser
+from scripts.lib.site.build import FILES, MAX_PAGE_BYTES
+from tests.support.browsing import (
+    HOSTILE,
+    attempts,
+    build_site,
+    choose,
+    copy_empty,
+    opened,
+    reached,
+    send_stream,
+    serious_faults,
+    table,
+)
+from tests.support.warehouse import Warehouse
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(chromium() is None, reason="no Chromium: apt-get install chromium"),
+]
+NOTHING = "\N{EN DASH}"
+FUNNEL = "loan_application"
+
+
+@pytest.fixture(scope="module")
+def warehouse(
+    create_warehouse: Callable[[], AbstractContextManager[Warehouse]],
+) -> Iterator[Warehouse]:
+    """Marts of a generated stream, with one task whose type is an attack on the page."""
+    with create_warehouse() as warehouse:
+        send_stream(warehouse.database_url)
+        warehouse.build()
+        yield warehouse
+
+
+@pytest.fixture(scope="module")
+def folder(warehouse: Warehouse) -> Path:
+    """The site of these marts."""
+    output = warehouse.project.parent / "site"
+    build_site(warehouse, output)
+    return output
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for the module."""
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.mark.parametrize("file", FILES.values())
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_has_no_serious_accessibility_fault(
+    browser: Browser, folder: Path, file: str, scheme: str
+) -> None:
+    with opened(browser, folder / file, color_scheme=scheme) as page:
+        for summary in page.locator("summary").all():
+            summary.click()
+        assert page.locator(".plot svg").count() == page.locator(".plot").count()
+        assert serious_faults(page) == []
+
+
+@pytest.mark.parametrize("file", FILES.values())
+def test_page_fits_a_phone(browser: Browser, folder: Path, file: str) -> None:
+    with opened(browser, folder / file, viewport={"width": 390, "height": 844}) as page:
+        for summary in page.locator("summary").all():
+            summary.click()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_pages_are_light(folder: Path) -> None:
+    assets = sum(asset.stat().st_size for asset in (folder / "assets").iterdir())
+    for file in FILES.values():
+        assert assets + (folder / file).stat().st_size < MAX_PAGE_BYTES
+
+
+def test_conversion_is_that_of_the_marts(
+    browser: Browser, folder: Path, warehouse: Warehouse
+) -> None:
+    steps = attempts(warehouse, FUNNEL, "all", "all")
+    sources = warehouse.query(
+        "select traffic_source, sum(last_non_direct_credit)::text from marts.attribution"
+        " where funnel = %s group by 1",
+        FUNNEL,
+    )
+    with opened(browser, folder / "index.html") as page:
+        assert reached(page) == steps
+        expect(page.locator("#entered")).to_have_text(f"{steps[0]:,}")
+        expect(page.locator("#rate")).to_have_text(f"{100 * steps[-1] / steps[0]:.1f} %")
+        shown = {row[0]: row[1] for row in table(page, "attribution")}
+        assert shown == dict(sources)
+        cohorts = [int(row[1].replace(",", "")) for row in table(page, "cohorts")]
+        assert sum(cohorts) == steps[0]
+
+
+def test_filters_change_the_numbers(browser: Browser, folder: Path, warehouse: Warehouse) -> None:
+    days = ("2026-09-01", "2026-09-30")
+    cut = attempts(warehouse, FUNNEL, "device", "mobile", *days)
+    other = attempts(warehouse, "signup_to_conversion", "device", "mobile", *days)
+    with opened(browser, folder / "index.html") as page:
+        choose(page, "from", days[0])
+        choose(page, "to", days[1])
+        choose(page, "segment", "device: mobile")
+        assert reached(page) == cut
+        address = page.url
+        page.locator("[name=funnel]").focus()
+        page.keyboard.press("ArrowDown")
+        assert reached(page) == other
+        page.get_by_role("button", name="Show all").press("Enter")
+        expect(page.locator("#shown")).to_contain_text("All attempts")
+        page.goto("about:blank")
+        page.goto(address)
+        page.wait_for_selector("body[data-ready]")
+        assert reached(page) == cut
+
+
+def test_choice_without_data_says_so(browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / "index.html") as page:
+        choose(page, "to", "2026-08-03")
+        choose(page, "segment", "band: exceptional")
+        assert "Nothing in this choice." in page.locator("#funnel .plot").inner_text()
+        assert page.locator("#rate").inner_text() == NOTHING
+
+
+def test_tasks_are_those_of_the_marts(browser: Browser, folder: Path, warehouse: Warehouse) -> None:
+    [(opened_count, done, half)] = warehouse.query(
+        "select count(*), count(completed_at),"
+        " percentile_cont(0.5) within group (order by cycle_seconds) from marts.fct_tasks"
+    )
+    [(backlog,)] = warehouse.query(
+        "select sum(backlog)::integer from marts.task_completion_daily"
+        " where day = (select max(day) from marts.task_completion_daily)"
+    )
+    with opened(browser, folder / "tasks.html") as page:
+        expect(page.locator("#opened")).to_have_text(f"{opened_count:,}")
+        expect(page.locator("#completed")).to_have_text(f"{100 * done / opened_count:.1f} %")
+        expect(page.locator("#open")).to_have_text(f"{backlog:,}")
+        median = page.evaluate("percentile(addTimes(dataset('task_times_daily')), 0.5)")
+        assert median == pytest.approx(half)
+        choose(page, "type", HOSTILE)
+        expect(page.locator("#opened")).to_have_text("1")
+        assert table(page, "cycles")[0][0] == HOSTILE
+        assert page.title() == "Tasks · Headwater"
+
+
+def test_credit_is_that_of_the_marts(browser: Browser, folder: Path, warehouse: Warehouse) -> None:
+    bands = warehouse.query(
+        "select replace(band, '_', ' '), sum(payments_made + payments_missed)::text"
+        " from marts.credit_band_daily where band <> 'unknown' group by band"
+        " having sum(payments_made + payments_missed) > 0"
+    )
+    moves = warehouse.query(
+        "select replace(previous_band, '_', ' '), replace(band, '_', ' '), count(*)::text"
+        " from marts.fct_credit_scores where previous_band <> band group by 1, 2"
+    )
+    with opened(browser, folder / "credit.html") as page:
+        assert {row[0]: row[1] for row in table(page, "payments")} == dict(bands)
+        assert sorted(map(tuple, table(page, "movement"))) == sorted(moves)
+        [(users,)] = warehouse.query("select count(distinct user_id) from marts.fct_credit_scores")
+        expect(page.locator("#scored")).to_have_text(f"{users:,}")
+
+
+def test_csv_has_what_the_table_has(
+    browser: Browser, folder: Path, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    counts = attempts(warehouse, FUNNEL, "all", "all")
+    with opened(browser, folder / "index.html") as page:
+        with page.expect_download() as download:
+            page.get_by_role("button", name="CSV of Funnel").click()
+        download.value.save_as(tmp_path / download.value.suggested_filename)
+    with (tmp_path / "funnel.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["reached"]) for row in rows] == counts
+    assert rows[0]["step"] == "submitted"
+
+
+def test_docs_open_without_a_server(browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / "index.html") as page:
+        page.locator("#retention .model a").click()
+        expect(page.locator(".app-content")).to_contain_text("One row per cohort week and week")
+        page.goto(f"{folder.as_uri()}/docs/index.html#!/overview")
+        expect(page.locator(".app-content")).to_contain_text("How to read them")
+        page.goto("about:blank")
+        page.goto(f"{folder.as_uri()}/docs/index.html#!/model/model.headwater.fct_tasks?g_v=1")
+        expect(page.get_by_text("Lineage Graph")).to_be_visible()
+    assert (folder / "docs" / "index.html").stat().st_size < 4_000_000
+
+
+def test_failed_dbt_test_is_visible(
+    browser: Browser, folder: Path, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with opened(browser, folder / "health.html") as page:
+        assert page.locator("#problems").count() == 0
+        [passed, of, ran] = page.locator("#tests").inner_text().split()
+        assert (of, passed) == ("of", ran)
+        [built, _, all_of_them] = page.locator("#models").inner_text().split()
+        assert built == all_of_them
+    broken = warehouse.project / "tests" / "nobody_has_a_task.sql"
+    broken.write_text("select task_key from {{ ref('fct_tasks') }}")
+    try:
+        assert warehouse.try_dbt("test", "--select", broken.stem).returncode == 1
+    finally:
+        broken.unlink()
+    build_site(warehouse, tmp_path, "--no-docs")
+    with opened(browser, tmp_path / "health.html") as page:
+        expect(page.locator("#problems")).to_contain_text("nobody_has_a_task")
+        expect(page.locator("#tests")).to_have_text("0 of 1")
+    with opened(browser, tmp_path / "index.html") as page:
+        expect(page.locator(".alert")).to_contain_text("numbers here may be wrong")
+
+
+def test_failed_build_stays_visible(browser: Browser, warehouse: Warehouse, tmp_path: Path) -> None:
+    """Also where its results are elsewhere, or a later command has overwritten them."""
+    warehouse.execute(
+        "insert into staging.builds"
+        " (invocation_id, as_of, as_of_xid, finished_at, failures, is_whole)"
+        " select 'failed', now(), '1', now(), 3, true"
+    )
+    output = tmp_path / "site"
+    try:
+        build_site(warehouse, output, "--no-docs", target=str(tmp_path))
+    finally:
+        warehouse.execute("delete from staging.builds where invocation_id = 'failed'")
+    with opened(browser, output / "health.html") as page:
+        expect(page.locator("#problems")).to_contain_text("3 failed or were skipped")
+        assert table(page, "builds")[0][2] == "3 failed or were skipped"
+        expect(page.locator("nav .badge")).to_have_text("3 failed")
+    with opened(browser, output / "tasks.html") as page:
+        expect(page.locator(".alert")).to_contain_text("numbers here may be wrong")
+
+
+def test_health_is_that_of_the_marts(browser: Browser, folder: Path, warehouse: Warehouse) -> None:
+    [(events, last)] = warehouse.query(
+        "select count(*)::integer, to_char(max(received_at), 'FMDD Mon YYYY, HH24:MI')"
+        " from marts.fct_events"
+    )
+    refused = warehouse.query(
+        "select rejection_code, sum(events_rejected)::integer from marts.rejection_reasons_daily"
+        " where events_rejected > 0 group by 1"
+    )
+    with opened(browser, folder / "health.html") as page:
+        shown = [(row[1], int(row[2].replace(",", ""))) for row in table(page, "events")]
+        assert sum(count for _, count in shown) == events
+        counts: dict[str, int] = {}
+        for _, reason, count in table(page, "rejections"):
+            counts[reason] = counts.get(reason, 0) + int(count.replace(",", ""))
+        assert counts == dict(refused)
+        assert sum(int(row[1].replace(",", "")) for row in table(page, "freshness")) == events
+        assert table(page, "freshness")[0][2] == last
+
+
+def test_segments_and_retention_are_those_of_the_marts(
+    browser: Browser, folder: Path, warehouse: Warehouse
+) -> None:
+    segments = warehouse.query(
+        "select segment, segment_value, sum(reached)::text from marts.conversion_funnel_daily"
+        " where funnel = %s and step_order = 1 and segment <> 'all' group by 1, 2",
+        FUNNEL,
+    )
+    weeks = warehouse.query(
+        "select weeks_since::text, cohort_users::text, users_active::text"
+        " from marts.retention_weekly where is_complete"
+    )
+    [(converted,)] = warehouse.query(
+        "select count(*)::integer from marts.fct_funnel_progress"
+        " where funnel = %s and is_converted",
+        FUNNEL,
+    )
+    with opened(browser, folder / "index.html") as page:
+        assert sorted(tuple(row[:3]) for row in table(page, "segments")) == sorted(segments)
+        assert sorted(tuple(row[1:4]) for row in table(page, "retention")) == sorted(weeks)
+        times = [int(row[2].replace(",", "")) for row in table(page, "times")]
+        assert sum(times) == converted
+
+
+def test_print_shows_whole_tables(browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / "health.html") as page:
+        page.emulate_media(media="print")
+        for region in page.locator(".scroll").all():
+            assert region.evaluate("box => box.scrollHeight <= box.clientHeight")
+
+
+def test_results_of_others(browser: Browser, warehouse: Warehouse, tmp_path: Path) -> None:
+    results = warehouse.project / "target" / "run_results.json"
+    (tmp_path / "run_results.json").write_text(
+        results.read_text().replace('"invocation_id": "', '"invocation_id": "other-')
+    )
+    output = tmp_path / "site"
+    build_site(warehouse, output, "--no-docs", target=str(tmp_path))
+    with opened(browser, output / "health.html") as page:
+        expect(page.locator("#tests")).to_have_text(NOTHING)
+
+
+def test_no_marts(browser: Browser, database: str, tmp_path: Path, folder: Path) -> None:
+    nothing = Warehouse(database, folder.parent / "dbt_project")
+    said = build_site(nothing, tmp_path, "--no-docs")
+    assert "run scripts/dbt build" in said
+    for file in FILES.values():
+        with opened(browser, tmp_path / file) as page:
+            expect(page.locator(".empty")).to_contain_text("Nothing is built yet")
+
+
+def test_no_events(browser: Browser, warehouse: Warehouse, tmp_path: Path) -> None:
+    copy_empty(warehouse.database_url)
+    empty = {"DBT_TARGET": "dev", "DBT_SCHEMA": "empty"}
+    said = build_site(warehouse, tmp_path, "--no-docs", **empty)
+    assert "no events yet" in said
+    with opened(browser, tmp_path / "index.html") as page:
+        expect(page.locator(".empty")).to_contain_text("No events yet")
+
+
+def test_percentiles_of_any_days_are_those_of_the_facts(
+    browser: Browser, folder: Path, warehouse: Warehouse
+) -> None:
+    shares = [0.0, 0.1, 0.5, 0.9, 1.0]
+    with opened(browser, folder / "tasks.html") as page:
+        [first, days] = page.evaluate("[embedded.first, LAST_DAY]")
+        for start in range(0, days, 9):
+            shown = page.evaluate(
+                "([from, to, shares]) => shares.map(share =>"
+                " percentile(addTimes(chosen(times, { from, to })), share))",
+                [start, start + 12, shares],
+            )
+            [(known,)] = warehouse.query(
+                "select percentile_cont(%s::float[]) within group (order by cycle_seconds)"
+                " from marts.fct_tasks where opened_on - %s::date between %s and %s",
+                shares, first, start, start + 12,
+            )  # fmt: skip
+            assert shown == (pytest.approx(known) if known else [None] * len(shares))
