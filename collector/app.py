@@ -58,7 +58,7 @@ def create_app(settings: Settings) -> Starlette:
     users = UserEndpoints(settings, collector.database, collector.admission)
     openapi, page = pages(settings)
     middleware = [Middleware(Observer, collector.metrics)]
-    if settings.log_requests:
+    if settings.log_requests == "on":
         middleware.insert(0, Middleware(RequestLog))
     if origins := settings.cors_origins:
         middleware.append(Middleware(CORSMiddleware, allow_origins=origins, **CORS))

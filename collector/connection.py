@@ -126,6 +126,12 @@ def _session(scope: str, *, become: bool) -> bytes:
     return (_SESSION + (_BECOME if become else "")).format(scope).encode()
 
 
+def described(database_url: str) -> str:
+    """A database in words, without the password."""
+    parts = conninfo_to_dict(database_url)
+    return f"{parts.get('dbname', 'the default database')} on {parts.get('host', 'localhost')}"
+
+
 def pool_of(
     settings: Settings,
     name: str,
@@ -135,7 +141,7 @@ def pool_of(
     wait_seconds: float = 1,
 ) -> AsyncConnectionPool[Connection]:
     """A pool of `size` connections, not open yet; none free within `wait_seconds` is an error."""
-    url = str(settings.source_database_url)
+    url = settings.source_database_url
     given = conninfo_to_dict(url)
     network = {key: value for key, value in _NETWORK.items() if key not in given}
     return AsyncConnectionPool(

@@ -1,151 +1,137 @@
-"""Every setting, read from environment variables in this one place.
+"""The collector's settings, read from environment variables: each is declared once, as a field.
 
-The README's table of settings is checked against `Settings` by a test.
+The README's table, `x-limits` of the OpenAPI document and what a malformed value is answered come
+from the declarations. `scripts/lib` adds the settings of its commands to them in the same way.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
-# Name, default (that of another one, or as text) and meaning of each variable.
-SETTINGS = (
-    ("DATABASE_URL", "", "One PostgreSQL for everything; without it, the embedded one"),
-    ("SOURCE_DATABASE_URL", "DATABASE_URL", "Where raw events and users land"),
-    ("DESTINATION_DATABASE_URL", "DATABASE_URL", "Where dbt builds the marts"),
-    (
-        "MIGRATION_DATABASE_URL",
-        "SOURCE_DATABASE_URL",
-        "The source as the owner of raw: scripts/migrate, scripts/link",
-    ),
-    ("HEADWATER_DATA", ".headwater", "Folder of the embedded PostgreSQL and other state"),
-    ("HOST", "127.0.0.1", "Address that the collector, or scripts/site --serve, listens on"),
-    ("PORT", "3000", "Port the collector listens on"),
-    ("WORKERS", "1", "Processes that share PORT, each with its metrics on a port after it"),
-    ("DBT_TARGET", "prod", "dbt's target: prod, or dev for schemas of one's own"),
-    (
-        "DBT_SCHEMA",
-        "dev_USER",
-        "What the names of schemas begin with where dbt's target is not prod",
-    ),
-    ("MAX_HEADER_BYTES", "32768", "Largest request line and headers"),
-    ("HEADER_TIMEOUT_SECONDS", "10", "Longest time to send the headers in"),
-    ("MAX_BODY_BYTES", "4194304", "Largest body of a request"),
-    ("MAX_INFLATED_BYTES", "16777216", "Largest body once inflated"),
-    ("MAX_EVENT_BYTES", "1048576", "Largest event or user"),
-    ("MAX_EVENTS", "5000", "Most events in a request"),
-    (
-        "MAX_WAITING_BYTES",
-        "33554432",
-        "Most bytes being read or waiting to be stored; more answers 429",
-    ),
-    ("BODY_TIMEOUT_SECONDS", "30", "Longest time to send a body in"),
-    (
-        "SEGMENT_UNKNOWN_EVENTS",
+_Value = TypeVar("_Value")
+
+
+def setting(
+    default: _Value, meaning: str, read: Callable[[str], _Value] | None = None, *, like: str = ""
+) -> _Value:
+    """Declares a setting; `like` names another one, of which it has the value where it is unset.
+
+    `read` makes a value of a text, and raises ValueError with what the text must be.
+    """
+    metadata = {"meaning": meaning, "read": read or str, "like": like}
+    value: _Value = field(default=default, metadata=metadata)
+    return value
+
+
+def number(low: int, high: int) -> Callable[[str], int]:
+    """Reads a whole number within a range."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and low <= int(text[:20]) <= high):
+            raise ValueError(f"a number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def one_of(*values: str) -> Callable[[str], str]:
+    """Reads one of some words."""
+
+    def read(text: str) -> str:
+        if text not in values:
+            raise ValueError(" or ".join(values))
+        return text
+
+    return read
+
+
+def several(text: str) -> tuple[str, ...]:
+    """Reads names of hosts or origins, in which case means nothing, separated by commas."""
+    return tuple(filter(None, map(str.strip, text.lower().split(","))))
+
+
+_bytes = number(1, 2**30)
+_seconds = number(1, 3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of one process, all with safe defaults. Sizes are bytes, times seconds."""
+
+    database_url: str = setting("", "One PostgreSQL for everything; without it, the embedded one")
+    source_database_url: str = setting("", "Where raw events and users land", like="database_url")
+    host: str = setting(
+        "127.0.0.1", "Address that the collector, or scripts/site --serve, listens on"
+    )
+    port: int = setting(3000, "Port the collector listens on", number(0, 65535))
+    workers: int = setting(
+        1, "Processes that share PORT, each with its metrics on a port after it", number(1, 64)
+    )
+    max_header_bytes: int = setting(2**15, "Largest request line and headers", _bytes)
+    header_timeout_seconds: int = setting(10, "Longest time to send the headers in", _seconds)
+    max_body_bytes: int = setting(2**22, "Largest body of a request", _bytes)
+    max_inflated_bytes: int = setting(2**24, "Largest body once inflated", _bytes)
+    max_event_bytes: int = setting(2**20, "Largest event or user", _bytes)
+    max_events: int = setting(5000, "Most events in a request", number(1, 50_000))
+    max_waiting_bytes: int = setting(
+        2**25, "Most bytes being read or waiting to be stored; more answers 429", _bytes
+    )
+    body_timeout_seconds: int = setting(30, "Longest time to send a body in", _seconds)
+    segment_unknown_events: str = setting(
         "accept",
         "Events that Segment's SDKs track under names that no seed lists: accept or reject",
-    ),
-    (
-        "ALLOWED_HOSTS",
-        "",
-        "Hosts besides localhost that keyless requests and local sites may name, or *",
-    ),
-    ("CORS_ORIGINS", "", "Origins whose pages may call the API, comma-separated, or *"),
-    ("FORWARDED_ALLOW_IPS", "", "Proxies whose X-Forwarded-* headers are believed, or *"),
-    ("LOG_REQUESTS", "off", "Whether each request is a line of the log, in JSON: on or off"),
-    ("API_KEY", "", "Key that scripts/replay and scripts/demo send"),
-    ("ALERT_WEBHOOK_URL", "", "Where scripts/status posts what is wrong with the builds"),
-)
-_GIBIBYTE = 2**30
-_DEFAULTS = {name: default for name, default, _ in SETTINGS}
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Settings of one process, all with safe defaults.
-
-    `source_database_url` and `destination_database_url` are None where the embedded PostgreSQL is
-    to be used. Sizes are bytes, times seconds.
-    """
-
-    source_database_url: str | None
-    destination_database_url: str | None
-    migration_database_url: str | None
-    data_directory: Path
-    host: str
-    port: int
-    workers: int
-    dbt_target: str
-    dbt_schema: str
-    max_header_bytes: int
-    header_timeout_seconds: int
-    max_body_bytes: int
-    max_inflated_bytes: int
-    max_event_bytes: int
-    max_events: int
-    max_waiting_bytes: int
-    body_timeout_seconds: int
-    segment_unknown_events: str
-    allowed_hosts: tuple[str, ...]
-    cors_origins: tuple[str, ...]
-    forwarded_allow_ips: str
-    log_requests: bool
-    api_key: str
-    alert_webhook_url: str
+        one_of("accept", "reject"),
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        (), "Hosts besides localhost that keyless requests and local sites may name, or *", several
+    )
+    cors_origins: tuple[str, ...] = setting(
+        (), "Origins whose pages may call the API, comma-separated, or *", several
+    )
+    forwarded_allow_ips: str = setting("", "Proxies whose X-Forwarded-* headers are believed, or *")
+    log_requests: str = setting(
+        "off", "Whether each request is a line of the log, in JSON: on or off", one_of("off", "on")
+    )
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Reads the settings; raises ValueError with the variable's name where one is malformed.
 
         An empty variable counts as unset.
         """
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            name, declared = each.name.upper(), each.metadata
+            if text := environment.get(name):
+                try:
+                    values[each.name] = declared["read"](text)
+                except ValueError as rule:
+                    raise ValueError(f"{name} must be {rule}, not {text!r}") from None
+            elif declared["like"] in values:
+                values[each.name] = values[declared["like"]]
+        return cls(**values)
 
-        def text(name: str) -> str:
-            return environment.get(name) or _DEFAULTS[name]
 
-        def number(name: str, low: int, high: int) -> int:
-            value = text(name)
-            if not (value.isascii() and value.isdecimal() and low <= int(value[:20]) <= high):
-                raise ValueError(f"{name} must be a number from {low} to {high}, not {value!r}")
-            return int(value)
+class Documented(NamedTuple):
+    """A setting in the words of the README; the default may be the name of another setting."""
 
-        def choice(name: str, *values: str) -> str:
-            if text(name) not in values:
-                raise ValueError(f"{name} must be {' or '.join(values)}, not {text(name)!r}")
-            return text(name)
+    name: str
+    default: str
+    meaning: str
 
-        def several(name: str) -> tuple[str, ...]:
-            return tuple(filter(None, map(str.strip, text(name).split(","))))
 
-        database_url = environment.get("DATABASE_URL") or None
-        source = environment.get("SOURCE_DATABASE_URL") or database_url
-        return cls(
-            source_database_url=source,
-            destination_database_url=environment.get("DESTINATION_DATABASE_URL") or database_url,
-            migration_database_url=environment.get("MIGRATION_DATABASE_URL") or source,
-            data_directory=(ROOT / text("HEADWATER_DATA")).resolve(),
-            host=text("HOST"),
-            port=number("PORT", 0, 65535),
-            workers=number("WORKERS", 1, 64),
-            dbt_target=text("DBT_TARGET"),
-            dbt_schema=environment.get("DBT_SCHEMA")
-            or f"dev_{environment.get('USER') or 'analyst'}",
-            max_header_bytes=number("MAX_HEADER_BYTES", 1, _GIBIBYTE),
-            header_timeout_seconds=number("HEADER_TIMEOUT_SECONDS", 1, 3600),
-            max_body_bytes=number("MAX_BODY_BYTES", 1, _GIBIBYTE),
-            max_inflated_bytes=number("MAX_INFLATED_BYTES", 1, _GIBIBYTE),
-            max_event_bytes=number("MAX_EVENT_BYTES", 1, _GIBIBYTE),
-            max_events=number("MAX_EVENTS", 1, 50_000),
-            max_waiting_bytes=number("MAX_WAITING_BYTES", 1, _GIBIBYTE),
-            body_timeout_seconds=number("BODY_TIMEOUT_SECONDS", 1, 3600),
-            segment_unknown_events=choice("SEGMENT_UNKNOWN_EVENTS", "accept", "reject"),
-            allowed_hosts=tuple(map(str.lower, several("ALLOWED_HOSTS"))),
-            cors_origins=several("CORS_ORIGINS"),
-            forwarded_allow_ips=text("FORWARDED_ALLOW_IPS"),
-            log_requests=choice("LOG_REQUESTS", "off", "on") == "on",
-            api_key=text("API_KEY"),
-            alert_webhook_url=text("ALERT_WEBHOOK_URL"),
+def documented(settings: type[Settings]) -> list[Documented]:
+    """What there is to set, in the order of the declarations."""
+    return [
+        Documented(
+            each.name.upper(),
+            each.metadata["like"].upper() or str(each.default or ""),
+            each.metadata["meaning"],
         )
+        for each in fields(settings)
+    ]

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from collector.settings import ROOT, SETTINGS
+from collector.settings import ROOT
+from scripts.lib.base.settings import SETTINGS
 from tests.support.collector import Collector
 
 COMPOSE = ROOT / "docker-compose.yml"

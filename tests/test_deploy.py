@@ -16,7 +16,8 @@ import httpx
 import pytest
 import yaml
 
-from collector.settings import ROOT, SETTINGS
+from collector.settings import ROOT
+from scripts.lib.base.settings import SETTINGS
 from scripts.lib.status.__main__ import Status, write_metrics
 
 DEPLOY = ROOT / "docs" / "deploy"

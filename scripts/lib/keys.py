@@ -11,9 +11,10 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from collector.connection import described
 from collector.keys import Scope
 from scripts.lib.base.cli import UserError, parser, read_settings, run
-from scripts.lib.base.database import described, open_databases
+from scripts.lib.base.database import open_databases
 
 _ADD = "insert into raw.api_keys (name, scope, key_hash) values (%s, %s, %s)"
 _REVOKE = """

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import psycopg
 
+from collector.connection import described
 from collector.migrate import migrate
-from collector.settings import Settings
 from scripts.lib.base.cli import UserError, parser, read_settings, run
-from scripts.lib.base.database import Databases, described, open_databases, require_sessions
+from scripts.lib.base.database import Databases, open_databases, require_sessions
 from scripts.lib.base.replication import NAME, opened
+from scripts.lib.base.settings import Settings
 
 _DESTINATION = "DESTINATION_DATABASE_URL"
 

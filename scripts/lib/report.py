@@ -15,10 +15,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from collector.settings import Settings
 from scripts.lib.base.cli import parser, plain, read_settings, run
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.replication import lag_text
+from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.reports import Connection, read
 
 BAR_WIDTH = 16

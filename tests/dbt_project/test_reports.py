@@ -18,8 +18,9 @@ import pytest
 from psycopg.rows import dict_row
 from rich.console import Console
 
-from collector.settings import ROOT, Settings
+from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
+from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.run import layer_schema
 from scripts.lib.demo.generator import generate
 from scripts.lib.report import show

@@ -26,7 +26,7 @@ from tests.support.postgres import WAIT_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """A collector that runs as a process of its own: `scripts/serve` on a free port."""
+    """A collector that runs as a process of its own, on a free port."""
 
     url: str
     database_url: str
@@ -46,9 +46,9 @@ def rows_of(database_url: str, query: str, *values: Any) -> list[tuple[Any, ...]
 
 @contextmanager
 def running_collector(
-    database_url: str, *, module: str = "scripts.lib.serve", **environment: str
+    database_url: str, *, module: str = "collector", **environment: str
 ) -> Iterator[Collector]:
-    """Runs `scripts/serve` on a database, with further settings, and waits until it is ready."""
+    """Runs the collector on a database, with further settings, and waits until it is ready."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         log = stack.enter_context((folder / "log").open("w"))

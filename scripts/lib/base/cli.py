@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from collector import __version__
 from collector.migrate import NewerSchemaError
-from collector.settings import Settings
+from scripts.lib.base.settings import Settings
 
 
 class UserError(Exception):

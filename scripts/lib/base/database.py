@@ -12,11 +12,11 @@ from typing import Any
 
 import psycopg
 from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict
 
+from collector.connection import described
 from collector.migrate import migrate
-from collector.settings import Settings
 from scripts.lib.base.cli import UserError
+from scripts.lib.base.settings import Settings
 
 _SOCKET = ".s.PGSQL.5432"
 _MAX_SOCKET_BYTES = 103  # sockaddr_un's, of Linux (107) and macOS
@@ -99,12 +99,6 @@ def with_databases(settings: Settings, databases: Databases) -> Settings:
         destination_database_url=databases.destination,
         migration_database_url=databases.migration,
     )
-
-
-def described(database_url: str) -> str:
-    """A database in words, without the password."""
-    parts = conninfo_to_dict(database_url)
-    return f"{parts.get('dbname', 'the default database')} on {parts.get('host', 'localhost')}"
 
 
 def require_sessions(database_url: str, setting: str, options: str = "") -> None:

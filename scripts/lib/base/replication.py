@@ -12,9 +12,9 @@ import psycopg
 from psycopg.errors import ObjectInUse
 from psycopg.rows import class_row
 
+from collector.connection import described
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
-from scripts.lib.base.database import described
 
 NAME = "headwater"  # of the publication and of the subscription
 CONNECT_SECONDS = 10

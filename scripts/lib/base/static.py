@@ -14,8 +14,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.local import is_own_host
+from collector.serve import StartError, bound
 from scripts.lib.base.cli import UserError
-from scripts.lib.workers import bound
 
 
 def say(line: str) -> None:
@@ -40,7 +40,7 @@ def serve_folder(
     host = hosts[0]
     try:
         own = bound(host, port)
-    except UserError as error:
+    except StartError as error:
         raise UserError(f"{str(error).partition(';')[0]}; choose a port with --port") from None
     own.listen()
     app = Starlette(exception_handlers={OSError: _not_found})

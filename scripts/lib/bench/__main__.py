@@ -15,8 +15,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from collector.settings import ROOT, Settings
+from collector.settings import ROOT
 from scripts.lib.base.cli import UserError, parser, read_settings, run
+from scripts.lib.base.settings import Settings
 from scripts.lib.bench import adversary, intake, journeys, readers, stuck, transforms, volume
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.measure import MissingError, Row, ViolationError

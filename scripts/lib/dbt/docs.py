@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psycopg
 
-from collector.settings import Settings
 from scripts.lib.base.cli import UserError, parser, read_settings, run
 from scripts.lib.base.database import open_databases
+from scripts.lib.base.settings import Settings
 from scripts.lib.base.static import say, serve_folder
 from scripts.lib.dbt.run import PROJECT, run_dbt
 

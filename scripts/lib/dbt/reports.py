@@ -10,9 +10,9 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import DictRow, dict_row
 
-from collector.settings import Settings
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.database import refusal
+from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.run import layer_schema
 
 Connection = psycopg.Connection[DictRow]

@@ -18,9 +18,10 @@ from typing import NoReturn
 import psycopg
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, UndefinedFunction
 
-from collector.settings import ROOT, Settings
+from collector.settings import ROOT
 from scripts.lib.base.cli import UserError, read_settings, run
 from scripts.lib.base.database import libpq_environment, open_databases, require_sessions
+from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.lock import (
     CANCEL_SECONDS,
     PROD,

@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from collector.settings import Settings
+from collector.connection import described
 from scripts.lib.base.cli import UserError, parser, read_settings, run
 from scripts.lib.base.client import Client, encode
-from scripts.lib.base.database import Databases, described, open_databases
+from scripts.lib.base.database import Databases, open_databases
 from scripts.lib.base.running import running_collector
+from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.run import run_dbt
 from scripts.lib.demo.generator import UNSUPPORTED_TYPE, generate
 from scripts.lib.migrate import migrate_all

@@ -6,8 +6,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import UndefinedObject
 
+from collector.connection import described
 from scripts.lib.base.cli import UserError, parser, read_settings, run
-from scripts.lib.base.database import Databases, described, open_databases
+from scripts.lib.base.database import Databases, open_databases
 from scripts.lib.base.replication import (
     NAME,
     End,

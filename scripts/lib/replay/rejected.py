@@ -17,11 +17,11 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from collector.settings import Settings
 from collector.writer import MAX_QUARANTINED_BYTES
 from scripts.lib.base.cli import UserError, plain
 from scripts.lib.base.client import Client, Receipt, encode
 from scripts.lib.base.database import open_databases
+from scripts.lib.base.settings import Settings
 from scripts.lib.keys import create_key, revoke_key
 from scripts.lib.replay.sending import in_bodies
 

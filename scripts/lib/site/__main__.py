@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from collector.settings import Settings
 from scripts.lib.base.cli import parser, read_settings, run
 from scripts.lib.base.database import open_databases
+from scripts.lib.base.settings import Settings
 from scripts.lib.base.static import say, serve_folder
 from scripts.lib.site.build import build_site
 

@@ -16,7 +16,7 @@ import jinja2
 import vl_convert
 
 from collector import __version__
-from collector.settings import Settings
+from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.docs import generate
 from scripts.lib.dbt.reports import NothingBuiltError
 from scripts.lib.dbt.run import PROJECT, layer_schema

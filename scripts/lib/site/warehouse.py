@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from collector.settings import Settings
+from scripts.lib.base.settings import Settings
 from scripts.lib.dbt import reports
 from scripts.lib.dbt.reports import Connection
 

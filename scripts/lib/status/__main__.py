@@ -13,8 +13,9 @@ import urllib3
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from collector import __version__
+from collector.connection import described
 from scripts.lib.base.cli import UserError, parser, read_settings, run
-from scripts.lib.base.database import described, open_databases, refusal
+from scripts.lib.base.database import open_databases, refusal
 from scripts.lib.base.static import say
 from scripts.lib.dbt.run import layer_schema
 from scripts.lib.status.unwritable import show_unwritable_rows

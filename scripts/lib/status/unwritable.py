@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import psycopg
 
+from collector.connection import described
 from scripts.lib.base.cli import UserError
-from scripts.lib.base.database import described
 from scripts.lib.base.static import say
 
 # Rows stored before the collector had a limit: what they expand to cannot be dumped, replicated or

@@ -13,10 +13,10 @@ import psycopg
 from rich.console import Console
 from rich.progress import Progress
 
-from collector.settings import Settings
 from scripts.lib.base.cli import printable
 from scripts.lib.base.client import Client, encode
 from scripts.lib.base.database import open_databases
+from scripts.lib.base.settings import Settings
 from scripts.lib.replay.outcome import Outcome
 from scripts.lib.replay.prototype.compare import NotBuiltError, compare, show
 from scripts.lib.replay.prototype.source import connect, count, identity, rows_after

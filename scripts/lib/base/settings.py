@@ -1,0 +1,45 @@
+"""The settings of the commands: the collector's, and their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from collector.settings import ROOT, documented, setting
+from collector.settings import Settings as CollectorSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(CollectorSettings):
+    """Settings of one process. URLs are empty where the embedded PostgreSQL is to be used."""
+
+    destination_database_url: str = setting("", "Where dbt builds the marts", like="database_url")
+    migration_database_url: str = setting(
+        "",
+        "The source as the owner of raw: scripts/migrate, scripts/link",
+        like="source_database_url",
+    )
+    headwater_data: str = setting(".headwater", "Folder of the embedded PostgreSQL and other state")
+    dbt_target: str = setting("prod", "dbt's target: prod, or dev for schemas of one's own")
+    dbt_schema: str = setting(
+        "dev_USER", "What the names of schemas begin with where dbt's target is not prod"
+    )
+    api_key: str = setting("", "Key that scripts/replay and scripts/demo send")
+    alert_webhook_url: str = setting("", "Where scripts/status posts what is wrong with the builds")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """As the collector's; USER in the name of a schema is who runs the command."""
+        schema = environment.get("DBT_SCHEMA") or f"dev_{environment.get('USER') or 'analyst'}"
+        return super(Settings, cls).from_environment({**environment, "DBT_SCHEMA": schema})
+
+    @property
+    def data_directory(self) -> Path:
+        """HEADWATER_DATA, relative to the checkout."""
+        return (ROOT / self.headwater_data).resolve()
+
+
+SETTINGS = documented(Settings)
