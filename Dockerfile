@@ -6,9 +6,9 @@ RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/headwater hea
 
 WORKDIR /app
 # Without what only tests and linters use.
-COPY requirements-run.lock requirements.lock
+COPY requirements.lock requirements-uv.lock ./
 COPY scripts/install scripts/
-RUN PIP_NO_CACHE_DIR=1 scripts/install
+RUN PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 scripts/install && .venv/bin/pip uninstall --quiet --yes uv
 COPY . .
 
 # Everything that is written goes to the user's home; /app stays as it was built.

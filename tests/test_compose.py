@@ -140,12 +140,12 @@ def test_image_holds_no_more_than_what_runs() -> None:
         found = (re.match(r"[\w-]+", each) for each in requirements)
         return {match[0].lower() for match in found if match}
 
-    image, tested = pinned("requirements-run.lock"), pinned("requirements.lock")
+    image, tested = pinned("requirements.lock"), pinned("requirements-dev.lock")
     assert names(project["dependencies"] + extras["semantic"]) <= image.keys()
     # jsonschema and psutil come with dbt and the embedded PostgreSQL.
     assert names(extras["dev"]) & image.keys() == {"jsonschema", "psutil"}
     assert image == {name: tested[name] for name in image}
-    assert "COPY requirements-run.lock requirements.lock\n" in DOCKERFILE
+    assert "COPY requirements.lock requirements-uv.lock ./\n" in DOCKERFILE
 
 
 def test_image_holds_what_runs(database: str, tmp_path: Path) -> None:
