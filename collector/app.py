@@ -24,6 +24,7 @@ from collector.body import (
     read_body,
     read_unauthorized,
 )
+from collector.contract import MessageReceipt, Receipt, Rejected, refusals
 from collector.database import Database
 from collector.documentation import pages
 from collector.endpoint import Endpoint, answer, is_trial
@@ -31,7 +32,6 @@ from collector.keys import Key
 from collector.metrics import Metrics, Observer
 from collector.problems import HANDLED, Problem
 from collector.registry import supported_event_types
-from collector.request_log import RequestLog
 from collector.segment_body import CALLS, read_messages, write_key_of
 from collector.settings import Settings
 from collector.turns import in_turns
@@ -56,14 +56,13 @@ def create_app(settings: Settings) -> Starlette:
         raise ValueError("The collector needs SOURCE_DATABASE_URL or DATABASE_URL.")
     collector = Collector(settings)
     users = UserEndpoints(settings, collector.database, collector.admission)
-    openapi, page = pages(settings)
-    middleware = [Middleware(Observer, collector.metrics)]
-    if settings.log_requests == "on":
-        middleware.insert(0, Middleware(RequestLog))
+    index, openapi, page = pages(settings)
+    middleware = [Middleware(Observer, collector.metrics, log=settings.log_requests == "on")]
     if origins := settings.cors_origins:
         middleware.append(Middleware(CORSMiddleware, allow_origins=origins, **CORS))
     app = Starlette(
         routes=[
+            Route("/", index, methods=["GET"]),
             Route("/events", Endpoint(collector.post_events), methods=["POST"]),
             Route("/v1/{call}", Endpoint(collector.post_messages), methods=["POST"]),
             Route("/users", users.users, methods=["GET", "POST"]),
@@ -116,7 +115,7 @@ class Collector:
             rejected = await self._store(request, received, key, "/events", share)
         if received.events:
             event_ids = [event.event_id for event in received.events]
-            return _json({"accepted": len(event_ids), "eventIds": event_ids, "rejected": rejected})
+            return _json(Receipt(len(event_ids), event_ids, rejected))
         if received.single:
             raise received.rejections[0].problem
         message = "No event was accepted; rejected says why."
@@ -139,7 +138,7 @@ class Collector:
             if users and not is_trial(request):
                 async with self.database.connect(self.database.users) as connection:
                     await save_users(connection, [(user, text) for _, user, text in users], key)
-        return _json({"success": True, "accepted": len(received.events), "rejected": rejected})
+        return _json(MessageReceipt(len(received.events), rejected))
 
     async def _authorized(self, request: Request, share: Share) -> tuple[Key, bytes]:
         """The write key and the body of a request; the body comes first where it has the key."""
@@ -156,7 +155,7 @@ class Collector:
 
     async def _store(
         self, request: Request, received: Received, key: Key, route: str, share: Share
-    ) -> list[dict[str, object]]:
+    ) -> list[Rejected]:
         """Commits and counts events, or tries them; returns the rejections as an answer does."""
         share.take(EVENT_BYTES * (len(received.events) + len(received.rejections)))
         if is_trial(request):
@@ -167,8 +166,7 @@ class Collector:
             self.metrics.accepted(key.name).inc(len(received.events))
             for rejection in received.rejections:
                 self.metrics.rejected(rejection.problem.code).inc()
-        rejections = sorted(received.rejections, key=lambda rejection: rejection.position)
-        return [{"index": each.position, **each.problem.summary()} for each in rejections]
+        return refusals((each.position, each.problem) for each in received.rejections)
 
     async def get_key(self, request: Request) -> Response:
         """Answers whose key the request came with."""
@@ -186,7 +184,12 @@ class Collector:
             {"slot": slot["slot_name"], "active": slot["active"], "lagBytes": slot["lag_bytes"]}
             for slot in self.database.replication
         ]
-        return _json({"status": "ready", **({"replication": slots} if slots else {})})
+        answer: dict[str, object] = {"status": "ready"}
+        if newer := self.database.newer_schema:
+            answer["warning"] = newer
+        if slots:
+            answer["replication"] = slots
+        return _json(answer)
 
     async def get_metrics(self, request: Request) -> Response:
         """Answers what Prometheus scrapes: this process's, so not at an address of several."""

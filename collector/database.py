@@ -15,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from collector.connection import Connection, pool_of
 from collector.keys import Keys
+from collector.migrate import KNOWN
 from collector.problems import AWAY, BUSY, NOT_MIGRATED, STUCK, Cause, Problem, cause_of
 from collector.settings import Settings
 from collector.upkeep import Upkeep
@@ -31,7 +32,8 @@ _LOOK = """
         (
             select coalesce(extract(epoch from clock_timestamp() - opened_at), 'NaN')::float
             from raw.oldest_transaction()
-        )
+        ),
+        raw.applied_migrations()
 """
 # 64 KiB that do not compress, so that it takes space; it is rolled back.
 _TRY_TO_STORE = """
@@ -63,6 +65,7 @@ class Database:
         self.keys = Keys(settings)
         self.replication: list[dict[str, Any]] = []
         self.oldest_transaction_seconds = 0.0
+        self.newer_schema = ""  # what the schema has that this version does not know, in words
         self.writers = pool_of(settings, "writer", WRITERS)
         self.users = pool_of(settings, "users", 4, wait_seconds=3)
         self._watch = pool_of(settings, "watch", 1, answer_seconds=LOOK_ANSWER_SECONDS)
@@ -123,10 +126,19 @@ class Database:
             await self.writers.drain()
             await self.users.drain()
             self._away = None
-        may_store, seconds = row or (False, None)
+        may_store, seconds, applied = row or (False, None, None)
         self.oldest_transaction_seconds = seconds or 0.0
+        self._compare_schema(applied)
         if not may_store:
             raise NOT_MIGRATED.problem()
+
+    def _compare_schema(self, applied: list[str] | None) -> None:
+        """Says once that the schema is of a later version; later ones only add to it."""
+        unknown = ", ".join(sorted({*(applied or ())} - KNOWN))
+        newer = f"The raw schema is of a later version, with {unknown}: update the collector"
+        if unknown and not self.newer_schema:
+            logger.warning(newer)
+        self.newer_schema = newer if unknown else ""
 
     async def _try_to_store(self, connection: Connection) -> None:
         """Notices that events can be stored again. Raises `Problem` where they cannot yet."""

@@ -1,16 +1,20 @@
-"""The OpenAPI document, and a page that shows it and loads nothing from outside."""
+"""The OpenAPI document, a page that shows it, and one that greets; none loads from elsewhere."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import yaml
 from starlette.responses import Response
 
 from collector import __version__
+from collector.contract import EventFields, MessageReceipt, Receipt, UserFields, UserReceipt
+from collector.problems import Code
 from collector.registry import supported_event_types
 from collector.settings import Settings
 
@@ -18,6 +22,85 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 pre { background: #f4f4f4; padding: 1rem; overflow: auto } td { padding-right: 1rem }
 """
+_GREETING = """
+<p>This is the collector of Headwater {version}. It takes product events and users over HTTP and
+keeps them in PostgreSQL, where dbt makes tables of them.
+<ul><li><a href=/docs>/docs</a>: what to send, and what is answered
+<li><a href=/openapi.json>/openapi.json</a>: the same for tools
+<li><a href=/readyz>/readyz</a>: whether events can be stored now</ul>
+<p>Next, make a key, and with it snippets for your application:
+<pre>scripts/keys create shop --scope write --snippet</pre>
+<p>On this machine a first event needs no key as long as there is none:
+<pre>curl http://localhost:{port}/events -H 'Content-Type: application/json' \\
+    -d '{{"eventType": "page_viewed", "userId": 1, "activity": {{"path": "/"}}}}'</pre>
+"""
+_TYPES = (EventFields, UserFields, Receipt, UserReceipt, MessageReceipt)
+
+
+def pages(settings: Settings) -> tuple[Response, Response, Response]:
+    """The greeting, the document, which states the limits of these settings, and its page."""
+    document = _document(settings)
+    operations = "".join(
+        _operation(method, path, operation)
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    )
+    whole = escape(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100))
+    return (
+        _page(_GREETING.format(version=__version__, port=settings.port)),
+        Response(msgspec.json.encode(document), media_type="application/json"),
+        _page(
+            f"{_text(document['info']['description'])}{operations}"
+            "<h2>The whole document (OpenAPI 3.1)</h2>"
+            f"<p>For tools: <a href=/openapi.json>/openapi.json</a><pre>{whole}</pre>"
+        ),
+    )
+
+
+def _document(settings: Settings) -> dict[str, Any]:
+    """`openapi.yml` with the limits of the settings and the schemas of the contract's types."""
+    limits = {
+        re.sub("_(.)", lambda found: found[1].upper(), each.name): getattr(settings, each.name)
+        for each in fields(settings)
+        if each.name.startswith("max_")
+    }
+    text = Path(__file__).with_name("openapi.yml").read_text(encoding="utf-8")
+    for name, limit in limits.items():
+        text = text.replace(f"@{name}@", str(limit)).replace(f"@{name}, text@", f"{limit:,}")
+    document: dict[str, Any] = yaml.safe_load(text)
+    document["info"] |= {"version": __version__, "x-limits": limits}
+    schemas = document["components"]["schemas"]
+    _, made = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
+    for type_name, schema in made.items():
+        name = type_name.removesuffix("Fields")
+        schemas[name] = _plain(schema) | {"title": name} | schemas.get(name, {})
+    schemas["Event"]["properties"]["eventType"]["enum"] = sorted(supported_event_types())
+    schemas["Problem"]["properties"]["code"]["enum"] = get_args(Code)
+    return document
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """An object's schema of msgspec without what says again what is beside it.
+
+    For JSON Schema 1.0 is an integer; a format says it better than its pattern.
+    """
+    for each in schema["properties"].values():
+        kinds = each.get("anyOf", [])
+        if any(kind["type"] == "integer" for kind in kinds):
+            each["anyOf"] = [kind for kind in kinds if kind["type"] != "number"]
+        for kind in kinds:
+            if "format" in kind:
+                kind.pop("pattern", None)
+    return schema
+
+
+def _page(content: str) -> Response:
+    return Response(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Headwater</title>"
+        f"<style>{_STYLE}</style><h1>Headwater</h1>{content}</html>",
+        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
+        media_type="text/html",
+    )
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
@@ -27,36 +110,3 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
 
 def _text(text: str) -> str:
     return "".join(f"<p>{escape(line)}" for line in text.strip().split("\n"))
-
-
-def pages(settings: Settings) -> tuple[Response, Response]:
-    """The document, which states the limits of these settings, and the page that shows it."""
-    limits = {
-        "maxEvents": settings.max_events,
-        "maxEventBytes": settings.max_event_bytes,
-        "maxBodyBytes": settings.max_body_bytes,
-        "maxInflatedBytes": settings.max_inflated_bytes,
-        "maxHeaderBytes": settings.max_header_bytes,
-    }
-    text = Path(__file__).with_name("openapi.yml").read_text(encoding="utf-8")
-    for name, limit in limits.items():
-        text = text.replace(f"@{name}@", str(limit)).replace(f"@{name}, text@", f"{limit:,}")
-    document = yaml.safe_load(text)
-    document["info"] |= {"version": __version__, "x-limits": limits}
-    fields = document["components"]["schemas"]["Event"]["properties"]
-    fields["eventType"]["enum"] = sorted(supported_event_types())
-    operations = "".join(
-        _operation(method, path, operation)
-        for path, operations in document["paths"].items()
-        for method, operation in operations.items()
-    )
-    whole = escape(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100))
-    page = Response(
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Headwater</title>"
-        f"<style>{_STYLE}</style><h1>Headwater</h1>{_text(document['info']['description'])}"
-        f"{operations}<h2>The whole document (OpenAPI 3.1)</h2>"
-        f"<p>For tools: <a href=/openapi.json>/openapi.json</a><pre>{whole}</pre></html>",
-        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
-        media_type="text/html",
-    )
-    return Response(msgspec.json.encode(document), media_type="application/json"), page

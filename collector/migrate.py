@@ -15,6 +15,7 @@ import psycopg
 from psycopg.errors import Diagnostic, LockNotAvailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+KNOWN = frozenset(path.stem for path in MIGRATIONS.glob("*.sql"))
 PARTITION_MONTHS_AHEAD = 12
 ATTEMPTS = 30  # a pause of a second after each, to get a lock that a reader holds
 # Who waits for a lock holds up all who come after: inserts too, where it is one on raw.
@@ -54,14 +55,13 @@ def migrate(database_url: str) -> list[str]:
         done = {
             name for (name,) in connection.execute("select name from public.headwater_migrations")
         }
-        paths = sorted(MIGRATIONS.glob("*.sql"))
-        if unknown := done - {path.stem for path in paths}:
+        if unknown := done - KNOWN:
             raise NewerSchemaError(
                 f"The raw schema is of a later version, with {', '.join(sorted(unknown))}: "
                 "update this checkout, or use the one that made it."
             )
         connection.execute(_BE_BRIEF)
-        for path in paths:
+        for path in sorted(MIGRATIONS.glob("*.sql")):
             if path.stem in done:
                 continue
             record = "insert into public.headwater_migrations (name) values (%s)"

@@ -12,10 +12,11 @@ from typing import Annotated, TypeVar
 from msgspec import DecodeError, Meta, Raw
 from msgspec.json import Decoder, encode
 
+from collector.contract import Email, UserFields, UserId
 from collector.problems import Problem
 from collector.settings import Settings
 from collector.times import sdk_times
-from collector.validation import Email, UserFields, UserId, read_event
+from collector.validation import read_event
 
 # The event type that a call becomes; a track call has its own.
 EVENT_TYPES = {
@@ -44,7 +45,7 @@ NULL, _EMPTY = Raw(b"null"), Raw(b'""')
 
 
 def read_message(
-    call: str, message: Fields, supported: frozenset[str], settings: Settings
+    call: str, message: Fields, supported: frozenset[str], settings: Settings, *, suggest: bool
 ) -> tuple[str | None, bytes, tuple[UserFields, str] | None]:
     """The eventId, if there is one, the payload, and the user of an identify call."""
     kind = decoded(TEXT, message.get("type")) or "" if call == "batch" else call
@@ -72,7 +73,7 @@ def read_message(
     }
     given = _present(fields)
     payload = encode(given)
-    event_id = read_event(payload, supported, settings)
+    event_id = read_event(payload, supported, settings, suggest=suggest)
     identified = kind == "identify" and "userId" in given
     return event_id, payload, _identified(given, message) if identified else None
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from msgspec import Raw, Struct
 from msgspec.json import Decoder, encode
 
+from collector.contract import UserFields
 from collector.json_text import NOT_JSON, elements_of, json_problem
 from collector.problems import Problem
 from collector.segment import (
@@ -25,7 +26,7 @@ from collector.segment import (
 )
 from collector.settings import Settings
 from collector.turns import STEP_BYTES
-from collector.validation import Event, Received, Rejection, UserFields
+from collector.validation import SUGGESTIONS, Event, Received, Rejection
 
 # By the last part of the path: browsers send to /v1/t, /v1/b and so on.
 CALLS = {name: name for name in ("batch", *EVENT_TYPES)}
@@ -104,7 +105,10 @@ def read_messages(
         try:
             message = _merged(common, text)
             sent = encode(message)
-            event_id, payload, user = read_message(call, message, supported, settings)
+            suggest = len(messages.received.rejections) < SUGGESTIONS
+            event_id, payload, user = read_message(
+                call, message, supported, settings, suggest=suggest
+            )
         except Problem as problem:
             problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
             messages.received.rejections.append(Rejection(position, renamed(problem), sent))

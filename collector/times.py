@@ -14,7 +14,7 @@ _TIME = (
     r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)"
     r"(\.[0-9]{1,9})?([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])\Z"
 )
-Timestamp = Annotated[str, Meta(pattern=_TIME)]
+Timestamp = Annotated[str, Meta(pattern=_TIME, extra_json_schema={"format": "date-time"})]
 
 _rfc_3339, _scalar = Decoder[str](Timestamp), Decoder[str | int | float](str | int | float)
 _ZONE = re.compile(r"[\s:]*(?:(?P<utc>Z|UTC|GMT)|(?P<offset>[+-]\d\d(?::?\d\d)?))\Z")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import AsyncConnection
 
+from collector.contract import UserFields, UserReceipt, refusals
 from collector.json_text import elements_of
 from collector.keys import Key
 from collector.problems import Problem, problem_of
@@ -18,7 +19,7 @@ from collector.settings import Settings
 from collector.times import parse_time
 from collector.turns import STEP_BYTES
 from collector.users import SPACE, canonical_user_id, save_user
-from collector.validation import LINES, UserFields, read_user
+from collector.validation import LINES, read_user
 
 USER_BYTES = 1024  # what a user of a batch takes in memory besides its text
 _QUERIES = Path(__file__).parent / "queries"
@@ -102,7 +103,7 @@ def read_batch(
     return batch
 
 
-async def save_batch(connection: AsyncConnection, batch: Batch, key: Key) -> dict[str, object]:
+async def save_batch(connection: AsyncConnection, batch: Batch, key: Key) -> UserReceipt:
     """Creates or updates users in their order; returns what is answered.
 
     Raises `Problem` where none is accepted.
@@ -120,12 +121,11 @@ async def save_batch(connection: AsyncConnection, batch: Batch, key: Key) -> dic
                     saved[update.position] = user_id
                 except (Problem, psycopg.DataError) as error:
                     rejected[update.position] = problem_of(error)
-    refusals = [{"index": at, **rejected[at].summary()} for at in sorted(rejected)]
+    refused = refusals(rejected.items())
     if not saved:
         message = "No user was accepted; rejected says why."
-        raise Problem(422, "nothing_accepted", message, members={"rejected": refusals})
-    user_ids = [saved[position] for position in sorted(saved)]
-    return {"accepted": len(saved), "userIds": user_ids, "rejected": refusals}
+        raise Problem(422, "nothing_accepted", message, members={"rejected": refused})
+    return UserReceipt(len(saved), [saved[position] for position in sorted(saved)], refused)
 
 
 def _rounds(updates: Sequence[Update]) -> Iterator[list[Update]]:

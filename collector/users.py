@@ -13,10 +13,10 @@ from psycopg import AsyncConnection, sql
 from psycopg.errors import DeadlockDetected, UniqueViolation
 from psycopg.rows import scalar_row
 
+from collector.contract import UserFields
 from collector.keys import Key
 from collector.problems import Problem
 from collector.times import parse_time
-from collector.validation import UserFields
 
 _QUERIES = Path(__file__).parent / "queries"
 _CREATE_ID = (_QUERIES / "create_user_id.sql").read_bytes()

@@ -11,57 +11,24 @@ import re
 from collections.abc import Generator
 from decimal import Decimal
 from itertools import islice
-from typing import Annotated, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
+from collector.contract import RULES, EventFields, UserFields
 from collector.json_text import NOT_JSON, check_cost, elements_of, json_problem
 from collector.problems import Problem
-from collector.registry import SEED
+from collector.registry import unsupported
 from collector.settings import Settings
-from collector.times import Timestamp, parse_time
+from collector.times import parse_time
 from collector.turns import STEP_BYTES
-
-MAX_INTEGER = 2**53 - 1  # as far as all readers of JSON are exact (RFC 8259, section 6)
-_SCORE = Meta(ge=300, le=850)  # FICO's published range; a float like 720.0, that is 720
-_RANGE = Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)
-
-Text = Annotated[str, Meta(min_length=1, max_length=128)]
-UserId = Annotated[int, _RANGE] | Annotated[float, _RANGE] | Text  # a float like 1.0, that is 1
-Email = Annotated[str, Meta(max_length=320, pattern="@")]
-
-
-class AnyObject(Struct, gc=False):
-    """A JSON object, whatever is in it."""
-
-
-class EventFields(Struct, gc=False, rename="camel"):
-    """The contract's part of an event; further properties are kept and not looked at."""
-
-    event_type: str
-    activity: AnyObject
-    user_id: UserId | None = None
-    anonymous_id: Text | None = None
-    event_id: Annotated[Text, Meta(pattern=r"\A[^\0]*\Z")] | None = None
-    occurred_at: Timestamp | None = None
-    sent_at: Timestamp | None = None
 
 
 class UserIdText(Struct, gc=False, rename="camel"):
     """A user id as it was written."""
 
     user_id: Raw
-
-
-class UserFields(Struct, gc=False, rename="camel"):
-    """The contract's part of a user; further properties are kept and not looked at."""
-
-    email: Email | None = None
-    user_id: UserId | None = None
-    name: Annotated[str, Meta(max_length=1024)] | None = None
-    fico_score: Annotated[int, _SCORE] | Annotated[float, _SCORE] | None = None
-    occurred_at: Timestamp | None = None
 
 
 class Event(Struct, frozen=True):
@@ -88,23 +55,11 @@ class Received(Struct, frozen=True):
     single: bool  # one event by itself, not one of an array or of lines
 
 
-_a_time = "an RFC 3339 time with an offset below 16:00, like 2026-01-31T12:00:00Z"
-_RULES = {
-    "eventType": "a string",
-    "activity": "a JSON object",
-    "userId": f"an integer within ±{MAX_INTEGER} or a string of 1 to 128 characters",
-    "anonymousId": "a string of 1 to 128 characters",
-    "eventId": "a string of 1 to 128 characters without NUL",
-    "occurredAt": _a_time,
-    "sentAt": _a_time,
-    "email": "a string of at most 320 characters with an @ in it",
-    "name": "a string of at most 1024 characters",
-    "ficoScore": "an integer from 300 to 850",
-}
 _FIELD_AT_FAULT = re.compile(r"(missing required field|at) `(?:\$\.)?(\w+)`$")
 _Fields = TypeVar("_Fields", EventFields, UserFields)
 _event_fields, _user_fields = Decoder(EventFields), Decoder(UserFields)
 _user_id_text = Decoder(UserIdText)
+SUGGESTIONS = 3  # a request: what was meant takes long to find
 LINES = re.compile(rb"\S[^\n]*")
 
 
@@ -138,8 +93,9 @@ def read_events(
             size = 0
             yield
         try:
-            event_id = read_event(text, supported, settings) or f"{made}-{position}"
-            received.events.append(Event(position, event_id, text))
+            suggest = len(received.rejections) < SUGGESTIONS
+            event_id = read_event(text, supported, settings, suggest=suggest)
+            received.events.append(Event(position, event_id or f"{made}-{position}", text))
         except Problem as problem:
             problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
             received.rejections.append(Rejection(position, problem, text))
@@ -156,12 +112,16 @@ def read_user(body: bytes, settings: Settings) -> tuple[UserFields, str]:
     return user, body.decode()
 
 
-def read_event(text: bytes, supported: frozenset[str], settings: Settings) -> str | None:
-    """The eventId, if there is one; raises `Problem` naming what is wrong."""
+def read_event(
+    text: bytes, supported: frozenset[str], settings: Settings, *, suggest: bool
+) -> str | None:
+    """The eventId, if there is one; raises `Problem` naming what is wrong.
+
+    `suggest`: also which event type may have been meant.
+    """
     event = _decode(_event_fields, text, settings)
     if event.event_type not in supported:
-        message = f"eventType {event.event_type[:64]!r} is not supported; {SEED} lists what is."
-        raise Problem(422, "unsupported_event_type", message, "eventType")
+        raise unsupported(event.event_type, supported, suggest=suggest)
     if event.user_id is None and event.anonymous_id is None:
         raise Problem(422, "missing_field", "An event needs a userId or an anonymousId.", "userId")
     _check_time("sentAt", event.sent_at)
@@ -194,7 +154,7 @@ def _check_time(name: str, text: str | None) -> None:
 
 
 def _invalid(name: str) -> Problem:
-    return Problem(422, "invalid_field", f"{name} must be {_RULES[name]}.", name)
+    return Problem(422, "invalid_field", f"{name} must be {RULES[name]}.", name)
 
 
 def _broken_rule(error: str) -> Problem | None:

@@ -167,8 +167,20 @@ def test_unsupported_media_type(client: httpx.Client, path: str) -> None:
     assert_problem(response, 415, "unsupported_content_encoding")
 
 
+@pytest.mark.parametrize("sent", ["page_view", "PageViewed", "application-submitted"])
+def test_what_was_meant_is_asked(client: httpx.Client, sent: str) -> None:
+    meant = {"application-submitted": "application_submitted"}.get(sent, "page_viewed")
+    response = client.post("/events", json=event(eventType=sent))
+    problem = assert_problem(response, 422, "unsupported_event_type")
+    assert f"did you mean '{meant}'?" in problem["message"]
+    batch = client.post("/events", json=[event(), *[event(eventType=sent)] * 9]).json()
+    assert sum("did you mean" in each["message"] for each in batch["rejected"]) == 3
+    unlike = client.post("/events", json=event(eventType="zzz")).json()
+    assert "did you mean" not in unlike["message"]
+
+
 def test_not_found(client: httpx.Client) -> None:
-    for path in ("/", "/nothing", "/events/", "/EVENTS"):
+    for path in ("/nothing", "/events/", "/EVENTS"):
         assert_problem(client.get(path), 404, "not_found")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import psycopg
 import pytest
@@ -35,6 +37,28 @@ def test_not_migrated(client: httpx.Client, collector: Collector) -> None:
     assert healthy.status_code == 200
     assert_problem(stored, 503, "not_migrated")
     assert client.get("/readyz").status_code == 200
+
+
+def test_schema_of_a_later_version(client: httpx.Client, collector: Collector) -> None:
+    """The collector goes on, and says so."""
+    with psycopg.connect(collector.database_url, autocommit=True) as connection:
+        connection.execute("insert into public.headwater_migrations (name) values ('9999_later')")
+        ready = client.get("/readyz")
+        stored = client.post("/events", json=event())
+        connection.execute("delete from public.headwater_migrations where name = '9999_later'")
+    assert (ready.status_code, stored.status_code) == (200, 200)
+    assert "later version, with 9999_later" in ready.json()["warning"]
+    assert collector.log.read_text().count("later version, with 9999_later") == 1
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_greeting_leads_on(client: httpx.Client) -> None:
+    response = client.get("/")
+    assert response.headers["content-type"].startswith("text/html")
+    for path in re.findall("href=([^ >]+)", response.text):
+        assert client.get(path).status_code == 200
+    for text in ("/docs", "/openapi.json", "scripts/keys create"):
+        assert text in response.text
 
 
 def test_no_database_is_named() -> None:

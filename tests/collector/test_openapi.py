@@ -83,6 +83,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("get /metrics", "200", "", {}),
     ("get /openapi.json", "200", "", {}),
     ("get /docs", "200", "", {}),
+    ("get /", "200", "", {}),
 ]
 # 408, 429 and 503 take a slow client, a flood and an outage: see below and test_limits.
 ELSEWHERE = {
