@@ -24,7 +24,13 @@ from collector.migrate import migrate
 from collector.settings import ROOT
 from tests.support.api import make_key
 from tests.support.collector import Collector, running_collector
-from tests.support.postgres import GIVEN_URL, ON_ANY_SERVER_THE_SAME, WAIT_SECONDS, own_server
+from tests.support.postgres import (
+    GIVEN_URL,
+    ON_ANY_SERVER_THE_SAME,
+    WAIT_SECONDS,
+    own_server,
+    server_seconds,
+)
 from tests.support.warehouse import Warehouse
 
 # A process started in the background ignores SIGINT, and so would the commands under test.
@@ -79,7 +85,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Notes the CPU seconds since the last report, of this process and those it has waited for."""
     report = yield
-    before, CPU_SECONDS[0] = CPU_SECONDS[0], sum(os.times()[:4])
+    before, CPU_SECONDS[0] = CPU_SECONDS[0], sum(os.times()[:4]) + server_seconds()
     report.user_properties.append(("cpu_seconds", CPU_SECONDS[0] - before))
     return report
 
