@@ -26,7 +26,6 @@ from tests.support.api import make_key
 from tests.support.collector import Collector, running_collector
 from tests.support.postgres import (
     GIVEN_URL,
-    ON_ANY_SERVER_THE_SAME,
     WAIT_SECONDS,
     own_server,
     server_seconds,
@@ -76,9 +75,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leaves out what a server that was given cannot make differ, where it is not named."""
-    return True if GIVEN_URL and collection_path.name in ON_ANY_SERVER_THE_SAME else None
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files with slow tests first: none is left to one process when others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,6 +27,8 @@ from tests.support.collector import rows_of
 from tests.support.postgres import GIVEN_URL
 from tests.support.warehouse import Warehouse
 
+pytestmark = pytest.mark.every_postgres
+
 FIGURES = Path(__file__).with_name("counted_work.json")
 REQUESTS = 100
 BATCH = 500

@@ -11,6 +11,8 @@ import pytest
 from tests.support.api import JSON, NDJSON, event
 from tests.support.collector import Collector
 
+pytestmark = pytest.mark.every_postgres
+
 
 def test_one_event(client: httpx.Client, collector: Collector) -> None:
     sent = event(eventId="e-1", activity={"path": "/pricing"}, occurredAt="2026-01-31T12:00:00Z")

@@ -12,6 +12,8 @@ import pytest
 from collector.migrate import MIGRATIONS, NewerSchemaError, migrate
 from tests.support.collector import rows_of
 
+pytestmark = pytest.mark.every_postgres
+
 NAMES = sorted(path.stem for path in MIGRATIONS.glob("*.sql"))
 
 

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import psycopg
+import pytest
 
 from collector.migrate import migrate
 from scripts.lib.status.__main__ import Status, partitions_status
 from tests.support.collector import rows_of, running_collector, wait_until
+
+pytestmark = pytest.mark.every_postgres
 
 LAND = """
     insert into raw.events (received_at, source, event_id, payload)

@@ -8,11 +8,14 @@ from typing import Any
 
 import httpx
 import psycopg
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.api import JSON, NDJSON
 from tests.support.collector import Collector
+
+pytestmark = pytest.mark.every_postgres
 
 # What JSON may have and JSONB may not, or what strains a parser, as JSON text.
 HOSTILE = [

@@ -19,6 +19,8 @@ from tests.support.api import event
 from tests.support.collector import Collector, rows_of, running_collector
 from tests.support.postgres import own_server
 
+pytestmark = pytest.mark.every_postgres
+
 FORBIDDEN = [
     "select from raw.events",
     "select from raw.rejected_events",

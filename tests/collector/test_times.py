@@ -19,6 +19,8 @@ from collector.settings import ROOT, Settings
 from collector.times import parse_time, sdk_times
 from collector.validation import read_user
 
+pytestmark = pytest.mark.every_postgres
+
 CASTS = ROOT / "dbt_project" / "macros" / "casts"
 SETTINGS = Settings.from_environment({})
 MICROSECOND = timedelta(microseconds=1)  # PostgreSQL rounds what Python cuts

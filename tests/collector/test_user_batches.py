@@ -8,11 +8,14 @@ from typing import Any
 
 import httpx
 import psycopg
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import EMPTY
 from tests.support.collector import Collector
+
+pytestmark = pytest.mark.every_postgres
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 # Whose email is whose is never in doubt here: what is, tests/collector/test_users.py says.

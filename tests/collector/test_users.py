@@ -11,6 +11,8 @@ import pytest
 from tests.support.api import JSON, SECRET, assert_problem
 from tests.support.collector import Collector
 
+pytestmark = pytest.mark.every_postgres
+
 ADA = {"email": "ada@example.com", "name": "Ada", "ficoScore": 720}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import psycopg
+import pytest
 
 from collector.migrate import migrate
 from tests.support.api import (
@@ -23,6 +24,8 @@ from tests.support.api import (
 )
 from tests.support.collector import Collector, rows_of, running_collector, wait_until
 from tests.support.postgres import own_server, stopped
+
+pytestmark = pytest.mark.every_postgres
 
 
 def test_requests_in_flight_share_transactions(collector: Collector) -> None:

@@ -13,6 +13,8 @@ from scripts.lib.dbt.properties import unknown_keys
 from scripts.lib.dbt.run import PROJECT
 from tests.support.warehouse import MARTS, Warehouse
 
+pytestmark = pytest.mark.every_postgres
+
 IGNORED = shutil.ignore_patterns("target", "logs")
 
 

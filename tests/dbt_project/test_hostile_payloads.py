@@ -19,6 +19,8 @@ from collector.times import parse_time
 from collector.validation import read_user
 from tests.support.warehouse import Warehouse
 
+pytestmark = pytest.mark.every_postgres
+
 RECEIVED_AT = "2026-10-01 12:00:00+00"
 HOSTILE_VALUES = [
     "null",

@@ -6,7 +6,11 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import pytest
+
 from tests.support.warehouse import MARTS, Warehouse
+
+pytestmark = pytest.mark.every_postgres
 
 WORLDS = 150
 NOBODY = ["undefined", "NULL", "[object Object]", "00000000-0000-0000-0000-000000000000", " NaN"]

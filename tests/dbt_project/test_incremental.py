@@ -8,10 +8,13 @@ from contextlib import closing
 from typing import Any
 
 import psycopg
+import pytest
 
 from scripts.lib.demo.generator import generate
 from tests.support.histories import funnel
 from tests.support.warehouse import MARTS, Warehouse, event_ids, land, page_view
+
+pytestmark = pytest.mark.every_postgres
 
 QUICK = funnel("quick", "page_viewed", "application_submitted", window_days="3")
 EVENTS = ("--select", "+fct_events")

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from tests.support.macros import render
 from tests.support.node import node_is_missing
 
+pytestmark = pytest.mark.every_postgres
+
 Value = TypeVar("Value")
 # The host as a browser reads it, then without what two names of one site differ in.
 BROWSER = """

@@ -27,6 +27,8 @@ from scripts.lib.report import show
 from scripts.lib.site.warehouse import Dataset, read
 from tests.support.warehouse import Warehouse
 
+pytestmark = pytest.mark.every_postgres
+
 Row = dict[str, Any]
 PROD = Settings.from_environment({})
 DEV = Settings.from_environment({"DBT_TARGET": "dev", "DBT_SCHEMA": "dev_ann"})

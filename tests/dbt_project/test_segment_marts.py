@@ -12,6 +12,8 @@ from tests.support.collector import Collector, running_collector
 from tests.support.segment import message, post
 from tests.support.warehouse import Warehouse
 
+pytestmark = pytest.mark.every_postgres
+
 TIMES = """
     select event_id, occurred_at_source, received_at - occurred_at
     from marts.fct_events where event_id like 'time-%'

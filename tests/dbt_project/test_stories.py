@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.warehouse import MARTS, Warehouse, event_ids, page_view
 
+pytestmark = pytest.mark.every_postgres
+
 
 def resent_events_collapse_whatever_their_order(warehouse: Warehouse) -> Story:
     first = {"received_at": "2026-10-01 12:00:00+00"}

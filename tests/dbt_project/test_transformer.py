@@ -14,6 +14,8 @@ from scripts.lib.dbt.run import ROLE
 from scripts.lib.demo.generator import generate
 from tests.support.warehouse import MARTS, Warehouse
 
+pytestmark = pytest.mark.every_postgres
+
 # Tried in a running session of dbt, which its own code may leave no way around.
 ATTEMPTS = """
 {{ config(

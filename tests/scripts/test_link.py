@@ -21,6 +21,8 @@ from tests.support.collector import rows_of, wait_until
 from tests.support.warehouse import Warehouse, assert_raw_and_marts_agree, event_ids, page_view
 from tests.support.writer import Writer
 
+pytestmark = pytest.mark.every_postgres
+
 # Stamps are the destination's own; all else is the same on both sides, to the row.
 RAW = {
     "events": "event_row_id, received_at, source, key_id, event_id, payload",

@@ -19,6 +19,8 @@ from collector import __version__
 from tests.support.collector import status
 from tests.support.warehouse import Warehouse
 
+pytestmark = pytest.mark.every_postgres
+
 
 @contextmanager
 def webhook(answer: int = 204) -> Iterator[tuple[str, list[dict[str, Any]]]]:

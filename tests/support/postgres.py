@@ -1,8 +1,8 @@
 """PostgreSQL servers that tests may stop and kill: embedded ones, or of the version under test.
 
-`scripts/test --database-url URL` runs the tests on that server, but for those that no server can
-make differ. Those that need a server of their own then run one with the programs of that server,
-where these are on this machine.
+`scripts/test --database-url URL` runs the tests that are marked `every_postgres` on that server.
+Those that need a server of their own then run one with the programs of that server, where these are
+on this machine.
 """
 
 from __future__ import annotations
@@ -23,30 +23,6 @@ from scripts.lib.base.database import embedded_server
 
 WAIT_SECONDS = 30
 GIVEN_URL = os.environ.get("HEADWATER_TEST_DATABASE_URL")
-# What speaks HTTP, reads files or draws pages comes out the same whatever PostgreSQL it is on, so
-# these files are run on the embedded one only, unless they are named.
-ON_ANY_SERVER_THE_SAME = {
-    "test_bad_requests.py",
-    "test_check.py",
-    "test_clients.py",
-    "test_compose.py",
-    "test_definitions.py",
-    "test_deploy.py",
-    "test_generator.py",
-    "test_limits.py",
-    "test_local.py",
-    "test_mapping.py",
-    "test_openapi.py",
-    "test_protocol.py",
-    "test_readme.py",
-    "test_segment.py",
-    "test_segment_sdks.py",
-    "test_semantic_layer.py",
-    "test_settings.py",
-    "test_site.py",
-    "test_validation.py",
-    "test_workers.py",
-}
 _running: set[Path] = set()
 _ticks: dict[int, int] = {}  # clock ticks by process id of a server's first process
 _BINDIR = "select setting from pg_config where name = 'BINDIR'"
