@@ -60,7 +60,13 @@ def profile(name: str) -> dict[str, dict[str, Any]]:
 def test_services() -> None:
     both = ["collector", "schedule", "site"]
     assert sorted(profile("single")) == sorted([*both, "migrate", "postgres"])
-    separate = [*(f"separate-{name}" for name in both), "destination", "link", "source"]
+    separate = [
+        *(f"separate-{name}" for name in both),
+        "destination",
+        "link",
+        "separate-check",
+        "source",
+    ]
     assert sorted(profile("separate")) == sorted(separate)
     assert [name for name in OWN if "build" in SERVICES[name]] == ["link", "migrate"]
 

@@ -18,7 +18,8 @@ import yaml
 
 from collector.settings import ROOT
 from scripts.lib.base.settings import SETTINGS
-from scripts.lib.status.__main__ import Status, write_metrics
+from scripts.lib.status.builds import Status
+from scripts.lib.status.metrics import write_metrics
 
 DEPLOY = ROOT / "docs" / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
@@ -54,7 +55,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 def test_units_and_crontab_run_scripts() -> None:
     text = "".join(path.read_text() for path in [*UNITS, DEPLOY / "crontab"])
     scripts = re.findall(rf"{INSTALLED}/(scripts/\w+)", text)
-    assert {"scripts/serve", "scripts/dbt", "scripts/status"} == set(scripts)
+    assert {"scripts/serve", "scripts/dbt", "scripts/status", "scripts/link"} == set(scripts)
     assert all((ROOT / script).is_file() for script in scripts)
 
 
@@ -71,7 +72,7 @@ def test_pods_run_scripts_without_rights_and_without_secrets_in_the_text() -> No
             pod = template["spec"]
             assert pod["securityContext"]["runAsNonRoot"]
             containers += pod["containers"]
-    assert len(containers) == 3
+    assert len(containers) == 4
     for container in containers:
         assert (ROOT / container["args"][0]).is_file()
         assert container["securityContext"]["readOnlyRootFilesystem"]
@@ -116,7 +117,7 @@ def test_alerts_and_dashboard_ask_for_metrics_that_there_are(
 ) -> None:
     known = client.get("/metrics").text
     file = tmp_path / "headwater.prom"
-    status = Status("ok", "", "", datetime.now(UTC), 0, (("raw.events", 1, 0.5),))
+    status = Status("ok", "", "", datetime.now(UTC), 0, (("raw.events", 1, 0.5),), {"here": 12})
     write_metrics(str(file), status)
     known += file.read_text()
     asked = set(re.findall(r"\b(?:headwater|process)_\w+", ALERTS.read_text() + str(expressions())))

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from collector.connection import described
 from collector.keys import Scope
-from scripts.lib.base.cli import UserError, parser, read_settings, run
+from scripts.lib.base.cli import UserError, parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
 
 _ADD = "insert into raw.api_keys (name, scope, key_hash) values (%s, %s, %s)"
@@ -47,6 +47,7 @@ def read_arguments() -> argparse.Namespace:
     revoke.add_argument(
         "--keep-newest", action="store_true", help="all but the newest of each scope"
     )
+    revoke.add_argument("--dry-run", action="store_true", help="only say how many that would be")
     return arguments.parse_args()
 
 
@@ -88,15 +89,18 @@ def main() -> int:
         try:
             if arguments.verb == "create":
                 key = create_key(connection, arguments.name, arguments.scope)
-                print("Keep this key, it is not shown again:", file=sys.stderr)  # noqa: T201
-                print(key)  # noqa: T201
+                say("Keep this key, it is not shown again:", to=sys.stderr)
+                say(key)
             elif arguments.verb == "list":
                 show_keys(connection)
             else:
-                revoked = revoke_keys(connection, arguments.name, keep_newest=arguments.keep_newest)
+                with connection.transaction(force_rollback=arguments.dry_run):
+                    revoked = revoke_keys(
+                        connection, arguments.name, keep_newest=arguments.keep_newest
+                    )
                 if not revoked:
                     raise UserError(f"no key to revoke is called {arguments.name}; see keys list")
-                print(f"Revoked: {revoked}")  # noqa: T201
+                say(f"{'Would revoke' if arguments.dry_run else 'Revoked'}: {revoked}")
         except psycopg.errors.CheckViolation:
             raise UserError("NAME must be 1 to 128 printable characters") from None
         except psycopg.errors.UndefinedTable:

@@ -6,7 +6,7 @@ import psycopg
 
 from collector.connection import described
 from collector.migrate import migrate
-from scripts.lib.base.cli import UserError, parser, read_settings, run
+from scripts.lib.base.cli import UserError, parser, read_settings, run, say
 from scripts.lib.base.database import Databases, open_databases, require_sessions
 from scripts.lib.base.replication import NAME, opened
 from scripts.lib.base.settings import Settings
@@ -58,7 +58,7 @@ def main() -> int:
     settings: Settings = read_settings()
     with open_databases(settings, migrated=False) as databases:
         for url, applied in migrate_all(databases).items():
-            print(f"{described(url)}: {', '.join(applied) or 'up to date'}")  # noqa: T201
+            say(f"{described(url)}: {', '.join(applied) or 'up to date'}")
         if databases.destination != databases.source:
             follow_publication(databases)
     return 0

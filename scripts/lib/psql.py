@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 
-from scripts.lib.base.cli import read_settings, run
+from scripts.lib.base.cli import read_settings, run, say
 from scripts.lib.base.database import libpq_environment, open_databases, postgres_binary
 
 USAGE = """usage: scripts/psql [PSQL ARGUMENTS]
@@ -20,7 +20,7 @@ def main() -> int:
     """`scripts/psql`: every argument but --help goes to psql."""
     arguments = sys.argv[1:]
     if arguments[:1] in (["-h"], ["--help"]):
-        print(USAGE)  # noqa: T201
+        say(USAGE)
         return 0
     program = postgres_binary("psql")
     with open_databases(read_settings()) as databases:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from collector.migrate import migrate
-from scripts.lib.status.__main__ import Status, partitions_status
+from scripts.lib.status.builds import Status, with_partitions
 from tests.support.collector import rows_of, running_collector, wait_until
 
 pytestmark = pytest.mark.every_postgres
@@ -106,9 +106,10 @@ def test_collector_makes_partitions_ahead(database: str) -> None:
 
 def test_status_tells_three_months_before_the_last_one(database: str) -> None:
     good = Status("ok", "here", "good", None, 0, ())
-    assert partitions_status(good, database) == good
+    assert with_partitions(good, database).status == "ok"
     execute(database, FORGET_PARTITIONS, "select raw.ensure_event_partitions(2)")
-    wanting = partitions_status(good, database)
+    wanting = with_partitions(good, database)
+    assert list(wanting.partitions.values()) == [2]
     assert wanting.status == "partitions"
     assert "for 2 more months only: run scripts/migrate" in wanting.text
 

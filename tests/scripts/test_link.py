@@ -19,6 +19,7 @@ from tests.faults.servers import Postgres, own_postgres
 from tests.faults.trial import trial
 from tests.support.collector import rows_of, wait_until
 from tests.support.warehouse import Warehouse, assert_raw_and_marts_agree, event_ids, page_view
+from tests.support.webhook import webhook
 from tests.support.writer import Writer
 
 pytestmark = pytest.mark.every_postgres
@@ -179,7 +180,12 @@ def test_linked_and_linked_again(linked: Pair) -> None:
     [(slot,)] = rows_of(linked.source.url, slots)
     assert f"source: slot {slot}, read, " in linked.link("--status")
     assert "is up to date" in linked.link()
+    told = linked.link("--replace", "--dry-run")
+    assert "destination: would empty raw.users, 1 rows, and copy 1 rows" in told
+    assert f"source: would drop the slot {slot}" in linked.link("--remove", "--dry-run")
     assert rows_of(linked.source.url, slots) == [(slot,)]
+    linked.link("--status")
+    linked.agree()
 
     half = linked.script("link", "--remove", SOURCE_DATABASE_URL=NOWHERE)
     assert half.returncode == 1
@@ -200,6 +206,38 @@ def test_linked_and_linked_again(linked: Pair) -> None:
     assert rows_of(linked.source.url, slots) == []
     linked.link("--remove")
     assert rows_of(linked.destination.url, "select subname from pg_subscription") == []
+
+
+def test_migrate_has_the_destination_follow_a_new_table(linked: Pair) -> None:
+    for server in (linked.destination, linked.source):  # as a migration adds it
+        server.execute(
+            "create table raw.parcels (parcel integer)",
+            "alter table raw.parcels add loaded_xid xid8 default pg_current_xact_id()",
+        )
+    try:
+        linked.source.execute("insert into raw.parcels (parcel) values (1)")
+        migrated = linked.script("migrate")
+        assert migrated.returncode == 0, migrated.stderr
+        linked.source.execute("insert into raw.parcels (parcel) values (2)")
+        parcels = "select parcel from raw.parcels order by 1"
+        wait_until(lambda: rows_of(linked.destination.url, parcels) == [(1,), (2,)])
+    finally:
+        for server in (linked.source, linked.destination):
+            server.execute("drop table raw.parcels")
+
+
+def test_check_tells_of_the_days_that_differ(linked: Pair) -> None:
+    yesterday = "update raw.users set received_at = now() - interval '1 day'"
+    for server in (linked.source, linked.destination):
+        server.execute(yesterday)
+    assert "has the same rows on each day" in linked.link("--check", "3")
+    linked.destination.execute("delete from raw.users")
+    with webhook() as (url, posted):
+        found = linked.script("link", "--check", "3", ALERT_WEBHOOK_URL=url)
+    assert found.returncode == 1
+    assert "1 rows in the source, 0 in the destination" in found.stdout
+    assert [post["status"] for post in posted] == ["differs"]
+    assert "raw.users of " in posted[0]["text"]
 
 
 def test_status_notices_a_row_that_cannot_be_applied(linked: Pair) -> None:

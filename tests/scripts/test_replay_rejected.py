@@ -163,7 +163,9 @@ def test_each_goes_back_to_where_it_came_in_and_adds_no_row(database: str) -> No
 def test_what_makes_no_sense_is_said(arguments: tuple[str, ...]) -> None:
     finished = run("postgresql://nowhere", "http://127.0.0.1:1", *arguments)
     assert finished.returncode == 2
-    assert "usage: scripts/replay" in finished.stderr
+    assert finished.stderr.startswith("error: ")
+    assert finished.stderr.endswith("; see scripts/replay --help\n")
+    assert finished.stderr.count("\n") == 1
 
 
 def test_collector_of_another_database_is_said(database: str, collector: Collector) -> None:

@@ -38,6 +38,8 @@ def test_create_use_list_and_revoke(database: str) -> None:
         assert "web shop" in listed
         assert "write" in listed
         assert key not in listed
+        assert keys(database, "revoke", "web shop", "--dry-run").stdout == "Would revoke: 1\n"
+        assert status() == 200
         assert keys(database, "revoke", "web shop").stdout == "Revoked: 1\n"
         wait_until(lambda: status() == 401)
         assert key not in collector.log.read_text()

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import psycopg
 import pytest
@@ -18,30 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from collector import __version__
 from tests.support.collector import status
 from tests.support.warehouse import Warehouse
+from tests.support.webhook import webhook
 
 pytestmark = pytest.mark.every_postgres
-
-
-@contextmanager
-def webhook(answer: int = 204) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A server that takes what is posted: its URL, and what came."""
-    posted: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(answer)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/s3cret", posted
-        server.shutdown()
-        thread.join()
 
 
 def metrics(file: Path) -> dict[str, float]:
@@ -107,12 +80,18 @@ def test_rights_that_are_missing_are_no_missed_build(database: str) -> None:
     assert "headwater_analyst may not read the schema staging" in refused.stderr
 
 
-def test_nothing_built_and_nobody_there(database: str) -> None:
+def test_nothing_built_and_nobody_there(database: str, tmp_path: Path) -> None:
     with webhook(answer=404) as (url, posted):
         missed = status(database, url=url)
     assert missed.returncode == 1
     assert posted[0]["status"] == "missed"
     assert missed.stderr == "error: ALERT_WEBHOOK_URL answered 404\n"
+    file = tmp_path / "headwater.prom"
+    status(database, "--textfile", str(file))
+    written = metrics(file)
+    assert written["headwater_builds_status missed"] == 1
+    [ahead] = [months for name, months in written.items() if "partitions_ahead" in name]
+    assert ahead == 12
     away = status("postgresql://someone:s3cret@127.0.0.1:1/nowhere", url=url)
     assert away.returncode == 1
     assert away.stdout == "unreachable: nowhere on 127.0.0.1 cannot be reached\n"

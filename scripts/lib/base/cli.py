@@ -7,7 +7,8 @@ import signal
 import sys
 import unicodedata
 from collections.abc import Callable
-from typing import NoReturn
+from contextlib import suppress
+from typing import NoReturn, TextIO
 
 import psycopg
 from rich.markup import escape
@@ -53,6 +54,11 @@ def read_settings() -> Settings:
         raise UserError(str(error)) from error
 
 
+def say(line: str, to: TextIO | None = None) -> None:
+    """Prints what was done or found at once; to the standard output, if to nowhere else."""
+    print(line, file=to, flush=True)
+
+
 def printable(text: str) -> str:
     """A text that came from outside, without what could steer a terminal: U+FFFD stands for it.
 
@@ -66,9 +72,28 @@ def plain(text: str) -> str:
     return escape(printable(text))
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that says in a line what is wrong, without the list of all arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def between(lowest: int, highest: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number, both ends included."""
+
+    def number(text: str) -> int:
+        with suppress(ValueError):
+            if lowest <= (value := int(text)) <= highest:
+                return value
+        raise argparse.ArgumentTypeError(f"must be a whole number from {lowest} to {highest}")
+
+    return number
+
+
 def parser(verb: str, description: str) -> argparse.ArgumentParser:
     """An argument parser that calls the command by its script's name, and knows the version."""
-    command = argparse.ArgumentParser(
+    command = _Parser(
         prog=f"scripts/{verb}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,

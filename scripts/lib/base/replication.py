@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 
 from collector.connection import described
 from collector.settings import ROOT
-from scripts.lib.base.cli import UserError
+from scripts.lib.base.cli import UserError, say
 
 NAME = "headwater"  # of the publication and of the subscription
 CONNECT_SECONDS = 10
@@ -170,11 +170,6 @@ def errors_go_on(source: End, destination: End, seconds: float = ERROR_SECONDS) 
         if copied and arrived.fetchone() == (True,):
             return False
     return False
-
-
-def say(line: str) -> None:
-    """Prints what was done or found."""
-    print(line, flush=True)  # noqa: T201
 
 
 def drop_slots(source: End, slot_name: str) -> None:

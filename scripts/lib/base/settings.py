@@ -28,7 +28,9 @@ class Settings(CollectorSettings):
         "dev_USER", "What the names of schemas begin with where dbt's target is not prod"
     )
     api_key: str = setting("", "Key that scripts/replay and scripts/demo send")
-    alert_webhook_url: str = setting("", "Where scripts/status posts what is wrong with the builds")
+    alert_webhook_url: str = setting(
+        "", "Where scripts/status and scripts/link --check post what is wrong"
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:

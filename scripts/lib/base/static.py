@@ -15,12 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.local import is_own_host
 from collector.serve import StartError, bound
-from scripts.lib.base.cli import UserError
-
-
-def say(line: str) -> None:
-    """Prints a line at once."""
-    print(line, flush=True)  # noqa: T201
+from scripts.lib.base.cli import UserError, say
 
 
 def serve_folder(

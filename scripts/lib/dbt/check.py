@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from collector.settings import ROOT
-from scripts.lib.base.cli import parser, read_settings, run
+from scripts.lib.base.cli import parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.dbt.lint_sql import SQLFLUFF
 from scripts.lib.dbt.properties import unknown_keys
@@ -167,11 +167,6 @@ def run_checks(dbt: Dbt, sql: Sequence[Path]) -> int:
             if name == "parse":
                 break
     return failed
-
-
-def say(line: str) -> None:
-    """Prints a line at once."""
-    print(line, flush=True)  # noqa: T201
 
 
 def main() -> int:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psycopg
 
-from scripts.lib.base.cli import UserError, parser, read_settings, run
+from scripts.lib.base.cli import UserError, between, parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings
-from scripts.lib.base.static import say, serve_folder
+from scripts.lib.base.static import serve_folder
 from scripts.lib.dbt.run import PROJECT, run_dbt
 
 _COLUMNS = """
@@ -117,7 +117,9 @@ def main() -> int:
     """`scripts/docs`."""
     settings = read_settings()
     arguments = parser("docs", "Generate the dbt docs site (lineage included) and serve it.")
-    arguments.add_argument("--port", type=int, default=8080, help="default: %(default)s")
+    arguments.add_argument(
+        "--port", type=between(0, 65_535), default=8080, help="default: %(default)s"
+    )
     arguments.add_argument(
         "--static",
         nargs="?",

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from scripts.lib.base.cli import UserError, read_settings, run
+from scripts.lib.base.cli import UserError, read_settings, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.dbt.run import PROJECT, dbt_environment, run_dbt
 
@@ -32,7 +32,7 @@ def main() -> int:
     """`scripts/mf`: every argument but --help goes to MetricFlow."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)  # noqa: T201
+        say(USAGE)
         return 0 if arguments else 2
     if not importlib.util.find_spec("dbt_metricflow"):
         raise UserError(

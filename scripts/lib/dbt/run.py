@@ -19,7 +19,7 @@ import psycopg
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, UndefinedFunction
 
 from collector.settings import ROOT
-from scripts.lib.base.cli import UserError, read_settings, run
+from scripts.lib.base.cli import UserError, read_settings, run, say
 from scripts.lib.base.database import libpq_environment, open_databases, require_sessions
 from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.lock import (
@@ -34,6 +34,7 @@ from scripts.lib.dbt.lock import (
 PROJECT = ROOT / "dbt_project"
 # By its path, and not beside this module, which has the name of dbt's package.
 PROGRAM = (sys.executable, "-P", str(Path(__file__).with_name("program.py")))
+_tell = partial(say, to=sys.stderr)  # standard output is dbt's
 WRITING = {"build", "clone", "retry", "run", "run-operation", "seed", "snapshot", "test"}
 ROLE = "headwater_transformer"
 READ_NAME = "headwater-dbt-read"
@@ -182,17 +183,17 @@ def repeat_dbt(
     for number in itertools.count(1):
         started = time.monotonic()
         try:
-            with writing_lock(database_url, _say, schema):
+            with writing_lock(database_url, _tell, schema):
                 result = runner.invoke(arguments)
         except psycopg.OperationalError as error:  # as long as PostgreSQL is away
-            _say(f"PostgreSQL: {error}")
+            _tell(f"PostgreSQL: {error}")
             result = dbtRunnerResult(success=False)
         if told:  # dbt may have made another error of it
             sys.exit(128 + told[0])
         if result.exception:
-            _say(f"dbt: {result.exception}")
+            _tell(f"dbt: {result.exception}")
         outcome = "succeeded" if result.success else "failed"
-        print(f"Run {number} {outcome} in {time.monotonic() - started:.1f} s", flush=True)  # noqa: T201
+        say(f"Run {number} {outcome} in {time.monotonic() - started:.1f} s")
         time.sleep(pause)
     raise AssertionError
 
@@ -235,7 +236,7 @@ def main() -> int:
     """`scripts/dbt`: every argument but --help goes to dbt."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)  # noqa: T201
+        say(USAGE)
         return 0 if arguments else 2
     if {"-h", "--help", "--version"}.intersection(arguments):
         return subprocess.call([*PROGRAM, *arguments])
@@ -246,7 +247,7 @@ def main() -> int:
     with open_databases(settings) as databases:
         if every is not None:
             repeat_dbt(arguments, settings, databases.destination, every)
-        return run_dbt(arguments, settings, databases.destination, say=_say)
+        return run_dbt(arguments, settings, databases.destination, say=_tell)
 
 
 def _pause(arguments: Sequence[str]) -> float:
@@ -254,10 +255,6 @@ def _pause(arguments: Sequence[str]) -> float:
         if 0 <= (seconds := float(arguments[0])) <= MAX_PAUSE_SECONDS:
             return seconds
     raise UserError(f"--every needs a number of seconds from 0 to {MAX_PAUSE_SECONDS}")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from collector.connection import described
-from scripts.lib.base.cli import UserError, parser, read_settings, run
+from scripts.lib.base.cli import UserError, between, parser, read_settings, run
 from scripts.lib.base.client import Client, encode
 from scripts.lib.base.database import Databases, open_databases
 from scripts.lib.base.running import running_collector
@@ -166,16 +166,16 @@ def main() -> int:
         "build the insights site and print one screen of answers. Repeating it is safe and\n"
         "doubles nothing.",
     )
-    arguments.add_argument("--users", type=int, default=2000, help="1 to 100000 (%(default)s)")
-    arguments.add_argument("--seed", type=int, default=1, help="another stream (%(default)s)")
+    arguments.add_argument(
+        "--users", type=between(1, 100_000), default=2000, help="how many (%(default)s)"
+    )
+    arguments.add_argument(
+        "--seed", type=between(1, 1_000_000), default=1, help="another stream (%(default)s)"
+    )
     arguments.add_argument(
         "--force", action="store_true", help="even into a database of your own that has events"
     )
     options = arguments.parse_args()
-    if not 1 <= options.users <= 100_000:
-        arguments.error("--users must be from 1 to 100000")
-    if not 1 <= options.seed <= 1_000_000:
-        arguments.error("--seed must be from 1 to 1000000")
     console = Console()
     settings = replace(read_settings(), dbt_target="prod")
     demo(settings, options.users, options.seed, console, force=options.force)

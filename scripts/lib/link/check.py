@@ -8,9 +8,11 @@ from typing import Any
 
 from psycopg import sql
 
-from scripts.lib.base.cli import UserError
+from collector.connection import described
+from scripts.lib.base.alert import alert
+from scripts.lib.base.cli import UserError, say
 from scripts.lib.base.database import Databases
-from scripts.lib.base.replication import End, opened, say
+from scripts.lib.base.replication import End, opened
 
 ALL_DAYS = 100_000
 SETTLED_SECONDS = 60  # younger rows may be on their way, or in a transaction that is still open
@@ -38,13 +40,15 @@ _CONFIRMED = """
     select confirmed_flush_lsn >= %s::pg_lsn from pg_replication_slots where slot_name = %s
 """
 
-Days = dict[tuple[str, date], tuple[int, Any]]
+Rows = tuple[int, Any]  # their number and checksum
+_NONE: Rows = (0, 0)
 
 
-def check(databases: Databases, days: int) -> int:
-    """Prints which of the last `days` (UTC) differ between the two sides; returns 1 where any does.
+def check(databases: Databases, days: int, webhook: str) -> int:
+    """Prints which of the last `days` (UTC) differ between the two sides.
 
-    Reads all rows of these days on both sides. Rows of the last minute are left out. Raises
+    Where any does, tells the `webhook`, if there is one, and returns 1; else 0.
+    Reads all rows of these days on both sides; those of the last minute are left out. Raises
     UserError where the destination does not catch up in `CATCH_UP_SECONDS`.
     """
     with (
@@ -68,22 +72,28 @@ def check(databases: Databases, days: int) -> int:
         of_table = [day for day in sent if day[0] == table]
         rows = sum(sent[day][0] for day in of_table)
         say(f"source: raw.{table} has {rows:,} rows of {len(of_table):,} days")
-    for table, day in differing:
-        (in_source, _), (in_destination, _) = (
-            side.get((table, day), (0, 0)) for side in (sent, came)
-        )
-        counts = f"{in_source:,} rows in the source, {in_destination:,} in the destination"
-        others = ", not the same" if in_source == in_destination else ""
-        say(f"wrong: raw.{table} of {day}: {counts}{others}")
-    if differing:
-        say("scripts/link --replace copies all of raw anew")
-        return 1
-    say("destination: has the same rows on each day")
-    return 0
+    if not differing:
+        say("destination: has the same rows on each day")
+        return 0
+    faults = [_difference(day, sent.get(day, _NONE), came.get(day, _NONE)) for day in differing]
+    for fault in faults:
+        say(f"wrong: {fault}")
+    say("scripts/link --replace copies all of raw anew")
+    text = f"{faults[0]}; {len(faults)} such days in all: see scripts/link --check"
+    alert(webhook, "differs", described(databases.destination), text)
+    return 1
 
 
-def _by_day(end: End, since: date, until: datetime) -> Days:
-    found: Days = {}
+def _difference(day: tuple[str, date], sent: Rows, came: Rows) -> str:
+    others = ", not the same" if sent[0] == came[0] else ""
+    return (
+        f"raw.{day[0]} of {day[1]}: {sent[0]:,} rows in the source, "
+        f"{came[0]:,} in the destination{others}"
+    )
+
+
+def _by_day(end: End, since: date, until: datetime) -> dict[tuple[str, date], Rows]:
+    found: dict[tuple[str, date], Rows] = {}
     for table, row in ROWS.items():
         query = sql.SQL(_BY_DAY).format(
             row=sql.SQL(", ").join(map(sql.Identifier, row)),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from scripts.lib.base.cli import UserError
+from scripts.lib.base.cli import UserError, say
 from scripts.lib.base.database import Databases
-from scripts.lib.base.replication import NAME, End, drop_slots, opened, say
+from scripts.lib.base.replication import NAME, End, drop_slots, opened
 
 _FORGET = (
     f"alter subscription {NAME} disable",
@@ -41,6 +41,23 @@ def unlink(databases: Databases) -> int:
     if unreachable:
         say(f"{unreachable}\nWhen it is back, run this again, or there: {'; '.join(_FORGET)};")
         return 1
+    return 0
+
+
+def foretell_removal(databases: Databases) -> int:
+    """Says what `unlink` would drop, and returns 0. Raises UserError where a side is away."""
+    with (
+        opened("destination", databases.destination) as destination,
+        opened("source", databases.migration) as source,
+    ):
+        if destination.subscription():
+            say(f"destination: would drop the subscription {NAME}; the rows of raw would stay")
+        names = [slot.slot_name for slot in source.slots()]
+        others = [name for name in names if name != destination.slot_name]
+        if destination.slot_name in names:
+            say(f"source: would drop the slot {destination.slot_name}")
+        kept = f"keep the publication for {', '.join(others)}" if others else "drop the publication"
+        say(f"source: would {kept}\nNothing was changed.")
     return 0
 
 

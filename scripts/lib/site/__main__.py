@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from scripts.lib.base.cli import parser, read_settings, run
+from scripts.lib.base.cli import between, parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings
-from scripts.lib.base.static import say, serve_folder
+from scripts.lib.base.static import serve_folder
 from scripts.lib.site.build import build_site
 
 
@@ -33,7 +33,10 @@ def main() -> int:
         help="folder to write to (default: %(default)s)",
     )
     arguments.add_argument(
-        "--days", type=int, default=400, help="how many days to show (default: %(default)s)"
+        "--days",
+        type=between(1, 8000),
+        default=400,
+        help="how many days to show (default: %(default)s)",
     )
     arguments.add_argument(
         "--no-docs", action="store_true", help="leave out the dbt docs, which take longest"
@@ -41,16 +44,17 @@ def main() -> int:
     arguments.add_argument("--open", action="store_true", help="open it in the browser")
     arguments.add_argument("--serve", action="store_true", help="serve it on HOST (127.0.0.1)")
     arguments.add_argument(
-        "--port", type=int, default=8080, help="of --serve (default: %(default)s)"
+        "--port", type=between(0, 65_535), default=8080, help="of --serve (default: %(default)s)"
     )
     arguments.add_argument(
-        "--every", type=int, metavar="SECONDS", help="with --serve: build it again so often"
+        "--every",
+        type=between(1, 86_400),
+        metavar="SECONDS",
+        help="with --serve: build it again so often",
     )
     options = arguments.parse_args()
-    if options.every is not None and not (options.serve and 1 <= options.every <= 86_400):
-        arguments.error("--every goes with --serve, and is from 1 to 86400")
-    if not 1 <= options.days <= 8000:
-        arguments.error("--days must be from 1 to 8000")
+    if options.every and not options.serve:
+        arguments.error("--every goes with --serve")
     build = partial(_build, settings, options)
     index = build()
     if options.serve:

@@ -9,8 +9,7 @@ from typing import Literal
 from playwright.sync_api import FloatRect
 
 from scripts.lib.base.browser import open_browser
-from scripts.lib.base.cli import UserError, parser, read_settings, run
-from scripts.lib.base.static import say
+from scripts.lib.base.cli import UserError, parser, read_settings, run, say
 from scripts.lib.site.build import FILES
 
 SIZES = {1280: 800, 390: 844}  # CSS pixels: a small laptop, a phone

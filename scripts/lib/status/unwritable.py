@@ -7,8 +7,7 @@ from collections.abc import Iterable
 import psycopg
 
 from collector.connection import described
-from scripts.lib.base.cli import UserError
-from scripts.lib.base.static import say
+from scripts.lib.base.cli import UserError, say
 
 # Rows stored before the collector had a limit: what they expand to cannot be dumped, replicated or
 # answered. Reads all of raw.
