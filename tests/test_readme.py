@@ -25,7 +25,7 @@ from tests.support.collector import Collector
 README = (ROOT / "README.md").read_text()
 DBT = ROOT / "dbt_project"
 OVERVIEW = (DBT / "models" / "overview.md").read_text()
-MARTS = sorted(path.stem for path in (DBT / "models" / "marts").rglob("*.sql"))
+MARTS = sorted(path.stem for path in (DBT / "models").glob("*/marts/*.sql"))
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 

@@ -13,15 +13,17 @@ from scripts.lib.demo.generator import generate
 from tests.support.warehouse import MARTS, Warehouse
 
 COLUMN = "weekday"
+EVENTS = "intermediate.int_events"
+TASKS = "marts.fct_tasks"
 
 
 def add_column(warehouse: Warehouse) -> None:
-    """Adds a column to the project's copy of two marts: one by user, one by event."""
+    """Adds a column to two models of the project's copy: one by user, one by event."""
     for name, anchor, expression in (
-        ("core/fct_events", "        events.received_at\n", "events.occurred_at"),
-        ("tasks/fct_tasks", "        times_scheduled,\n", "opened_at"),
+        ("core/intermediate/int_events", "        events.received_at\n", "events.occurred_at"),
+        ("tasks/marts/fct_tasks", "        times_scheduled,\n", "opened_at"),
     ):
-        sql = warehouse.project / f"models/marts/{name}.sql"
+        sql = warehouse.project / f"models/{name}.sql"
         text = sql.read_text()
         added = (
             f"        extract(isodow from {expression} at time zone 'UTC')::integer as {COLUMN},\n"
@@ -30,13 +32,14 @@ def add_column(warehouse: Warehouse) -> None:
         sql.write_text(text.replace(anchor, added + anchor))
         properties = sql.with_suffix(".yml")
         column = f"      - {{name: {COLUMN}, data_type: integer, description: 1 is Monday.}}\n"
-        properties.write_text(properties.read_text().rstrip("\n") + "\n" + column)
+        columns, *unit_tests = properties.read_text().partition("\nunit_tests:")
+        properties.write_text("".join([columns.rstrip("\n"), "\n", column, *unit_tests]))
 
 
-def written(warehouse: Warehouse, mart: str, group: str) -> dict[str, set[str]]:
+def written(warehouse: Warehouse, table: str, group: str) -> dict[str, set[str]]:
     """By day or user: the transactions that wrote its rows."""
     rows = warehouse.query(
-        f"select {group}::text, xmin::text from marts.{mart}"  # noqa: S608
+        f"select {group}::text, xmin::text from {table}"  # noqa: S608
     )
     groups: dict[str, set[str]] = {}
     for key, transaction in rows:
@@ -55,17 +58,17 @@ def changed(before: dict[str, set[str]], now: dict[str, set[str]]) -> set[str]:
 def test_new_column_has_its_history_and_backfills_go_by_days_or_users(
     warehouse: Warehouse,
 ) -> None:
-    both = ("--select", "+fct_events", "+fct_tasks")
+    both = ("--select", "+int_events", "+fct_tasks")
     warehouse.land(*generate(users=40, seed=3).events, received_at="2026-11-01 00:00:00+00")
     warehouse.run(*both)
     add_column(warehouse)
     warehouse.run(*both)
-    for mart in ("fct_events", "fct_tasks"):
-        missing = f"select count(*) from marts.{mart} where {COLUMN} is null"  # noqa: S608
+    for table in (EVENTS, TASKS):
+        missing = f"select count(*) from {table} where {COLUMN} is null"  # noqa: S608
         assert warehouse.query(missing) == [(0,)]
 
-    by_day = written(warehouse, "fct_events", "occurred_on")
-    by_user = written(warehouse, "fct_tasks", "user_id")
+    by_day = written(warehouse, EVENTS, "occurred_on")
+    by_user = written(warehouse, TASKS, "user_id")
     assert len(by_day) > 20
     printed = warehouse.dbt(
         *("run-operation", "backfill"),
@@ -74,23 +77,23 @@ def test_new_column_has_its_history_and_backfills_go_by_days_or_users(
     assert re.search(r"[1-9]\d* events and 0 user updates count as changed", printed)
     warehouse.run(*both)
     backfilled = {day for day in by_day if "2026-09-01" <= day <= "2026-09-20"}
-    assert changed(by_day, written(warehouse, "fct_events", "occurred_on")) == backfilled
+    assert changed(by_day, written(warehouse, EVENTS, "occurred_on")) == backfilled
     assert backfilled
     # Tables by user are recomputed for whole users: those with events on these days.
     active = {
         user
         for (user,) in warehouse.query(
-            "select user_id from marts.fct_events where occurred_on between '2026-09-01' and"
+            "select user_id from intermediate.int_events where occurred_on between '2026-09-01' and"
             " '2026-09-20'"
         )
     }
-    now = written(warehouse, "fct_tasks", "user_id")
+    now = written(warehouse, TASKS, "user_id")
     assert changed(by_user, now) == active & set(by_user) < set(by_user)
 
     ann, ben = sorted(set(by_user) - active)[:2]
     warehouse.dbt("run-operation", "backfill", "--args", f"{{users: [{ann}, '{ben}', 'o''brien']}}")
     warehouse.run()
-    assert changed(now, written(warehouse, "fct_tasks", "user_id")) == {ann, ben}
+    assert changed(now, written(warehouse, TASKS, "user_id")) == {ann, ben}
 
     warehouse.keep_marts()
     warehouse.run("--full-refresh")
@@ -128,7 +131,7 @@ def test_changed_model_and_what_follows_it_is_built_elsewhere(
     state = tmp_path / "state"
     state.mkdir()
     shutil.copy(warehouse.project / "target/manifest.json", state)
-    tasks = warehouse.project / "models/marts/tasks/fct_tasks.sql"
+    tasks = warehouse.project / "models/tasks/marts/fct_tasks.sql"
     changed = tasks.read_text().replace(
         "        times_abandoned,\n", "        0::bigint as times_abandoned,\n"
     )

@@ -123,7 +123,7 @@ def test_mart_that_ran_ahead_of_its_inputs_catches_up(warehouse: Warehouse) -> N
 
     warehouse.land(page_view("b", 1))
     warehouse.run("--select", "stg_events", "int_identities", "int_users__changed")
-    warehouse.run("--select", "fct_sessions")
+    warehouse.run("--select", "int_sessions")
     warehouse.set_seed("funnels", funnel("visit", "page_viewed"))
     warehouse.run("--select", "funnels", "fct_funnel_progress")
     warehouse.run(*everything)

@@ -7,7 +7,7 @@ from pathlib import Path
 from scripts.lib.demo.generator import generate
 from tests.support.warehouse import MARTS, Warehouse
 
-FCT_TASKS = Path("models/marts/tasks/fct_tasks.sql")
+FCT_TASKS = Path("models/tasks/marts/fct_tasks.sql")
 PLAUSIBLE_TIME = Path("macros/casts/plausible_time.sql")
 
 
@@ -23,8 +23,8 @@ def said(printed: str) -> list[str]:
     return sorted(line[10:] for line in printed.splitlines() if "computed anew" in line)
 
 
-def versions(warehouse: Warehouse, mart: str) -> list[tuple[str, ...]]:
-    return warehouse.query(f"select distinct xmin::text from marts.{mart} order by 1")  # noqa: S608
+def versions(warehouse: Warehouse, table: str) -> list[tuple[str, ...]]:
+    return warehouse.query(f"select distinct xmin::text from {table} order by 1")  # noqa: S608
 
 
 def test_code_is_part_of_the_definition(warehouse: Warehouse) -> None:
@@ -37,7 +37,7 @@ def test_code_is_part_of_the_definition(warehouse: Warehouse) -> None:
     }
     warehouse.land(*generate(users=10, seed=31).events, ancient)
     assert said(warehouse.run()) == []
-    written = versions(warehouse, "fct_events")
+    written = versions(warehouse, "intermediate.int_events")
 
     # Comments and white space are no change; a column with another type is.
     edit(warehouse, FCT_TASKS, "with\n", "-- Tasks.\nwith\n\n")
@@ -51,13 +51,13 @@ def test_code_is_part_of_the_definition(warehouse: Warehouse) -> None:
     edit(warehouse, FCT_TASKS, "1 as version", "'two'::text as version")
     warehouse.run()
     assert warehouse.query("select distinct version from marts.fct_tasks") == [("two",)]
-    assert versions(warehouse, "fct_events") == written
+    assert versions(warehouse, "intermediate.int_events") == written
 
     # Staging follows its macros, as long as raw has the rows.
     edit(warehouse, PLAUSIBLE_TIME, "438000 hours", "87600 hours")
     printed = said(warehouse.run())
     assert "stg_events was changed: computed anew" in printed
-    assert "fct_sessions reads what was changed: computed anew" in printed
+    assert "int_sessions reads what was changed: computed anew" in printed
     ancient_year = (
         "select extract(year from occurred_at)::integer from marts.fct_events"
         " where event_id = 'ancient'"

@@ -58,7 +58,7 @@ def test_every_model_has_a_group_and_its_owner(
     assert all(email.endswith("@example.com") for email in owners.values())
     for name, model in models.items():
         if name in MARTS:
-            assert model["fqn"][2] == model["group"], name
+            assert model["fqn"][1] == model["group"], name
             assert model["config"]["meta"]["owner"] == owners[model["group"]], name
         assert model["config"]["meta"]["owner"] in owners.values(), name
 
@@ -86,7 +86,7 @@ def columns(manifest: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]
         *(node for node in manifest["nodes"].values() if node["resource_type"] == "model"),
     ]
     for table in tables:
-        layer = "raw" if table["resource_type"] == "source" else table["fqn"][1]
+        layer = "raw" if table["resource_type"] == "source" else table["fqn"][-2]
         for column in table["columns"].values():
             yield layer, table["name"], column, column["config"].get("meta", {})
 
@@ -223,7 +223,7 @@ def test_a_warning_of_dbt_itself_stays_an_error(warehouse: Warehouse) -> None:
 
 
 def test_private_model_has_readers_in_its_group_only(warehouse: Warehouse) -> None:
-    (warehouse.project / "models/marts/core/spying.sql").write_text(
+    (warehouse.project / "models/core/marts/spying.sql").write_text(
         "select * from {{ ref('int_payments__by_user') }}"
     )
     failed = warehouse.try_dbt("parse", "--no-partial-parse")

@@ -349,7 +349,8 @@ def test_what_reads_nothing_or_changes_nothing_moves_nothing(warehouse: Warehous
     what = (*EVENTS, "+int_users__changed")
     warehouse.land(*(page_view(f"{user}", user, anonymousId="kiosk") for user in range(1, 6)))
     warehouse.run(*what)
-    versions = warehouse.query("select event_id, xmin::text from marts.fct_events order by 1")
+    rows = "select event_id, xmin::text from intermediate.int_events order by 1"
+    versions = warehouse.query(rows)
     warehouse.set_seed(
         "event_types",
         [{**row, "description": "Reworded"} for row in warehouse.seed("event_types")],
@@ -357,7 +358,7 @@ def test_what_reads_nothing_or_changes_nothing_moves_nothing(warehouse: Warehous
     warehouse.land(page_view("6", 1, anonymousId="kiosk"))
     warehouse.run("--empty", *what)
     warehouse.run(*what)
-    now = warehouse.query("select event_id, xmin::text from marts.fct_events order by 1")
+    now = warehouse.query(rows)
     assert now[:-1] == versions
     assert now[-1][0] == "6"
     assert warehouse.query(

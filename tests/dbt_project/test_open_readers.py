@@ -39,7 +39,7 @@ def test_builds_go_on_beside_an_open_reader(warehouse: Warehouse) -> None:
         found = warehouse.query("select distinct band from marts.credit_band_daily")
         assert {("high",), ("low",)} <= set(found)
         # Changed code puts another table in the place of the one that is read.
-        mart = warehouse.project / "models/marts/tasks/fct_tasks.sql"
+        mart = warehouse.project / "models/tasks/marts/fct_tasks.sql"
         mart.write_text(mart.read_text() + "where true\n")
         refused = warehouse.try_dbt("build", "--select", "fct_tasks")
         assert refused.returncode == 1

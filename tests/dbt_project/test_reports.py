@@ -467,7 +467,7 @@ def test_site_report_and_status_are_about_dbts_target(
     warehouse.run(reports=True)
     for node in warehouse.manifest()["nodes"].values():
         if node["resource_type"] in ("model", "seed"):
-            layer = node["fqn"][1] if node["resource_type"] == "model" else "seeds"
+            layer = node["fqn"][-2] if node["resource_type"] == "model" else "seeds"
             assert node["schema"] == layer_schema(DEV, layer)
     warehouse.execute("delete from dev_ann_marts.fct_tasks where task_type <> 'two'")
     warehouse.execute(

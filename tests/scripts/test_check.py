@@ -67,10 +67,10 @@ def test_sound_change_passes_and_each_fault_is_found(checkout: Path, database: s
     assert sorted(rows_of(database, schemas)) == [("check_ann_marts",), ("check_ann_staging",)]
 
     models = checkout / "dbt_project/models"
-    (models / "intermediate/users_raw.sql").write_text(
+    (models / "core/intermediate/users_raw.sql").write_text(
         "SELECT payload from {{ source('raw', 'users') }}\n"
     )
-    tasks = models / "marts/tasks/fct_tasks.sql"
+    tasks = models / "tasks/marts/fct_tasks.sql"
     text = tasks.read_text().replace("replace(last_event_type, 'task_', '')", "'scheduled'")
     assert text != tasks.read_text()
     tasks.write_text(text)
@@ -95,13 +95,13 @@ def test_sound_change_passes_and_each_fault_is_found(checkout: Path, database: s
 
 def test_project_that_dbt_cannot_read(checkout: Path, database: str) -> None:
     models = checkout / "dbt_project/models"
-    (models / "marts/core/broken.sql").write_text("select * from {{ ref('nowhere') }}\n")
-    spine = models / "intermediate/int_time_spine.yml"
+    (models / "core/marts/broken.sql").write_text("select * from {{ ref('nowhere') }}\n")
+    spine = models / "core/intermediate/int_time_spine.yml"
     spine.write_text(spine.read_text().replace("data_tests:", "data_test:"))
     failed = check(checkout, database)
     assert failed.returncode == 1
     assert verdicts(failed.stdout) == {"YAML": "FAILED", "parse": "FAILED"}
-    assert "models/intermediate/int_time_spine.yml: $.models[0].columns[0]" in failed.stdout
+    assert "models/core/intermediate/int_time_spine.yml: $.models[0].columns[0]" in failed.stdout
     assert "nowhere" in failed.stdout
     assert "before dbt can read the project" in failed.stdout
 

@@ -19,7 +19,7 @@ cli(prog_name="scripts/mf")
 """
 USAGE = """usage: scripts/mf ARGUMENTS OF METRICFLOW
 
-Ask for metrics, which dbt_project/models/marts/_marts__semantic_models.yml defines.
+Ask for metrics, which dbt_project/models/_semantic_models.yml defines.
 Examples: scripts/mf list metrics
           scripts/mf query --metrics conversion_rate --group-by metric_time__week
           scripts/mf query --metrics completion_rate,cycle_time --group-by task__task_type

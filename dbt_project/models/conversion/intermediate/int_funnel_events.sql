@@ -1,0 +1,60 @@
+{{
+    config(
+        unique_key='user_id',
+        meta={'changes': 'int_users__changed'},
+        indexes=[{'columns': ['user_id', 'funnel', 'position', 'step_order']}]
+    )
+}}
+
+with
+
+changed_users as not materialized (
+
+    select * from {{ ref('int_users__changed') }}
+    where build_id > {{ low_mark() }}
+
+),
+
+events as (
+
+    select * from {{ ref('int_events') }}
+    where user_id in (select changed_users.user_id from changed_users)
+
+),
+
+funnels as (
+
+    select * from {{ ref('funnels') }}
+
+),
+
+final as (
+
+    select
+        events.user_id,
+        funnels.funnel,
+        funnels.step_order,
+        funnels.outcome,
+        events.event_key,
+        events.source,
+        events.occurred_at,
+
+        -- Events at the same instant keep the order of their arrival.
+        dense_rank() over (
+            partition by events.user_id, funnels.funnel
+            order by events.occurred_at, events.received_at, events.event_row_id
+        ) as position
+
+    from events
+
+    inner join funnels
+        on
+            events.event_type = funnels.event_type
+            and (
+                funnels.property is null
+                or {{ is_value('(events.activity -> funnels.property)', 'funnels.property_value') }}
+            )
+
+)
+
+select * from final

@@ -1,0 +1,33 @@
+{{ config(materialized='view') }}
+
+-- Without CTEs, which would keep PostgreSQL from joining into the view by index.
+select
+    user_id,
+    user_row_id as row_id,
+    source,
+    'user' as score_source,
+    score,
+    occurred_at,
+    received_at
+
+from {{ ref('int_users__updates') }}
+
+where score is not null
+
+union all
+
+select
+    user_id,
+    event_row_id as row_id,
+    source,
+    'event' as score_source,
+    round({{ json_numeric("activity -> 'ficoScore'") }})::integer as score,
+    occurred_at,
+    received_at
+
+from {{ ref('int_events') }}
+
+where
+    event_type = 'credit_score_updated'
+    -- FICO's published range; anything else is no score.
+    and {{ json_numeric("activity -> 'ficoScore'") }} between 300 and 850
