@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 import prometheus_client
-from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
 
 from collector.body import (
     UNAUTHORIZED_BYTES,
@@ -27,10 +27,10 @@ from collector.body import (
 from collector.contract import MessageReceipt, Receipt, Rejected, refusals
 from collector.database import Database
 from collector.documentation import pages
-from collector.endpoint import Endpoint, answer, is_trial
+from collector.endpoint import Endpoint, Observer, is_trial
 from collector.keys import Key
-from collector.metrics import Metrics, Observer
-from collector.problems import HANDLED, Problem
+from collector.metrics import Metrics
+from collector.problems import Problem
 from collector.registry import supported_event_types
 from collector.segment_body import CALLS, read_messages, write_key_of
 from collector.settings import Settings
@@ -50,7 +50,7 @@ CORS: dict[str, Any] = {
 logger = logging.getLogger("collector")
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: Settings) -> Router:
     """The ASGI application; it needs `settings.source_database_url`, migrated, but not yet up."""
     if not settings.source_database_url:
         raise ValueError("The collector needs SOURCE_DATABASE_URL or DATABASE_URL.")
@@ -59,27 +59,24 @@ def create_app(settings: Settings) -> Starlette:
     index, openapi, page = pages(settings)
     middleware = [Middleware(Observer, collector.metrics, log=settings.log_requests == "on")]
     if origins := settings.cors_origins:
-        middleware.append(Middleware(CORSMiddleware, allow_origins=origins, **CORS))
-    app = Starlette(
-        routes=[
-            Route("/", index, methods=["GET"]),
-            Route("/events", Endpoint(collector.post_events), methods=["POST"]),
-            Route("/v1/{call}", Endpoint(collector.post_messages), methods=["POST"]),
-            Route("/users", users.users, methods=["GET", "POST"]),
-            Route("/users/{user_id:path}", users.get_one, methods=["GET"]),
-            Route("/key", collector.get_key, methods=["GET"]),
-            Route("/healthz", HEALTHY, methods=["GET"]),
-            Route("/readyz", collector.readyz, methods=["GET"]),
-            Route("/metrics", collector.get_metrics, methods=["GET"]),
-            Route("/openapi.json", openapi, methods=["GET"]),
-            Route("/docs", page, methods=["GET"]),
-        ],
-        middleware=middleware,
-        exception_handlers=dict.fromkeys((*HANDLED, Exception), answer),
-        lifespan=collector.lifespan,
+        middleware.insert(0, Middleware(CORSMiddleware, allow_origins=origins, **CORS))
+    endpoints: list[tuple[str, ASGIApp, list[str]]] = [
+        ("/events", Endpoint(collector.post_events), ["POST"]),
+        ("/v1/{call}", Endpoint(collector.post_messages), ["POST"]),
+        ("/users", Endpoint(users.users), ["GET", "POST"]),
+        ("/users/{user_id:path}", Endpoint(users.get_one), ["GET"]),
+        ("/key", Endpoint(collector.get_key), ["GET"]),
+        ("/", index, ["GET"]),
+        ("/healthz", HEALTHY, ["GET"]),
+        ("/readyz", Endpoint(collector.readyz), ["GET"]),
+        ("/metrics", Endpoint(collector.get_metrics), ["GET"]),
+        ("/openapi.json", openapi, ["GET"]),
+        ("/docs", page, ["GET"]),
+    ]
+    routes = [Route(path, endpoint, methods=methods) for path, endpoint, methods in endpoints]
+    return Router(
+        routes, lifespan=collector.lifespan, middleware=middleware, redirect_slashes=False
     )
-    app.router.redirect_slashes = False
-    return app
 
 
 class Collector:
@@ -96,7 +93,7 @@ class Collector:
         self.writer = Writer(self.database, self.metrics)
 
     @asynccontextmanager
-    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(self, _app: object) -> AsyncIterator[None]:
         """Opens the connections without waiting for them; closes them after the last answer."""
         async with self.database.running(), self.writer.running():
             logger.info("Collecting %d event types", len(self.supported))

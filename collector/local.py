@@ -11,8 +11,9 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Collection, MutableMapping
+from collections.abc import MutableMapping
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -26,7 +27,7 @@ _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, _NETLINK_INET_DIAG = 20, 1, 4  # linux/soc
 _ANY_STATE, _NO_COOKIE = 0xFFFFFFFF, b"\xff" * 8  # linux/inet_diag.h
 
 
-def stranger(request: Request, hosts: Collection[str], origins: Collection[str]) -> str:
+def stranger(request: Request, hosts: tuple[str, ...], origins: tuple[str, ...]) -> str:
     """What shows that a request is not this machine's own; an empty text where it is.
 
     `hosts` are further names that this machine may be called by, or `*`; `origins` are those of
@@ -56,7 +57,8 @@ def stranger(request: Request, hosts: Collection[str], origins: Collection[str])
     return "" if _is_own_user(scope) else "comes from a program of another user"
 
 
-def is_own_host(authority: str, hosts: Collection[str]) -> bool:
+@lru_cache(1024)
+def is_own_host(authority: str, hosts: tuple[str, ...]) -> bool:
     """Whether the value of a `Host` field names this machine: by loopback, or one of `hosts`.
 
     A page whose name an attacker makes resolve to this machine (DNS rebinding) has its own there.
@@ -68,11 +70,12 @@ def is_own_host(authority: str, hosts: Collection[str]) -> bool:
     return "*" in hosts or host in hosts or host == "localhost" or _is_loopback(host.strip("[]"))
 
 
-def _is_own_origin(origin: str, hosts: Collection[str]) -> bool:
+def _is_own_origin(origin: str, hosts: tuple[str, ...]) -> bool:
     match = _ORIGIN.fullmatch(origin)
-    return match is not None and is_own_host(match[1], set(hosts) - {"*"})
+    return match is not None and is_own_host(match[1], tuple(each for each in hosts if each != "*"))
 
 
+@lru_cache(1024)
 def _is_loopback(address: str) -> bool:
     try:
         parsed = ip_address(address)

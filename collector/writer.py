@@ -32,6 +32,11 @@ MAX_QUARANTINED_BYTES = 64 * 1024
 BYTES_AT_A_TIME = 64 * 1024  # of a COPY, so that a batch is not in memory once more
 
 _COPY_EVENTS = "copy raw.events (source, key_id, received_at, event_id, payload) from stdin"
+# One round trip less than COPY, once prepared: for an event that comes alone.
+_INSERT_EVENT = """
+    insert into raw.events (source, key_id, received_at, event_id, payload)
+    values (%s, %s, %s, %s, %s)
+"""
 _COPY_REJECTED = """
     copy raw.rejected_events (received_at, source, key_id, route, code, message, payload)
     from stdin
@@ -155,14 +160,14 @@ async def _store(connection: AsyncConnection, batch: Sequence[Submission]) -> No
     try:
         async with connection.transaction() if rejected or within else nullcontext():
             await _quarantine(connection, batch)
-            await _copy_events(connection, rows)
+            await _add_events(connection, rows)
     except psycopg.DataError:
         received = [(submission.received, event) for submission, event in rows]
         storable = await _without_refused(connection, received)
         rows = [row for row, good in zip(rows, storable, strict=True) if good]
         async with connection.transaction():
             await _quarantine(connection, batch)
-            await _copy_events(connection, rows)
+            await _add_events(connection, rows)
 
 
 async def _without_refused(
@@ -202,8 +207,13 @@ def _escape(text: bytes) -> bytes:
     return text.replace(b"\r", rb"\r").replace(b"\t", rb"\t")
 
 
-async def _copy_events(connection: AsyncConnection, rows: Sequence[Row]) -> None:
-    if rows:
+async def _add_events(connection: AsyncConnection, rows: Sequence[Row]) -> None:
+    if len(rows) == 1 and len(rows[0][1].payload) < BYTES_AT_A_TIME:
+        [(submission, event)] = rows
+        key, payload = submission.key, event.payload.decode()
+        values = [key.name, key.key_id, submission.received_at, event.event_id, payload]
+        await connection.execute(_INSERT_EVENT, values)
+    elif rows:
         async with connection.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
             lines = bytearray()
             for row in rows:

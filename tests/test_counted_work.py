@@ -86,7 +86,7 @@ def posted(database: str, body: bytes, requests: int) -> tuple[float, float, flo
 
     async def all_requests() -> tuple[float, int]:
         nonlocal calls
-        async with app.router.lifespan_context(app):
+        async with app.lifespan_context(app):
             await asyncio.sleep(0.5)  # the keys are loaded by then
             for _ in range(10):
                 await request()
