@@ -21,7 +21,7 @@ from scripts.lib.base.settings import SETTINGS
 from tests.support.collector import Collector
 
 COMPOSE = ROOT / "docker-compose.yml"
-WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
 OWN = sorted(name for name, service in SERVICES.items() if service["image"] == "headwater")
@@ -39,8 +39,8 @@ def schema_errors(path: Path, schema: str) -> str:
 
 @pytest.mark.parametrize(
     ("path", "schema"),
-    [(COMPOSE, "vendor.compose-spec"), (WORKFLOW, "vendor.github-workflows")],
-    ids=["compose", "workflow"],
+    [(COMPOSE, "vendor.compose-spec"), *((path, "vendor.github-workflows") for path in WORKFLOWS)],
+    ids=lambda each: getattr(each, "name", None),
 )
 def test_schema(path: Path, schema: str) -> None:
     assert schema_errors(path, schema) == ""
