@@ -181,3 +181,28 @@ def test_commands_of_the_page_exist() -> None:
         assert (ROOT / "scripts" / script).exists(), script
     for name in re.findall(r"`(dbt_project/[\w./-]+)`", page):
         assert (ROOT / name).exists(), name
+
+
+def test_what_no_model_makes_any_more_is_told_and_dropped(warehouse: Warehouse) -> None:
+    warehouse.run("--select", "segments")
+    warehouse.execute("create schema if not exists marts")
+    warehouse.execute("create table marts.fct_old (id bigint)")
+    warehouse.execute("create view seeds.old_view as table marts.fct_old")
+    warehouse.execute("create table marts.of_somebody ()")
+    assert "No model makes" not in warehouse.run("--select", "segments")
+    warehouse.execute("comment on table marts.fct_old is 'One row per old thing.'")
+    warehouse.execute("comment on view seeds.old_view is 'One row per old thing.'")
+
+    told = warehouse.run("--select", "segments")
+    assert "No model makes seeds.old_view, marts.fct_old any more" in told
+    drop = ("run-operation", "drop_gone")
+    assert "would drop table marts.fct_old" in warehouse.dbt(*drop)
+    warehouse.execute("create view public.mine as table marts.fct_old")
+    refused = warehouse.try_dbt(*drop, "--args", "{dry_run: false}")
+    assert "view mine depends on table marts.fct_old" in refused.stdout
+    assert warehouse.query("select to_regclass('seeds.old_view') is not null") == [(True,)]
+    warehouse.execute("drop view public.mine")
+    warehouse.dbt(*drop, "--args", "{dry_run: false}")
+    assert "Nothing is gone" in warehouse.dbt(*drop)
+    assert warehouse.query("select count(*) from marts.of_somebody") == [(0,)]
+    assert warehouse.query("select count(*) > 0 from seeds.segments") == [(True,)]
