@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from scripts.lib.base.client import encode
-from scripts.lib.replay.files import History
-from scripts.lib.replay.mapping import load_mapping
+from scripts.lib.replay.mapping.document import load_mapping
+from scripts.lib.replay.reading.files import History
 from tests.support.histories import (
     BPI2012,
     BPI2012_IS_THERE,
@@ -38,9 +38,12 @@ def land_log(warehouse: Warehouse, rows: int) -> None:
         connection,
         connection.cursor().copy(COPY) as copied,
     ):
-        for _, record in islice(History([BPI2012], rules.file).records(), rows):
-            assert isinstance(record.row, dict)
-            [event] = rules.apply(record.row) or []
+        history = (
+            row for _, block in History([BPI2012], rules.file).blocks() for row in block.rows
+        )
+        for row in islice(history, rows):
+            assert isinstance(row, dict)
+            [event] = rules.apply(row) or []
             copied.write_row(
                 ("2026-10-01 00:00+00", "default", event["eventId"], encode(event).decode())
             )

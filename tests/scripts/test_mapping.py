@@ -12,9 +12,10 @@ import yaml
 
 from collector.registry import supported_event_types
 from collector.settings import ROOT
-from scripts.lib.replay.files import History
-from scripts.lib.replay.mapping import MappingError, load_mapping, parse_mapping
-from scripts.lib.replay.values import RowError
+from scripts.lib.replay.mapping.checks import MappingError
+from scripts.lib.replay.mapping.document import load_mapping, parse_mapping
+from scripts.lib.replay.mapping.values import RowError
+from scripts.lib.replay.reading.files import History
 
 DATA = ROOT.parent / "shared" / "data"
 MAPPINGS = ROOT / "scripts" / "mappings"
@@ -145,6 +146,67 @@ def test_damaged_gzip_is_said(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 50_000)[:-20])
     rules = parse_mapping({"event": {"eventType": {"value": "page_viewed"}, "userId": "a"}})
     history = History([path], rules.file)
-    assert len(list(history.records())) > 1  # what stands before the damage is read
+    # What stands before the damage is read.
+    assert sum(len(block.rows) for _, block in history.blocks()) > 1
     [why] = history.broken
     assert "history.csv.gz" in why
+
+
+@pytest.mark.parametrize(
+    ("source", "cell", "at"),
+    [
+        ("at", "2026-01-31T12:00:00+01:00", "2026-01-31T12:00:00+01:00"),
+        ("{from: at, time_zone: Europe/Rome}", "2026-07-01 12:00", "2026-07-01T10:00:00Z"),
+        ("{from: at, time_zone: Europe/Rome}", "2026-01-31", "2026-01-30T23:00:00Z"),
+        ("{from: at, time_zone: Europe/Rome}", "20260131T120000.5", "2026-01-31T11:00:00.500000Z"),
+        ("{from: at, time_zone: Europe/Rome}", "2026-10-25 02:30:00", "2026-10-25T00:30:00Z"),
+        ("{from: at, time_zone: Europe/Rome}", "2026-03-29 02:30:00", "2026-03-29T01:30:00Z"),
+        ("{from: at, format: '%d.%m.%Y', time_zone: UTC}", "31.01.2026", "2026-01-31T00:00:00Z"),
+        ("{from: at, format: epoch_s}", "1767261600", "2026-01-01T10:00:00Z"),
+        ("{from: at, format: epoch_ms}", "1767261600250", "2026-01-01T10:00:00.250000Z"),
+        ("{from: at, format: epoch_us}", 1767261600000001, "2026-01-01T10:00:00.000001Z"),
+        ("{from: at, format: epoch_ns}", "1767261600000001000", "2026-01-01T10:00:00.000001Z"),
+        # Counted from 1970 in another zone: ten in the morning there.
+        (
+            "{from: at, format: epoch_s, time_zone: US/Pacific}",
+            "1656669600",
+            "2022-07-01T17:00:00Z",
+        ),
+        ("{from: at, shift_days: -36524}", "2126-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        ("{from: at, format: [epoch_s, iso]}", "2026-01-01T10:00Z", "2026-01-01T10:00:00Z"),
+    ],
+)
+def test_times(source: str, cell: object, at: str) -> None:
+    text = f"event: {{eventType: kind, userId: user, occurredAt: {source}}}"
+    event = mapped(text, {"kind": "page_viewed", "user": "1", "at": cell})
+    assert event is not None
+    assert event["occurredAt"] == at
+
+
+@pytest.mark.parametrize(
+    ("source", "cell", "message"),
+    [
+        ("at", "2026-01-31 12:00", "has no time zone"),
+        ("at", "1767261600", "say format: epoch_s"),
+        ("at", "31.01.2026", "say how it is with format:"),
+        ("{from: at, format: '%d.%m.%Y', time_zone: UTC}", "2026-01-31", "no time of that format"),
+        ("at", "", "occurredAt: empty in this row"),
+    ],
+)
+def test_what_is_no_time_says_what_to_write(source: str, cell: str, message: str) -> None:
+    text = f"event: {{eventType: kind, userId: user, occurredAt: {source}}}"
+    with pytest.raises(RowError, match=message):
+        mapped(text, {"kind": "page_viewed", "user": "1", "at": cell})
+
+
+def test_hours_that_are_twice_or_never_are_counted() -> None:
+    text = "event: {eventType: k, userId: k, occurredAt: {from: at, time_zone: Europe/Rome}}"
+    rules = parse_mapping(yaml.safe_load(text))
+    for at in ("2026-10-25 02:30", "2026-10-25 02:45", "2026-03-29 02:30", "2026-10-25 03:00"):
+        rules.apply({"k": "a", "at": at})
+    assert sorted(rules.notes.take().times.values()) == [1, 2]
+
+
+def test_where_may_ask_for_the_file() -> None:
+    text = "event: {eventType: k, userId: k, where: {$file: {not: old.csv}}}"
+    assert parse_mapping(yaml.safe_load(text)).needs_place

@@ -13,7 +13,7 @@ import pytest
 
 from collector.settings import ROOT
 from scripts.lib.base.client import CollectorError
-from scripts.lib.replay.mapping import MappingError
+from scripts.lib.replay.mapping.checks import MappingError
 from scripts.lib.replay.run import replay
 from tests.support.collector import Collector, running_collector, wait_until
 
@@ -116,10 +116,10 @@ def test_csv_by_a_mapping(collector: Collector, tmp_path: Path) -> None:
     assert outcome.rejected == {"malformed": 2, "unmapped": 1, "wrong_type": 1}
     assert outcome.adds_up
     assert [text.partition(";")[0] for text in outcome.examples] == [
-        "row 4: is not UTF-8",
-        "row 5: has 2 cells where the header has 4",
-        "row 6: event.userId is not a number in this row",
-        "row 7: event.eventType.values has no entry for 'jump'",
+        "history.csv, row 4: is not UTF-8",
+        "history.csv, row 5: has 2 cells where the header has 4",
+        "history.csv, row 6: event.userId is not a number in this row",
+        "history.csv, row 7: event.eventType.values has no entry for 'jump'",
     ]
     payloads = collector.query("select payload - 'eventId' from raw.events order by event_row_id")
     assert payloads == [

@@ -12,7 +12,7 @@ import yaml
 
 from collector.settings import ROOT
 from scripts.lib.replay.inspect import propose
-from scripts.lib.replay.mapping import parse_mapping
+from scripts.lib.replay.mapping.document import parse_mapping
 from tests.support.collector import Collector
 
 LOG = """Kunde;Vorgang;Zeitpunkt;Betrag

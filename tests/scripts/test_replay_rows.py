@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.lib.replay.files import History
-from scripts.lib.replay.rows import BadRow, FileOptions, HistoryError
+from scripts.lib.replay.reading.files import History
+from scripts.lib.replay.reading.records import BadRow, FileOptions, HistoryError
 
 HEADER = ["id", "kind", "at", "note"]
 
@@ -27,10 +27,10 @@ def read(path: Path, **options: Any) -> list[dict[str, Any] | str]:  # noqa: ANN
     """The records of a file: what they say, or why they are malformed."""
     history = History([path], FileOptions(**options))
     found: list[dict[str, Any] | str] = []
-    for _, record in history.records():
-        row = record.row
-        assert not isinstance(row, bytes)
-        found.append(f"{record.place}: {row.message}" if isinstance(row, BadRow) else row)
+    for _, block in history.blocks():
+        for place, row in zip(block.places, block.rows, strict=True):
+            assert not isinstance(row, bytes)
+            found.append(f"{place}: {row.message}" if isinstance(row, BadRow) else row)
     return [*found, *history.broken]
 
 

@@ -21,7 +21,7 @@ from scripts.lib.base.cli import UserError
 from scripts.lib.base.client import Client, CollectorError
 from scripts.lib.keys import create_key
 from scripts.lib.replay.making import Options
-from scripts.lib.replay.mapping import MappingError
+from scripts.lib.replay.mapping.checks import MappingError
 from scripts.lib.replay.outcome import Outcome
 from scripts.lib.replay.run import replay
 from tests.conftest import EMPTY

@@ -44,10 +44,10 @@ def send_stream(database_url: str) -> None:
         running_collector(database_url) as collector,
         closing(Client(collector.url)) as client,
     ):
-        client.send_users(stream.users)
+        client.send("/users", [encode(user) for user in stream.users])
         events = [encode(event) for event in stream.events + hostile]
         for start in range(0, len(events), 2000):
-            client.send_events(events[start : start + 2000])
+            client.send("/events", events[start : start + 2000])
 
 
 def build_site(

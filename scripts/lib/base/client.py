@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ import urllib3
 from scripts.lib.base.cli import UserError
 
 CONNECTIONS = 4
+_BATCH = b'{"batch":[%b]}'
 _ROW_FAULTS = {400, 413, 422}
 # A batch that got no answer is sent again: with eventIds that is harmless. About 50 s in all, so
 # that a restart of the collector or of its database is waited out.
@@ -43,9 +44,9 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the collector takes, as its `/openapi.json` states it. Sizes are bytes.
+    """What the collector takes in a request, as its `/openapi.json` states it.
 
-    `event_types` are the supported ones.
+    `body_bytes` are those of the texts; `event_types` are the supported ones.
     """
 
     events: int
@@ -109,63 +110,60 @@ class Client:
             fields = document["components"]["schemas"]["Event"]["properties"]
             types = frozenset(fields["eventType"]["enum"])
             # Large enough; larger ones only wait longer for their memory.
-            return Limits(stated["maxEvents"], min(stated["maxBodyBytes"], 2 << 20), types)
+            body_bytes = min(stated["maxBodyBytes"], 2 << 20) - len(_BATCH)
+            return Limits(stated["maxEvents"], body_bytes, types)
         except (KeyError, TypeError):
             raise CollectorError(
                 f"{self.url}/openapi.json ({status}) does not state limits: is it a collector of "
                 "this version?"
             ) from None
 
-    def validate(self, events: Sequence[bytes], path: str = "/events") -> Receipt:
-        """What would become of events, or with another path of messages, without storing any."""
-        return self._receipt(f"{path}?validateOnly=true", events)
+    def send(self, path: str, texts: Sequence[bytes]) -> Receipt:
+        """Sends events, users or messages of Segment's SDKs, each already JSON on one line.
 
-    def send_events(self, events: Sequence[bytes]) -> Receipt:
-        """Sends events, each already JSON on one line, as one NDJSON body.
-
-        Returns once they are committed. Raises CollectorError when the request as a whole failed.
+        In their order, in as many requests as the limits of the collector want; returns once all
+        are committed. `path` is theirs, like /events, /users or /v1/batch. Raises CollectorError
+        when a request as a whole failed.
         """
-        return self._receipt("/events", events)
+        accepted, rejected = 0, []
+        for start, body in self._portions(texts):
+            receipt = self._receipt(path, body)
+            accepted += receipt.accepted
+            rejected += [replace(each, index=start + each.index) for each in receipt.rejected]
+        return Receipt(accepted, rejected)
 
-    def send_messages(self, messages: Sequence[bytes]) -> Receipt:
-        """Sends messages of Segment's SDKs, each already JSON with its type, as one batch."""
-        return self._receipt("/v1/batch", messages)
+    def validate(self, path: str, texts: Sequence[bytes]) -> Receipt:
+        """What would become of texts, without storing any."""
+        return self.send(f"{path}?validateOnly=true", texts)
 
-    def _receipt(self, path: str, events: Sequence[bytes]) -> Receipt:
+    def _portions(self, texts: Sequence[bytes]) -> Iterator[tuple[int, Sequence[bytes]]]:
+        """The texts in portions that fit into one request each, with the place of the first."""
+        limits = self.limits
+        start = size = 0
+        for place, text in enumerate(texts):
+            if start < place and (
+                size + len(text) > limits.body_bytes or place - start >= limits.events
+            ):
+                yield start, texts[start:place]
+                start, size = place, 0
+            size += len(text) + 1
+        if texts:
+            yield start, texts[start:]
+
+    def _receipt(self, path: str, texts: Sequence[bytes]) -> Receipt:
         if path.startswith("/v1/"):
-            body, kind = b'{"batch":[%b]}' % b",".join(events), "application/json"
+            body, kind = _BATCH % b",".join(texts), "application/json"
         else:
-            body, kind = b"\n".join(events), "application/x-ndjson"
+            body, kind = b"\n".join(texts), "application/x-ndjson"
         status, answer = self._request("POST", path, body, kind)
         if isinstance(answer, dict) and isinstance(answer.get("rejected"), list):
             rejected = [Rejection(r["index"], r["code"], r["message"]) for r in answer["rejected"]]
             return Receipt(int(answer.get("accepted", 0)), rejected)
         if status == 200:
             return Receipt(int(answer["accepted"]), [])
-        if status in _ROW_FAULTS and len(events) == 1:
+        if status in _ROW_FAULTS and len(texts) == 1:
             return Receipt(0, [_rejection(0, answer)])
         raise self._refusal(status, answer)
-
-    def send_users(self, users: Sequence[Mapping[str, Any]]) -> Receipt:
-        """Creates or updates users, in their order.
-
-        Returns once all are committed. Raises CollectorError when any request failed for another
-        reason than its content.
-        """
-        texts = [encode(user) for user in users]
-        rejected: list[Rejection] = []
-        start = 0
-        while start < len(texts):
-            end, size = start, 0
-            while end < len(texts) and end - start < self.limits.events:
-                size += len(texts[end]) + 1
-                if end > start and size > self.limits.body_bytes:
-                    break
-                end += 1
-            receipt = self._receipt("/users", texts[start:end])
-            rejected += [replace(each, index=start + each.index) for each in receipt.rejected]
-            start = end
-        return Receipt(len(users) - len(rejected), rejected)
 
     def _request(
         self,

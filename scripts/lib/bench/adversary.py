@@ -110,7 +110,7 @@ def _after(bench: Bench, warehouse: Warehouse, events: list[Event]) -> Run:
         ):
             for start in range(0, len(events), A_REQUEST):
                 batch = events[start : start + A_REQUEST]
-                client.send_events([msgspec.json.encode(event) for event in batch])
+                client.send("/events", [msgspec.json.encode(event) for event in batch])
         [(after,)] = query(warehouse.database_url, "select count(*) from raw.events")
         check_count("adversary", len(events), after - before)
     return warehouse.dbt("run")

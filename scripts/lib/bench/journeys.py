@@ -203,7 +203,8 @@ def _send(client: Client, seconds: int) -> None:
         time.sleep(max(0, started + sending / SENDINGS_PER_SECOND - time.monotonic()))
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         numbers = range(sending * size, (sending + 1) * size)
-        client.send_events(
+        client.send(
+            "/events",
             [
                 msgspec.json.encode(
                     {
@@ -219,7 +220,7 @@ def _send(client: Client, seconds: int) -> None:
                     }
                 )
                 for number in numbers
-            ]
+            ],
         )
 
 

@@ -90,7 +90,9 @@ def _send(  # noqa: PLR0913
     ):
         task = progress.add_task("Sending users", total=len(stream.users))
         for start in range(0, len(stream.users), 200):
-            receipt = client.send_users(stream.users[start : start + 200])
+            receipt = client.send(
+                "/users", [encode(user) for user in stream.users[start : start + 200]]
+            )
             if receipt.rejected:
                 raise UserError(f"the collector refused a user: {receipt.rejected[0].message}")
             progress.advance(task, receipt.accepted)
@@ -100,7 +102,7 @@ def _send(  # noqa: PLR0913
         size = min(BATCH, client.limits.events)
         for start in range(0, len(events), size):
             batch = events[start : start + size]
-            answer = client.send_events([encode(event) for event in batch])
+            answer = client.send("/events", [encode(event) for event in batch])
             accepted += answer.accepted
             rejected += len(answer.rejected)
             progress.advance(task, len(batch))

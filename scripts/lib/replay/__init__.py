@@ -1,7 +1,7 @@
 """Sends a history to the collector, whatever it is kept in: `scripts/replay`.
 
-docs/replay.md is its manual. `files` opens what there is and `rows`, `documents`, `tables` and
-`xes` read it; `mapping` makes events or users of the rows, with the `values` and `times` of their
-fields, and `making` counts what comes of it; `identity` gives them ids; `run` sends them and
-`state` remembers. `inspect` and `trial` show beforehand, `rejected` sends again what was refused.
+docs/replay.md is its manual. `reading` opens what there is, `mapping` makes events or users of its
+rows, `making` counts what comes of them, `identity` gives them ids. `run` takes a history `batches`
+by batch, which `preparing` makes ready, and `state` remembers; `replacing` takes back. `checking`,
+`inspect` and `trial` look beforehand, `rejected` sends again what was refused.
 """

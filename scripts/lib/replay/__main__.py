@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -10,10 +11,10 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from scripts.lib.base.cli import parser, printable, read_settings, run
-from scripts.lib.replay.files import STDIN, expand
-from scripts.lib.replay.making import BATCH_ROWS, Options, unsupported_text
+from scripts.lib.replay.checking import unsupported_text
+from scripts.lib.replay.making import BATCH_ROWS, Options
 from scripts.lib.replay.outcome import Outcome, summary
-from scripts.lib.replay.rejected import add_arguments, resend_rejected
+from scripts.lib.replay.reading.files import STDIN, expand
 from scripts.lib.replay.run import replay
 
 
@@ -83,13 +84,22 @@ def main() -> int:
         metavar="URL",
         help="the prototype's other database, to compare with the marts (default: the same)",
     )
-    add_arguments(arguments)
+    group = arguments.add_argument_group("instead of a file, once more what was refused")
+    group.add_argument("--rejected", action="store_true", help="send raw.rejected_events")
+    group.add_argument(
+        "--put-away", action="store_true", help="send none, and never again, of those selected"
+    )
+    group.add_argument("--code", help="only what was refused with this code")
+    group.add_argument("--source", help="only what this key sent")
+    group.add_argument("--since", type=_time, help="only what came from this day or time on")
     options = arguments.parse_args()
     if not 1 <= options.batch <= 5000:
         arguments.error("--batch must be from 1 to 5000")
     if [bool(options.files), bool(options.from_prisma), options.rejected].count(True) != 1:
         arguments.error("name a file, a database with --from-prisma, or --rejected: one of them")
     if options.rejected:
+        from scripts.lib.replay.rejected import resend_rejected  # noqa: PLC0415  only here
+
         return resend_rejected(settings, options)
     if options.from_prisma:
         from scripts.lib.replay.prototype.send import move_in  # noqa: PLC0415  only here
@@ -139,6 +149,10 @@ def main() -> int:
     show(outcome, names, console)
     console.print(f"{time.monotonic() - started:.1f} s.{_next(outcome)}", highlight=False)
     return 0 if outcome.is_complete else 1
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone()
 
 
 def show(outcome: Outcome, name: str, console: Console) -> None:

@@ -18,7 +18,9 @@ from zlib import crc32
 
 import msgspec
 
-MAX_IN_MEMORY = 300_000  # of what was seen: about 60 MB
+from scripts.lib.replay.state import Sent
+
+MAX_IN_MEMORY = 600_000  # of what was seen: about 60 MB
 _encode = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 
 
@@ -53,28 +55,23 @@ class Identity:
         """Drops what was seen."""
         self._seen.close()
 
-    def first_of(self, lines: Sequence[tuple[str, bytes]]) -> list[tuple[str, int]] | None:
-        """The ids of events with hashes of what they say; None where one was there before.
+    def are_new(self, sent: Sent) -> bool:
+        """Whether no id was there before; else nothing is noted, and `name` tells more."""
+        return self._seen.add_new(list(map(hash, sent.event_ids)), sent.contents)
 
-        Then nothing is noted, and `name` tells more.
-        """
-        pairs = [(event_id, crc32(text)) for event_id, text in lines]
-        keys = [hash(event_id) for event_id, _ in pairs]
-        if not self._seen.add_new(keys, pairs):
-            return None
-        return pairs
-
-    def name(self, events: Iterable[tuple[Raw | dict[str, Any], str]]) -> list[Named]:
-        """Names events, each given with the name of its file, without its packing."""
-        described = [self._described(event, file) for event, file in events]
-        self._seen.fetch(key for key, *_ in described)
+    def name(self, events: Iterable[Raw | dict[str, Any]], files: Iterable[str]) -> list[Named]:
+        """Names events, with the names of their files, which are those without their packing."""
+        described = [self._described(*each) for each in zip(events, files, strict=True)]
+        self._seen.fetch([key for key, *_ in described])
         named = []
         for key, own, text, content, salt in described:
             count, first = self._seen.count(key, content)
             if own is None:
                 mark = f"{salt}\0{count}\0".encode()
                 event_id = blake2b(mark + text, digest_size=16).hexdigest()
-                named.append(Named(event_id, with_id(event_id, text), content, ""))
+                named.append(
+                    Named(event_id, _with_id(b'"%b"' % event_id.encode(), text), content, "")
+                )
             else:
                 standing = "" if count == 1 else "repeated" if first == content else "conflict"
                 named.append(Named(own, text, content, standing))
@@ -90,21 +87,24 @@ class Identity:
         text = _encode(event)
         content = crc32(text)
         if own is not None:
-            return hash(own), own, with_id(own, text), content, ""
+            return hash(own), own, _with_id(_encode(own), text), content, ""
         salt = self._dataset or ("" if "occurredAt" in event else file)
         return hash((salt, text)), None, text, content, salt
 
 
-def with_id(event_id: str, text: bytes) -> bytes:
-    """A JSON object of an event with its id in it."""
-    return b'{"eventId":' + _encode(event_id) + (b"," if len(text) > 2 else b"") + text[1:]
+def _with_id(event_id: bytes, text: bytes) -> bytes:
+    """A JSON object of an event with its id, JSON too, in it."""
+    return b'{"eventId":%b%b%b' % (event_id, b"," if len(text) > 2 else b"", text[1:])
 
 
 class _Seen:
-    """How often each key came, and what its first event said: in memory, most of it on disk."""
+    """How often each key came, and what its first event said: in memory, most of it on disk.
+
+    Both are one number, the latter its lower 32 bits.
+    """
 
     def __init__(self) -> None:
-        self._recent: dict[int, tuple[int, int]] = {}
+        self._recent: dict[int, int] = {}
         self._disk: sqlite3.Connection | None = None
 
     def close(self) -> None:
@@ -112,28 +112,28 @@ class _Seen:
             self._disk.close()
 
     def count(self, key: int, content: int) -> tuple[int, int]:
-        count, first = self._recent.get(key, (0, content))
-        self._recent[key] = count + 1, first
-        return count + 1, first
+        value = self._recent.get(key, content) + (1 << 32)
+        self._recent[key] = value
+        return value >> 32, value & 0xFFFFFFFF
 
-    def add_new(self, keys: Sequence[int], pairs: Sequence[tuple[str, int]]) -> bool:
+    def add_new(self, keys: Sequence[int], contents: Sequence[int]) -> bool:
         """Notes keys that are all new, or notes none."""
         self.fetch(keys)
         recent = self._recent
         if len(set(keys)) < len(keys) or not recent.keys().isdisjoint(keys):
             return False
-        recent.update(zip(keys, [(1, content) for _, content in pairs], strict=True))
+        recent.update(zip(keys, [content + (1 << 32) for content in contents], strict=True))
         self.spill()
         return True
 
-    def fetch(self, keys: Iterable[int]) -> None:
+    def fetch(self, keys: Sequence[int]) -> None:
         """Brings what the disk knows of these into memory."""
         if self._disk is None:
             return
-        wanted = [key for key in keys if key not in self._recent]
-        query = "select key, count, first from seen where key in (select value from json_each(?))"
-        with closing(self._disk.execute(query, [json.dumps(wanted)])) as rows:
-            self._recent.update({key: (count, first) for key, count, first in rows})
+        query = "select key, value from seen where key in (select value from json_each(?))"
+        with closing(self._disk.execute(query, [json.dumps(keys)])) as rows:
+            for key, value in rows:
+                self._recent.setdefault(key, value)
 
     def spill(self) -> None:
         if len(self._recent) < MAX_IN_MEMORY:
@@ -142,8 +142,8 @@ class _Seen:
             self._disk = sqlite3.connect("")  # a file of its own, gone when it is closed
             self._disk.execute("pragma cache_size = -32768")
             self._disk.execute("pragma journal_mode = off")
-            self._disk.execute("create table seen (key integer primary key, count int, first int)")
-        rows = ((key, *value) for key, value in sorted(self._recent.items()))
+            self._disk.execute("create table seen (key integer primary key, value integer)")
         with self._disk:
-            self._disk.executemany("insert or replace into seen values (?, ?, ?)", rows)
+            rows = sorted(self._recent.items())
+            self._disk.executemany("insert or replace into seen values (?, ?)", rows)
         self._recent = {}

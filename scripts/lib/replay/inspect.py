@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,12 @@ from rich.table import Table
 from collector.registry import supported_event_types
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError, printable
-from scripts.lib.replay.files import History
-from scripts.lib.replay.mapping import load_mapping
-from scripts.lib.replay.rows import BadRow, FileOptions
-from scripts.lib.replay.times import RFC3339, TimeError, TimeReader
-from scripts.lib.replay.values import as_text, cell
+from scripts.lib.replay.batches import Records
+from scripts.lib.replay.mapping.document import load_mapping
+from scripts.lib.replay.mapping.times import RFC3339, TimeError, TimeReader
+from scripts.lib.replay.mapping.values import as_text, cell
+from scripts.lib.replay.reading.files import History
+from scripts.lib.replay.reading.records import BadRow, FileOptions
 
 ROWS = 1000
 MAPPINGS = ROOT / "scripts" / "mappings"
@@ -63,9 +63,13 @@ def inspect(files: Sequence[Path], mapping: Path | None, console: Console) -> in
     """
     options = load_mapping(mapping).file if mapping else FileOptions()
     history = History(files, options)
-    records = [record for _, record in islice(history.records(), ROWS)]
-    rows = [record.row for record in records if isinstance(record.row, dict)]
-    bad = [record for record in records if isinstance(record.row, BadRow)]
+    batch = Records(history.blocks()).take(ROWS)
+    rows = [row for row in batch.rows if isinstance(row, dict)]
+    bad = [
+        (place, row.message)
+        for place, row in zip(batch.places, batch.rows, strict=True)
+        if isinstance(row, BadRow)
+    ]
     if (
         history.columns
         and len(history.columns) == SNOWPLOW_COLUMNS
@@ -75,9 +79,8 @@ def inspect(files: Sequence[Path], mapping: Path | None, console: Console) -> in
             "These are enriched events of Snowplow: --mapping scripts/mappings/snowplow_tsv.yml"
         )
         return 0
-    for record in bad[:5]:
-        reason = record.row.message if isinstance(record.row, BadRow) else ""
-        console.print(printable(f"row {record.place}: {reason}"), markup=False, highlight=False)
+    for place, message in bad[:5]:
+        console.print(printable(f"{place}: {message}"), markup=False, highlight=False)
     if not rows:
         raise UserError("no row of it can be read")
     columns = history.columns or list(dict.fromkeys(path for row in rows for path in _paths(row)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rich.markup import escape
 from rich.table import Table
+
+from scripts.lib.base.client import Receipt
 
 EXAMPLES = 5  # of each reason
 
@@ -42,18 +44,23 @@ class Outcome:
     finished: bool = False
     digest: str = ""
 
-    def reject(self, place: str, code: str, message: str) -> None:
+    def reject(self, place: object, code: str, message: str) -> None:
         """Counts a record of which nothing was sent."""
         self.rejected[code] = self.rejected.get(code, 0) + 1
-        self.example(code, f"{place}: {message}")
+        self.example(code, place, message)
 
-    def refuse(self, place: str, code: str, message: str) -> None:
-        """Counts an event or user that the collector refused."""
-        self.refused[code] = self.refused.get(code, 0) + 1
-        self.example(code, f"{place}: {message}")
+    def count(self, receipt: Receipt, place_of: Callable[[int], object]) -> None:
+        """Counts what the collector said of what was sent, of which each has its place."""
+        self.accepted += receipt.accepted
+        for each in receipt.rejected:
+            self.refused[each.code] = self.refused.get(each.code, 0) + 1
+            self.example(each.code, place_of(each.index), each.message)
 
-    def example(self, reason: str, text: str) -> None:
+    def example(self, reason: str, place: object, text: str) -> None:
         """Keeps an example, where there are few of its reason."""
+        self._keep(reason, f"{place}: {text}")
+
+    def _keep(self, reason: str, text: str) -> None:
         found = self.reasons.setdefault(reason, [])
         if len(found) < EXAMPLES:
             found.append(text)
@@ -74,7 +81,7 @@ class Outcome:
                 counts[code] = counts.get(code, 0) + count
         for reason, texts in part.reasons.items():
             for text in texts:
-                self.example(reason, text)
+                self._keep(reason, text)
 
     @property
     def adds_up(self) -> bool:

@@ -23,7 +23,6 @@ from scripts.lib.base.client import Client, Receipt, encode
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings
 from scripts.lib.keys import create_key, revoke_key
-from scripts.lib.replay.sending import in_bodies
 
 KEY_SECONDS = 10  # a running collector knows of a new key within two
 _LOCK = "select pg_try_advisory_lock(hashtext('headwater'), hashtext('replay --rejected'))"
@@ -73,22 +72,6 @@ class Resent:
     accepted: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     unsendable: Counter[str] = field(default_factory=Counter)
-
-
-def add_arguments(arguments: argparse.ArgumentParser) -> None:
-    """Adds --rejected and what selects among the refused events."""
-    group = arguments.add_argument_group("instead of a file, once more what was refused")
-    group.add_argument("--rejected", action="store_true", help="send raw.rejected_events")
-    group.add_argument(
-        "--put-away", action="store_true", help="send none, and never again, of those selected"
-    )
-    group.add_argument("--code", help="only what was refused with this code")
-    group.add_argument("--source", help="only what this key sent")
-    group.add_argument("--since", type=_time, help="only what came from this day or time on")
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone()
 
 
 class _UnsendableError(Exception):
@@ -143,27 +126,25 @@ def _resend_rows(
         events = []
         for row in group:
             try:
-                events.append((str(row.row_id), _message(row) if is_message else _event(row)))
+                events.append((row.row_id, _message(row) if is_message else _event(row)))
             except _UnsendableError as reason:
                 resent.unsendable[str(reason)] += 1
-        for body in in_bodies(events, client.limits):
-            texts = [text for _, text in body]
-            # First without storing: what is refused again would be kept once more.
-            trial = client.validate(texts, "/v1/batch" if is_message else "/events")
-            refused = _refused(trial, resent)
-            left = [each for place, each in enumerate(body) if place not in refused]
-            if left:
-                send = client.send_messages if is_message else client.send_events
-                receipt = send([text for _, text in left])
-                again = _refused(receipt, resent)
-                resent.accepted += receipt.accepted
-                done = [int(row_id) for place, (row_id, _) in enumerate(left) if place not in again]
-                connection.execute(_MARK, [done])
+        path = "/v1/batch" if is_message else "/events"
+        # First without storing: what is refused again would be kept once more.
+        trial = client.validate(path, [text for _, text in events])
+        left = _accepted(events, trial, resent)
+        receipt = client.send(path, [text for _, text in left])
+        resent.accepted += receipt.accepted
+        done = [row_id for row_id, _ in _accepted(left, receipt, resent)]
+        connection.execute(_MARK, [done])
 
 
-def _refused(receipt: Receipt, resent: Resent) -> set[int]:
+def _accepted(
+    events: list[tuple[int, bytes]], receipt: Receipt, resent: Resent
+) -> list[tuple[int, bytes]]:
     resent.refused.update(rejection.code for rejection in receipt.rejected)
-    return {rejection.index for rejection in receipt.rejected}
+    refused = {rejection.index for rejection in receipt.rejected}
+    return [event for place, event in enumerate(events) if place not in refused]
 
 
 def _event(row: _Row) -> bytes:

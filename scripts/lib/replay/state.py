@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import zlib
+import sys
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 
 from scripts.lib.replay.outcome import Outcome
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 _SCHEMA = """
     create table if not exists runs (
@@ -28,8 +33,8 @@ _SCHEMA = """
         outcome text not null,
         unique (source, key)
     );
-    -- A batch a row: ids and hashes of what the events say, as JSON, deflated.
-    create table if not exists sent (run integer not null, events blob not null);
+    -- A batch a row: its ids, and hashes of what the events say, as MessagePack, packed.
+    create table if not exists batches (run integer not null, sent blob not null);
     create table if not exists voided (
         source text, event_id text, primary key (source, event_id)
     ) without rowid;
@@ -37,11 +42,13 @@ _SCHEMA = """
 _SAVE = """
     insert into runs (source, key, name, mapping, files, outcome) values (?, ?, ?, ?, ?, ?)
     on conflict (source, key) do update set files = excluded.files, outcome = excluded.outcome
-    returning run
 """
+_NOTE = "insert into batches select run, ? from runs where source = ? and key = ?"
 _OTHERS = "select run from runs where source = ?1 and name = ?2 and key <> ?3"
-_SENT_BY_OTHERS = f"select events from sent where run in ({_OTHERS})"  # noqa: S608
-_SENT = "select events from sent where run = (select run from runs where source = ? and key = ?)"
+_SENT_BY_OTHERS = f"select sent from batches where run in ({_OTHERS})"  # noqa: S608
+_SENT = """
+    select sent from batches where run = (select run from runs where source = ? and key = ?)
+"""
 _DIFFERING = """
     select other.event_id from temp.other
     join json_each(?) as own
@@ -49,8 +56,22 @@ _DIFFERING = """
 """
 
 
-# An event that is sent: its id, and a hash of what it says.
-Sent = tuple[str, int]
+class Run(NamedTuple):
+    """A history and what is made of it: `name` is that of the files, whatever they are packed in.
+
+    `mapping` is what the mapping says, `key` both and the options that matter.
+    """
+
+    key: str
+    name: str
+    mapping: str = ""
+
+
+class Sent(NamedTuple):
+    """Events of a batch: their ids, and hashes of what they say."""
+
+    event_ids: Sequence[str]
+    contents: Sequence[int]
 
 
 class State:
@@ -93,10 +114,10 @@ class State:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def load(self, key: str) -> tuple[Outcome, str]:
-        """What an earlier run came to, and the files that it finished; new where there was none."""
+    def load(self, run: Run) -> tuple[Outcome, str]:
+        """What a run came to so far, and the files that it finished; new where there was none."""
         row = self._connection.execute(
-            "select outcome, files from runs where source = ? and key = ?", [self._source, key]
+            "select outcome, files from runs where source = ? and key = ?", [self._source, run.key]
         ).fetchone()
         if row is None:
             return Outcome(), ""
@@ -104,39 +125,38 @@ class State:
         outcome.resumed_after = outcome.rows
         return outcome, row[1]
 
-    def save(self, key: str, name: str, mapping: str, outcome: Outcome, files: str = "") -> int:
-        """Notes what a run has come to; returns its number."""
+    def save(self, run: Run, outcome: Outcome, files: str = "") -> None:
+        """Notes what a run has come to."""
         text = msgspec.json.encode(outcome).decode()
         with self._connection:
-            values = (self._source, key, name, mapping, files, text)
-            [(run,)] = self._connection.execute(_SAVE, values).fetchall()
-        return int(run)
+            self._connection.execute(_SAVE, (self._source, *run, files, text))
 
-    def put_aside(self, key: str) -> None:
-        """Makes an earlier run one of other runs, since its history begins anew."""
+    def put_aside(self, run: Run) -> None:
+        """Makes a run one of the other runs, since its history begins anew."""
         self._connection.execute("drop table if exists temp.other")
         self._has_others = False
         with self._connection:
             self._connection.execute(
                 "update runs set key = key || char(10) || '#' || run where source = ? and key = ?",
-                [self._source, key],
+                [self._source, run.key],
             )
 
-    def other_source(self, key: str) -> str | None:
+    def other_source(self, run: Run) -> str | None:
         """Another source that the same was sent as, or begun to."""
         rows = self._connection.execute(
-            "select source, outcome from runs where source <> ? and key = ?", [self._source, key]
+            "select source, outcome from runs where source <> ? and key = ?",
+            [self._source, run.key],
         ).fetchall()
         for source, text in rows:
             if msgspec.json.decode(text, type=Outcome).rows:
                 return str(source)
         return None
 
-    def note(self, run: int, events: Sequence[Sent]) -> None:
+    def note(self, run: Run, sent: Sent) -> None:
         """Notes events before they are sent, so that none can be there that is not noted."""
-        packed = zlib.compress(msgspec.json.encode(events), 1)
+        packed = zstd.compress(msgspec.msgpack.encode(sent), 1)
         with self._connection:
-            self._connection.execute("insert into sent values (?, ?)", [run, packed])
+            self._connection.execute(_NOTE, [packed, self._source, run.key])
 
     def voided(self, event_ids: Sequence[str]) -> set[str]:
         """Those of some ids that were taken back: under such an id nothing counts any more."""
@@ -149,41 +169,43 @@ class State:
         rows = self._connection.execute(query, [self._source, json.dumps(event_ids)])
         return {event_id for (event_id,) in rows}
 
-    def differing(self, key: str, name: str, events: Sequence[Sent]) -> set[str]:
+    def differing(self, run: Run, sent: Sent) -> set[str]:
         """The ids under which another run of the same files sent something else."""
-        self._unpack_others(key, name)
-        rows = self._connection.execute(_DIFFERING, [json.dumps(events)])
+        self._unpack_others(run)
+        rows = self._connection.execute(_DIFFERING, [json.dumps([*zip(*sent, strict=True)])])
         return {event_id for (event_id,) in rows}
 
-    def others(self, key: str, name: str) -> list[str]:
+    def others(self, run: Run) -> list[str]:
         """The ids that other runs of the same files sent and this one did not."""
-        self._unpack_others(key, name)
+        self._unpack_others(run)
         execute = self._connection.execute
         execute("create temp table own (event_id text primary key) without rowid")
-        for (packed,) in execute(_SENT, [self._source, key]).fetchall():
-            rows = [(event_id,) for event_id, _ in _unpacked(packed)]
+        for (packed,) in execute(_SENT, [self._source, run.key]).fetchall():
+            rows = [(event_id,) for event_id in _unpacked(packed).event_ids]
             self._connection.executemany("insert or ignore into own values (?)", rows)
         found = execute("select distinct event_id from other where event_id not in own").fetchall()
         execute("drop table own")
         return [event_id for (event_id,) in found]
 
-    def _unpack_others(self, key: str, name: str) -> None:
+    def _unpack_others(self, run: Run) -> None:
         """Makes a temporary table of what other runs of the same files sent, once."""
         if self._has_others:
             return
         self._connection.execute("create temp table other (event_id text, content integer)")
-        rows = self._connection.execute(_SENT_BY_OTHERS, [self._source, name, key])
+        rows = self._connection.execute(_SENT_BY_OTHERS, [self._source, run.name, run.key])
         for (packed,) in rows.fetchall():
-            self._connection.executemany("insert into other values (?, ?)", _unpacked(packed))
+            self._connection.executemany(
+                "insert into other values (?, ?)", zip(*_unpacked(packed), strict=True)
+            )
         self._connection.execute("create index temp.other_event_id on other (event_id)")
         self._connection.commit()
         self._has_others = True
 
-    def sent_by_others(self, name: str, mapping: str) -> int:
+    def sent_by_others(self, run: Run) -> int:
         """How many events of the same files other mappings had accepted."""
         rows = self._connection.execute(
             "select outcome from runs where source = ? and name = ? and mapping <> ?",
-            [self._source, name, mapping],
+            [self._source, run.name, run.mapping],
         ).fetchall()
         return sum(msgspec.json.decode(text, type=Outcome).accepted for (text,) in rows)
 
@@ -195,13 +217,13 @@ class State:
                 ((self._source, each) for each in event_ids),
             )
 
-    def drop_others(self, key: str, name: str) -> None:
+    def drop_others(self, run: Run) -> None:
         """Drops the other runs of the same files, once all that they sent is taken back."""
-        values = [self._source, name, key]
+        values = [self._source, run.name, run.key]
         with self._connection:
-            self._connection.execute(f"delete from sent where run in ({_OTHERS})", values)  # noqa: S608
+            self._connection.execute(f"delete from batches where run in ({_OTHERS})", values)  # noqa: S608
             self._connection.execute(f"delete from runs where run in ({_OTHERS})", values)  # noqa: S608
 
 
-def _unpacked(packed: bytes) -> list[tuple[str, int]]:
-    return msgspec.json.decode(zlib.decompress(packed), type=list[tuple[str, int]])
+def _unpacked(packed: bytes) -> Sent:
+    return msgspec.msgpack.decode(zstd.decompress(packed), type=Sent)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
 
 from scripts.lib.base.cli import printable
-from scripts.lib.base.client import Client, Rejection, encode
-from scripts.lib.replay import sending
-from scripts.lib.replay.files import History, logical_name
+from scripts.lib.base.client import Client, encode
+from scripts.lib.replay.batches import Place, Records
+from scripts.lib.replay.checking import check_columns, unsupported_text
 from scripts.lib.replay.identity import Identity
-from scripts.lib.replay.making import Maker, Options, check_columns, head_of, unsupported_text
-from scripts.lib.replay.mapping import load_mapping
+from scripts.lib.replay.making import Maker, Options, head_of
+from scripts.lib.replay.mapping.document import load_mapping
 from scripts.lib.replay.outcome import Outcome, summary
+from scripts.lib.replay.reading.files import History, logical_name
 from scripts.lib.replay.run import open_history
 
 ROWS = 10_000  # read and, without being kept, shown to the collector
@@ -37,31 +37,28 @@ def dry_run(  # noqa: PLR0913, PLR0917
     Returns 1 where some would not land. Raises what `replay` does.
     """
     rules = load_mapping(mapping) if mapping else None
-    history = open_history(files, rules, raw=rules is None and not options.users)
-    to_users = rules.target == "users" if rules else options.users
+    history = open_history(files, rules)
     with closing(Client(url, key)) as client:
         client.check()
         source = client.source()
-        maker = Maker(rules, options, client.limits.event_types, several=history.several)
-        records = list(islice(history.records(), ROWS))
-        rows = [record.row for _, record in records if isinstance(record.row, dict)]
+        maker = Maker(rules, options, client.limits.event_types)
+        batch = Records(history.blocks()).take(ROWS)
         if rules:
-            check_columns(rules, history, rows)
-        outcome = Outcome(rows=len(records), kind="users" if to_users else "events")
-        made: list[tuple[str, bytes]] = []
+            check_columns(rules, history, batch.rows)
+        kind = "users" if maker.makes_users else "events"
+        outcome = Outcome(rows=len(batch.rows), kind=kind)
+        made: list[tuple[Place, bytes]] = []
         identity = Identity(options.dataset or (rules.dataset if rules else ""))
         shown = 0
-        for number, (name, record) in enumerate(records):
-            place = maker.place(name, record.place)
-            if to_users:
-                texts = [encode(user) for user in maker.users_of(name, record, outcome)]
+        for number, (place, row) in enumerate(zip(batch.places, batch.rows, strict=True)):
+            found = maker.made(place, row, outcome)
+            if maker.makes_users:
+                texts = [encode(user) for user in found]
             else:
-                events = maker.events_of(name, record, outcome)
-                named = identity.name((event, logical_name(name)) for event in events)
+                named = identity.name(found, [logical_name(place.name)] * len(found))
                 texts = [event.text for event in named]
-                for event in named:
-                    outcome.repeated += event.standing == "repeated"
-                    outcome.conflicts += event.standing == "conflict"
+                outcome.repeated += sum(event.standing == "repeated" for event in named)
+                outcome.conflicts += sum(event.standing == "conflict" for event in named)
             made += [(place, text) for text in texts]
             shown = len(made) if number < SHOWN else shown
         identity.close()
@@ -69,25 +66,17 @@ def dry_run(  # noqa: PLR0913, PLR0917
         outcome.events = len(made)
         for place, text in made[:shown]:
             console.print(printable(f"{place}: {text.decode()}"), markup=False, highlight=False)
-        for place, rejection in [] if to_users else _refused(client, made):
-            outcome.refuse(place, rejection.code, rejection.message)
+        if not maker.makes_users:
+            receipt = client.validate("/events", [text for _, text in made])
+            outcome.count(receipt, lambda index: made[index][0])
         outcome.accepted = outcome.events - sum(outcome.refused.values())
-    _show(history, made, outcome, source, console, is_event=not to_users)
+    _show(history, made, outcome, source, console, is_event=not maker.makes_users)
     return 0 if outcome.is_complete else 1
-
-
-def _refused(client: Client, made: Sequence[tuple[str, bytes]]) -> list[tuple[str, Rejection]]:
-    """What the collector would refuse."""
-    found = []
-    for body in sending.in_bodies(made, client.limits):
-        for rejection in client.validate([text for _, text in body]).rejected:
-            found.append((body[rejection.index][0], rejection))
-    return found
 
 
 def _show(  # noqa: PLR0913
     history: History,
-    made: Sequence[tuple[str, bytes]],
+    made: Sequence[tuple[Place, bytes]],
     outcome: Outcome,
     source: str,
     console: Console,

@@ -20,8 +20,7 @@ from scripts.lib.base.settings import Settings
 from scripts.lib.replay.outcome import Outcome
 from scripts.lib.replay.prototype.compare import NotBuiltError, compare, show
 from scripts.lib.replay.prototype.source import connect, count, identity, rows_after
-from scripts.lib.replay.sending import send_events, send_users
-from scripts.lib.replay.state import State
+from scripts.lib.replay.state import Run, State
 
 KINDS = ("users", "events")  # in this order, so that a user is known before its events
 
@@ -81,29 +80,22 @@ def _send(  # noqa: PLR0913, PLR0917
 ) -> Outcome:
     """Sends the rows of one kind by id; `rows` of the outcome is the last id acknowledged."""
     name = f"prototype {identity(source)}"
-    key = f"{name}\n{kind}"
+    run = Run(f"{name}\n{kind}", name)
     with (
         State(settings.data_directory, client.url, client.source()) as state,
         Progress(console=console, disable=not console.is_terminal, transient=True) as bar,
     ):
-        outcome = Outcome() if restart else state.load(key)[0]
+        outcome = Outcome() if restart else state.load(run)[0]
         rows = rows_after(source, kind, outcome.rows)
         task = bar.add_task(f"Sending {kind}", total=count(source, kind, 2**31) or None)
         while batch := list(islice(rows, batch_rows)):
-            if kind == "users":
-                users = [(("", n), user) for n, user in batch]
-                send_users(client, users, outcome, _described)
-            else:
-                events = [(("", n), encode(event)) for n, event in batch]
-                send_events(client, events, outcome, _described)
+            receipt = client.send(f"/{kind}", [encode(each) for _, each in batch])
+            ids = [f"id {row_id}" for row_id, _ in batch]
+            outcome.count(receipt, ids.__getitem__)
             outcome.rows = batch[-1][0]
-            state.save(key, name, "", outcome)
+            state.save(run, outcome)
             bar.update(task, completed=outcome.accepted + sum(outcome.refused.values()))
     return outcome
-
-
-def _described(_name: str, row_id: int) -> str:
-    return f"id {row_id}"
 
 
 def _print(console: Console, kind: str, outcome: Outcome, in_source: int) -> None:

@@ -13,8 +13,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from xml.parsers import expat
 
-from scripts.lib.replay.documents import whole
-from scripts.lib.replay.rows import BadRow, HistoryError, Record
+from scripts.lib.replay.reading.documents import whole
+from scripts.lib.replay.reading.records import BadRow, Block, HistoryError, Row
 
 _CHUNK = 1 << 16
 _ATTRIBUTES = frozenset({"string", "date", "int", "float", "boolean", "id"})
@@ -33,26 +33,31 @@ class XesRows:
         self._index = 0
         self._number = 0
         self._fault = ""
-        self._ready: list[Record] = []
+        self._ready: list[Row] = []
 
-    def __iter__(self) -> Iterator[Record]:
+    def blocks(self) -> Iterator[Block]:
+        """The events, in their order."""
         parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.StartDoctypeDeclHandler = self._refuse  # without one there are no entities
-        while True:
-            chunk = self._stream.read(_CHUNK)
-            try:
-                parser.Parse(chunk, not chunk)
-            except expat.ExpatError as error:
-                yield from self._ready
-                self._ready = []
-                raise HistoryError(f"{self._name}: is not XES from here on: {error}") from error
-            yield from self._ready
+        while chunk := self._stream.read1(_CHUNK):
+            yield from self._parsed(parser, chunk)
+        yield from self._parsed(parser, b"")
+
+    def _parsed(self, parser: expat.XMLParserType, chunk: bytes) -> Iterator[Block]:
+        fault = None
+        try:
+            parser.Parse(chunk, not chunk)
+        except expat.ExpatError as error:
+            fault = error
+        if self._ready:
+            last = self._number + 1
+            yield Block(range(last - len(self._ready), last), self._ready, len(chunk))
             self._ready = []
-            if not chunk:
-                return
+        if fault:
+            raise HistoryError(f"{self._name}: is not XES from here on: {fault}") from fault
 
     def _refuse(self, *_: object) -> None:
         raise HistoryError(f"{self._name}: has a document type, which no XES needs; it is not read")
@@ -82,8 +87,7 @@ class XesRows:
         self._number += 1
         row = {**self._event, **self._case, "case:event_index": self._index}
         self._index += 1
-        bad = BadRow("malformed", self._fault) if self._fault else None
-        self._ready.append(Record(self._number, bad or row))
+        self._ready.append(BadRow("malformed", self._fault) if self._fault else row)
         self._event = None
 
     def _value(self, tag: str, key: str, text: str) -> object:

@@ -13,50 +13,23 @@ import io
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
-from scripts.lib.base.cli import UserError
+from scripts.lib.replay.reading.records import (
+    BROKEN,
+    BadRow,
+    Block,
+    FileOptions,
+    HistoryError,
+    Row,
+    encoding_of,
+    in_blocks,
+    text_of,
+)
 
 MAX_RECORD = 1 << 20  # characters of a row: as many bytes as the collector takes of an event
 SEPARATORS = (",", ";", "\t", "|")
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*")
 _TIME = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
-
-
-class HistoryError(UserError):
-    """The file as a whole, or the rest of it, cannot be read; says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """Why one row could not be read."""
-
-    code: str
-    message: str
-
-
-class Record(NamedTuple):
-    """A row and where it is: its line, or its number where the file has no lines.
-
-    It is a line of bytes where JSON is to be sent as it stands.
-    """
-
-    place: int
-    row: dict[str, Any] | BadRow | bytes
-
-
-@dataclass(frozen=True, slots=True)
-class FileOptions:
-    """How a file is written, as far as it cannot be seen: the mapping's key `file`."""
-
-    format: str | None = None
-    encoding: str | None = None
-    separator: str | None = None
-    quote: str = '"'
-    skip_lines: int = 0
-    columns: Sequence[str] = ()  # names of a table without a header
-    sheet: str | None = None
 
 
 class _TooLongError(Exception):
@@ -69,16 +42,16 @@ class _Lines(Iterator[str]):
     def __init__(self, text: io.TextIOBase) -> None:
         self._readline = text.readline
         self._back: deque[str] = deque()
-        self._size = 0
+        self.size = 0
         self.taken: list[str] = []
 
     def __next__(self) -> str:
         line = self._back.popleft() if self._back else self._readline(MAX_RECORD)
         if not line:
             raise StopIteration
-        self._size = self._size + len(line) if self.taken else len(line)
+        self.size = self.size + len(line) if self.taken else len(line)
         self.taken.append(line)
-        if self._size >= MAX_RECORD:
+        if self.size >= MAX_RECORD:
             while not line.endswith(("\n", "\r")) and (line := self._readline(MAX_RECORD)):
                 pass
             raise _TooLongError
@@ -96,9 +69,9 @@ class CsvRows:
     Raises HistoryError where it has none, or two of one name.
     """
 
-    def __init__(self, text: io.TextIOWrapper, name: str, options: FileOptions) -> None:
-        self._text = text
-        self._lines = _Lines(text)
+    def __init__(self, stream: io.BufferedReader, name: str, options: FileOptions) -> None:
+        encoding = options.encoding or encoding_of(stream.peek(2))
+        self._lines = _Lines(text_of(stream, encoding))
         self._line = 0
         for _ in range(options.skip_lines):
             next(self._lines, None)
@@ -151,13 +124,11 @@ class CsvRows:
             strict=True,
         )
 
-    def __iter__(self) -> Iterator[Record]:
-        try:
-            yield from self._records()
-        finally:
-            self._text.detach()  # else it would close the file that it reads
+    def blocks(self) -> Iterator[Block]:
+        """The rows, in their order."""
+        return in_blocks(self._records())
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[tuple[int, Row, int]]:
         csv.field_size_limit(MAX_RECORD)
         columns, width, lines = self.columns, len(self.columns), self._lines
         taken, reader, reason = lines.taken, self._reader(), ""
@@ -185,13 +156,13 @@ class CsvRows:
                 lines.back()
                 reader = self._reader()
                 self._line += 1
-                yield Record(place, BadRow("malformed", reason))
+                yield place, BadRow("malformed", reason), lines.size
                 continue
             self._line += len(taken)
-            if not "".join(cells).isascii() and any(map(_is_broken, cells)):
-                yield Record(place, BadRow("malformed", _NOT_UTF8))
+            if BROKEN in "".join(cells):
+                yield place, BadRow("malformed", _NOT_UTF8), lines.size
             else:
-                yield Record(place, dict(zip(columns, cells, strict=True)))
+                yield place, dict(zip(columns, cells, strict=True)), lines.size
 
     def _are_rows(self, lines: Sequence[str]) -> bool:
         """Whether each line has the cells of a row, and numbers and times where the first has."""
@@ -216,7 +187,3 @@ def _kind(cell: str) -> str:
     if _TIME.fullmatch(cell):
         return "time"
     return "number" if _NUMBER.fullmatch(cell) else ""
-
-
-def _is_broken(cell: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in cell)

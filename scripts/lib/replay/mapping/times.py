@@ -35,7 +35,10 @@ class TimeError(Exception):
 
 
 class TimeReader:
-    """Reads the times of one field; `told` is called with what is worth telling of one of them."""
+    """Reads the times of one field; `told` is called with what is worth telling of one of them.
+
+    With `local_epochs` an epoch counts from 1970 in the time zone, as some products export it.
+    """
 
     def __init__(
         self,
@@ -43,11 +46,14 @@ class TimeReader:
         time_zone: str | None,
         shift: timedelta,
         told: Callable[[str], None],
+        *,
+        local_epochs: bool = False,
     ) -> None:
         self._formats = formats or ("iso",)
         self._zone = zone(time_zone) if time_zone else None
         self._shift = shift
         self._told = told
+        self._local_epochs = local_epochs
         self._as_it_is = "iso" in self._formats and not shift
 
     def read(self, value: object) -> str:
@@ -74,7 +80,8 @@ class TimeReader:
         if form == "iso":
             return self._iso(text)
         if form in EPOCHS:
-            return _EPOCH + timedelta(microseconds=int(Decimal(text) * EPOCHS[form]))
+            moment = _EPOCH + timedelta(microseconds=int(Decimal(text) * EPOCHS[form]))
+            return self._zoned(moment.replace(tzinfo=None)) if self._local_epochs else moment
         return self._zoned(datetime.strptime(text, form))  # noqa: DTZ007
 
     def _iso(self, text: str) -> datetime:

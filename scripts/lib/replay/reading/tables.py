@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from scripts.lib.replay.rows import FileOptions, HistoryError, Record
+from scripts.lib.replay.reading.records import (
+    BLOCK_ROWS,
+    Block,
+    FileOptions,
+    HistoryError,
+    Row,
+    Rows,
+    in_blocks,
+)
 
-_ROWS = 2000  # at a time
-
-
-class _Table:
-    """Rows that come one after the other from a library."""
-
-    def __init__(self, columns: list[str], rows: Callable[[], Iterator[Record]]) -> None:
-        self.columns: list[str] | None = columns
-        self._rows = rows
-
-    def __iter__(self) -> Iterator[Record]:
-        return self._rows()
+MAX_SHEETS = 256 << 20  # bytes of a workbook, unpacked: calamine takes about twice that in memory
+_SHEETS = (".xml", ".bin")
 
 
-def read_parquet(path: Path) -> _Table:
+class _Table(NamedTuple):
+    """Rows that come one after the other from a library, each with its number."""
+
+    columns: list[str] | None
+    numbered: Iterator[tuple[int, Row]]
+
+    def blocks(self) -> Iterator[Block]:
+        return in_blocks((number, row, _size(row)) for number, row in self.numbered)
+
+
+def _size(row: Row) -> int:
+    cells = row.values() if isinstance(row, dict) else ()
+    return sum(len(cell) for cell in cells if isinstance(cell, str | bytes))
+
+
+def read_parquet(path: Path) -> Rows:
     """The rows of a Parquet file, in its order. Raises HistoryError where it is none."""
     import duckdb  # noqa: PLC0415  70 MB that few histories need
 
@@ -45,60 +59,67 @@ def read_parquet(path: Path) -> _Table:
         f"epoch_us({quoted[name]})" if name in zoned else quoted[name] for name in columns
     )
 
-    def rows() -> Iterator[Record]:
+    def rows() -> Iterator[tuple[int, Row]]:
         query = f"select {selected} from read_parquet($path)"  # noqa: S608
         cursor = connection.execute(query, {"path": str(path)})
         number = 0
-        while batch := cursor.fetchmany(_ROWS):
+        while batch := cursor.fetchmany(BLOCK_ROWS):
             for cells in batch:
                 number += 1
                 row = {name: plain(cell) for name, cell in zip(columns, cells, strict=True)}
                 for name in zoned:
                     if row[name] is not None:
                         row[name] = _from_epoch(row[name])
-                yield Record(number, row)
+                yield number, row
 
-    return _Table(columns, rows)
+    return _Table(columns, rows())
 
 
-def read_excel(path: Path, options: FileOptions) -> _Table:
-    """The rows of one sheet: the first, or `options.sheet`. Raises HistoryError."""
+def read_excel(path: Path, options: FileOptions) -> Rows:
+    """The rows of one sheet: the first, or `options.sheet`. Raises HistoryError.
+
+    calamine holds a sheet in memory: a workbook of more than MAX_SHEETS is refused.
+    """
     from python_calamine import CalamineError, CalamineWorkbook  # noqa: PLC0415
 
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as packed:
+                members = packed.infolist()
+            size = sum(each.file_size for each in members if each.filename.endswith(_SHEETS))
+            if size > MAX_SHEETS:
+                raise HistoryError(
+                    f"{path}: its sheets have {size >> 20:,} MiB, more than the "
+                    f"{MAX_SHEETS >> 20} that are read: save the sheet as CSV"
+                )
         book = CalamineWorkbook.from_path(path)
         name = options.sheet or book.sheet_names[0]
         if name not in book.sheet_names:
             raise HistoryError(
                 f"{path}: has no sheet {name!r}; it has {', '.join(book.sheet_names)}"
             )
-        sheet = book.get_sheet_by_name(name).to_python(skip_empty_area=False)
-    except (CalamineError, OSError) as error:
+        numbered = enumerate(book.get_sheet_by_name(name).iter_rows(), start=1)
+    except (CalamineError, OSError, zipfile.BadZipFile) as error:
         raise HistoryError(f"{path}: cannot be read: {error}") from error
-    lines = enumerate(sheet, start=1)
+    filled = (
+        (number, cells)
+        for number, cells in numbered
+        if number > options.skip_lines and any(cell != "" for cell in cells)
+    )
     columns = list(options.columns)
-    for number, cells in lines:
-        if number <= options.skip_lines:
-            continue
-        if columns:
-            lines = enumerate(sheet[number - 1 :], start=number)
-            break
-        if any(cell != "" for cell in cells):
-            columns = [str(plain(cell)).strip() for cell in cells]
-            break
+    if not columns:
+        _, header = next(filled, (0, []))
+        columns = [str(plain(cell)).strip() for cell in header]
     if not columns:
         raise HistoryError(f"{path}: its sheet {name!r} is empty")
     named = [column for column in columns if column]
     twice = sorted({each for each in named if named.count(each) > 1})
     if twice:
         raise HistoryError(f"{path}: has two columns {twice[0]!r}; rename one")
-
-    def rows() -> Iterator[Record]:
-        for number, cells in lines:
-            if any(cell != "" for cell in cells):
-                yield Record(number, dict(zip(columns, map(plain, cells), strict=False)))
-
-    return _Table(columns, rows)
+    return _Table(
+        columns,
+        ((number, dict(zip(columns, map(plain, cells), strict=False))) for number, cells in filled),
+    )
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401, PLR0911

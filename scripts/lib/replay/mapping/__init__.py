@@ -1,0 +1,1 @@
+"""Mapping files: `document` parses one, `fields` and `values` say where a field comes from."""

@@ -1,0 +1,92 @@
+"""Prepares batches of records: what is to be sent of them, and what is known of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+from scripts.lib.base.client import encode
+from scripts.lib.replay.batches import Batch, Place
+from scripts.lib.replay.identity import Identity
+from scripts.lib.replay.making import Maker, head_of
+from scripts.lib.replay.outcome import Outcome
+from scripts.lib.replay.reading.files import logical_name
+from scripts.lib.replay.replacing import free
+from scripts.lib.replay.state import Run, Sent, State
+
+
+class Prepared(NamedTuple):
+    """What is to be sent of a batch and remembered of it; `part` counts the rest."""
+
+    texts: Sequence[bytes]
+    place_of: Callable[[int], Place]
+    noted: Sent | None
+    part: Outcome
+
+
+class Preparer:
+    """Prepares the batches of one history, one after the other from its first record."""
+
+    def __init__(self, maker: Maker, state: State, run: Run, identity: Identity) -> None:
+        self._maker, self._state, self._run = maker, state, run
+        self.identity = identity
+        self._digest = blake2b(digest_size=16)
+
+    def digest(self) -> str:
+        """What tells the records so far from others."""
+        return self._digest.hexdigest()
+
+    def prepare(self, batch: Batch, part: Outcome, only: Sequence[str] = ()) -> Prepared:
+        """Makes what a batch is to send; with `only`, the events of these types alone.
+
+        Counts in `part` what became of the records, and the events that are not sent.
+        """
+        self._digest.update(batch.fingerprint())
+        may_stand = batch.checksums is not None and not (self._maker.options.replace or only)
+        return (may_stand and self._as_they_stand(batch, part)) or self._made(batch, part, only)
+
+    def _as_they_stand(self, batch: Batch, part: Outcome) -> Prepared | None:
+        """Lines of which nothing is to be said; None where one has to be looked at.
+
+        The short way, since most of the time of such a history goes into taking it apart.
+        """
+        lines = [row for row in batch.rows if isinstance(row, bytes)]
+        heads = self._maker.heads(lines)
+        if heads is None:
+            return None
+        noted = None
+        if not self._maker.makes_users:
+            noted = Sent([head.event_id or "" for head in heads], batch.checksums or [])
+            if self._state.voided(noted.event_ids) or not self.identity.are_new(noted):
+                return None
+        part.mapped = part.events = len(heads)
+        return Prepared(lines, batch.place, noted, part)
+
+    def _made(self, batch: Batch, part: Outcome, only: Sequence[str]) -> Prepared:
+        """What is made of records one by one."""
+        made, places = [], []
+        for place, row in zip(batch.places, batch.rows, strict=True):
+            for each in self._maker.made(place, row, part):
+                made.append(each)
+                places.append(place)
+        self._maker.note(part)
+        part.events = len(made)
+        if self._maker.makes_users:
+            return Prepared([encode(user) for user in made], places.__getitem__, None, part)
+        named = self.identity.name(made, [logical_name(place.name) for place in places])
+        replaces = self._maker.options.replace
+        named = free(named, self._state, self._run, replaces=replaces)
+        for place, event in zip(places, named, strict=True):
+            if event.standing == "repeated":
+                part.repeated += 1
+            elif event.standing == "conflict":
+                part.conflicts += 1
+                text = f"another event under the eventId {event.event_id!r}"
+                part.example("conflict", place, text)
+        noted = Sent([event.event_id for event in named], [event.content for event in named])
+        if only:
+            left = [n for n, each in enumerate(named) if head_of(each.text).event_type in only]
+            part.already = len(named) - len(left)
+            named, places = [named[n] for n in left], [places[n] for n in left]
+        return Prepared([event.text for event in named], places.__getitem__, noted, part)

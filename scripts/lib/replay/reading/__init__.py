@@ -1,0 +1,1 @@
+"""Reads histories: `files` opens what there is, the others read one format each."""
