@@ -69,13 +69,12 @@ class Share:
 
         One request is never too much by itself: the limits of a body are others.
         """
-        while self._is_too_much(size) and (oldest := next(iter(self.admission.yielding), self)):
+        while self._is_too_much(size):
+            oldest = next(iter(self.admission.yielding), self)
             if oldest is self:
-                break
+                raise try_again(429, "overloaded", "Too much is waiting to be stored")
             self.admission.yielding.pop(oldest).reschedule(0)
             oldest.give_back()
-        if self._is_too_much(size):
-            raise try_again(429, "overloaded", "Too much is waiting to be stored")
         self.admission.used += size
         self.size += size
 

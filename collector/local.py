@@ -34,26 +34,30 @@ def stranger(request: Request, hosts: tuple[str, ...], origins: tuple[str, ...])
     pages that may send, where `*` stands for none: whoever opens a page has not chosen it.
     """
     scope = request.scope
-    headers = scope["headers"]
-    named = [value.decode("latin-1") for name, value in headers if name == b"host"]
-    pages = [value.decode("latin-1") for name, value in headers if name == b"origin"]
+    if not (scope["client"] and _is_loopback(scope["client"][0])):
+        return "comes from another machine"
+    if scope["http_version"] == "1.0":  # nginx up to 1.29.6 unless told otherwise
+        return "is HTTP/1.0, as from a proxy"
+    named: list[str] = []
+    pages: list[str] = []
+    is_cross_site = False
+    for name, value in scope["headers"]:
+        if name == b"host":
+            named.append(value.decode("latin-1"))
+        elif name == b"origin":
+            pages.append(value.decode("latin-1"))
+        elif _FORWARDED.fullmatch(name):
+            return "came through a proxy"
+        elif name == b"sec-fetch-site":
+            is_cross_site |= value == b"cross-site"
+    if len(named) != 1 or not is_own_host(named[0], hosts):
+        return "names a host that is not in ALLOWED_HOSTS"
     own_pages = all(
         (page in origins and page != "*") or _is_own_origin(page, hosts) for page in pages
     )
     # Browsers leave Origin out where a page loads a script or image.
-    unnamed_page = not pages and (b"sec-fetch-site", b"cross-site") in headers
-    signs = {
-        "comes from another machine": not (scope["client"] and _is_loopback(scope["client"][0])),
-        "came through a proxy": any(_FORWARDED.fullmatch(name) for name, _ in headers),
-        # nginx up to 1.29.6 unless told otherwise
-        "is HTTP/1.0, as from a proxy": scope["http_version"] == "1.0",
-        "names a host that is not in ALLOWED_HOSTS": len(named) != 1
-        or not is_own_host(named[0], hosts),
-        "comes from a page that is not in CORS_ORIGINS": not own_pages or unnamed_page,
-    }
-    for reason, is_so in signs.items():
-        if is_so:
-            return reason
+    if not own_pages or (is_cross_site and not pages):
+        return "comes from a page that is not in CORS_ORIGINS"
     return "" if _is_own_user(scope) else "comes from a program of another user"
 
 

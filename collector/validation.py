@@ -85,7 +85,7 @@ def read_events(
         raise Problem(413, "too_many_events", message)
     del body  # the texts are copies
     received = Received([], [], single)
-    made = os.urandom(16).hex()  # starts the eventIds of the events that come without one
+    made = ""  # starts the eventIds of the events that come without one
     size = 0
     for position, text in enumerate(texts):
         size += len(text)
@@ -95,7 +95,10 @@ def read_events(
         try:
             suggest = len(received.rejections) < SUGGESTIONS
             event_id = read_event(text, supported, settings, suggest=suggest)
-            received.events.append(Event(position, event_id or f"{made}-{position}", text))
+            if event_id is None:
+                made = made or os.urandom(16).hex()
+                event_id = f"{made}-{position}"
+            received.events.append(Event(position, event_id, text))
         except Problem as problem:
             problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
             received.rejections.append(Rejection(position, problem, text))
