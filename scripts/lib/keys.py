@@ -6,6 +6,7 @@ import argparse
 import secrets
 import sys
 from hashlib import sha256
+from pathlib import Path
 
 import psycopg
 from rich.console import Console
@@ -16,6 +17,7 @@ from collector.keys import Scope
 from scripts.lib.base.cli import UserError, parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
 
+SNIPPETS = Path(__file__).with_name("snippets.md")
 _ADD = "insert into raw.api_keys (name, scope, key_hash) values (%s, %s, %s)"
 _REVOKE = """
     update raw.api_keys set revoked_at = now()
@@ -41,6 +43,12 @@ def read_arguments() -> argparse.Namespace:
     create = verbs.add_parser("create", help="make a key and print it, this once")
     create.add_argument("name", metavar="NAME", help="who uses it: the source of what it sends")
     create.add_argument("--scope", required=True, choices=["write", "read"], help="what it may do")
+    create.add_argument(
+        "--snippet",
+        action="store_true",
+        help="print also how to send an event with it: curl, Python, JavaScript, PHP, Go",
+    )
+    create.add_argument("--url", help="of the collector in snippets (http://localhost:PORT)")
     verbs.add_parser("list", help="show all keys, without the keys themselves")
     revoke = verbs.add_parser("revoke", help="make the keys of a name worthless")
     revoke.add_argument("name", metavar="NAME")
@@ -48,7 +56,10 @@ def read_arguments() -> argparse.Namespace:
         "--keep-newest", action="store_true", help="all but the newest of each scope"
     )
     revoke.add_argument("--dry-run", action="store_true", help="only say how many that would be")
-    return arguments.parse_args()
+    parsed = arguments.parse_args()
+    if parsed.verb == "create" and parsed.snippet and parsed.scope != "write":
+        create.error("--snippet is for keys of --scope write: it sends")
+    return parsed
 
 
 def create_key(connection: psycopg.Connection, name: str, scope: Scope) -> str:
@@ -68,6 +79,11 @@ def revoke_key(connection: psycopg.Connection, key: str) -> None:
     connection.execute(_REVOKE_ONE, [sha256(key.encode()).digest()])
 
 
+def show_snippets(key: str, url: str) -> None:
+    """Prints how to send an event with a key, in several languages."""
+    say("\n" + SNIPPETS.read_text().replace("@KEY@", key).replace("@URL@", url.rstrip("/")))
+
+
 def show_keys(connection: psycopg.Connection) -> None:
     """Prints a table of all keys."""
     table = Table("name", "scope", "id", "created", "revoked", box=None)
@@ -82,8 +98,9 @@ def show_keys(connection: psycopg.Connection) -> None:
 def main() -> int:
     """`scripts/keys`."""
     arguments = read_arguments()
+    settings = read_settings()
     with (
-        open_databases(read_settings()) as databases,
+        open_databases(settings) as databases,
         psycopg.connect(databases.migration, autocommit=True) as connection,
     ):
         try:
@@ -91,6 +108,8 @@ def main() -> int:
                 key = create_key(connection, arguments.name, arguments.scope)
                 say("Keep this key, it is not shown again:", to=sys.stderr)
                 say(key)
+                if arguments.snippet:
+                    show_snippets(key, arguments.url or f"http://localhost:{settings.port}")
             elif arguments.verb == "list":
                 show_keys(connection)
             else:

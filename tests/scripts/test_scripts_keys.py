@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import httpx
 
 from collector.settings import ROOT
-from tests.support.api import event
+from tests.support.api import bearer, event
 from tests.support.collector import running_collector, wait_until
 
 
@@ -43,6 +48,41 @@ def test_create_use_list_and_revoke(database: str) -> None:
         assert keys(database, "revoke", "web shop").stdout == "Revoked: 1\n"
         wait_until(lambda: status() == 401)
         assert key not in collector.log.read_text()
+
+
+def test_snippets_send_an_event(database: str, tmp_path: Path) -> None:
+    with running_collector(database) as collector:
+        options = ("--scope", "write", "--snippet", "--url", collector.url)
+        made = keys(database, "create", "a", *options)
+        key = made.stdout.splitlines()[0]
+        whose = f"{collector.url}/key"
+        wait_until(lambda: httpx.get(whose, headers=bearer(key)).json().get("source") == "a")
+        snippets = re.findall(r"^```(\w+)\n(.*?)^```$", made.stdout, re.DOTALL | re.MULTILINE)
+        programs = {
+            "sh": ["sh"],
+            "python": [sys.executable],
+            "js": ["node"],
+            "php": ["php"],
+            "go": ["go", "run"],
+        }
+        assert [language for language, _ in snippets] == list(programs)
+        ran = 0
+        for language, text in snippets:
+            assert f"Bearer {key}" in text
+            assert f"{collector.url}/events" in text
+            if not shutil.which(programs[language][0]):
+                continue
+            file = tmp_path / f"snippet.{language}"
+            file.write_text(text)
+            answer = subprocess.run(
+                [*programs[language], file], capture_output=True, text=True, check=True
+            )
+            assert json.loads(answer.stdout)["accepted"] == 1, answer
+            ran += 1
+        assert ran >= 2
+        assert collector.query("select count(*) from raw.events where source = 'a'") == [(ran,)]
+    refused = keys(database, "create", "b", "--scope", "read", "--snippet")
+    assert (refused.returncode, "--scope write" in refused.stderr) == (2, True)
 
 
 def test_errors_say_what_to_do(database: str) -> None:
