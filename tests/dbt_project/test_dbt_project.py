@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts.lib.dbt.properties import unknown_keys
-from scripts.lib.dbt.run import PROJECT
+from scripts.lib.dbt.target import PROJECT
 from tests.support.warehouse import MARTS, Warehouse
 
 pytestmark = pytest.mark.every_postgres

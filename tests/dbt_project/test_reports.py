@@ -21,7 +21,7 @@ from rich.console import Console
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.settings import Settings
-from scripts.lib.dbt.run import layer_schema
+from scripts.lib.dbt.target import layer_schema
 from scripts.lib.demo.generator import generate
 from scripts.lib.report import show
 from scripts.lib.site.warehouse import Dataset, read

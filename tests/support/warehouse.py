@@ -21,7 +21,8 @@ from psycopg.types.json import Jsonb
 
 from scripts.lib.base.cli import UserError, read_settings
 from scripts.lib.dbt.lock import run_name, writing_lock
-from scripts.lib.dbt.run import READ_NAME, WRITING, dbt_environment, target_schema
+from scripts.lib.dbt.run import READ_NAME, WRITING, dbt_environment
+from scripts.lib.dbt.target import target_schema
 
 if TYPE_CHECKING:
     from scripts.lib.dbt.runner import KeepingRunner

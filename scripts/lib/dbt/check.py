@@ -19,8 +19,9 @@ from scripts.lib.base.cli import parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.dbt.lint_sql import SQLFLUFF
 from scripts.lib.dbt.properties import unknown_keys
-from scripts.lib.dbt.run import PROJECT, dbt_environment
+from scripts.lib.dbt.run import dbt_environment
 from scripts.lib.dbt.runner import KeepingRunner
+from scripts.lib.dbt.target import PROJECT, layer_schema
 
 BOUNCER = Path(sys.executable).with_name("dbt-bouncer")
 SCHEMA = "check_" + os.environ.get("USER", "analyst")
@@ -44,6 +45,7 @@ class Dbt:
 
     folder: Path
     database_url: str
+    staging: str
     runner: KeepingRunner = field(default_factory=KeepingRunner, init=False)
 
     def run(self, *arguments: str) -> str:
@@ -81,7 +83,7 @@ class Dbt:
 
     def _has_tables(self) -> bool:
         with psycopg.connect(self.database_url) as connection:
-            found = connection.execute("select to_regnamespace(%s)", [f"{SCHEMA}_staging"])
+            found = connection.execute("select to_regnamespace(%s)", [self.staging])
             return found.fetchone() != (None,)
 
 
@@ -180,17 +182,18 @@ def main() -> int:
     )
     options = arguments.parse_args()
     sql = [PROJECT / "models", PROJECT / "tests"] if options.all else changed_sql(options.since)
-    settings = replace(read_settings(), dbt_target="dev")
+    settings = replace(read_settings(), dbt_target="dev", dbt_schema=SCHEMA)
     folder = settings.data_directory / "check"
     folder.mkdir(parents=True, exist_ok=True)
     with open_databases(settings) as databases:
         os.environ |= dbt_environment(settings, databases.destination) | {
-            "DBT_SCHEMA": SCHEMA,
             "DBT_TARGET_PATH": str(folder / "target"),
             "DBT_LOG_PATH": str(folder / "logs"),
             "PGAPPNAME": "headwater-check",
         }
-        failed = run_checks(Dbt(folder, databases.destination), sql)
+        failed = run_checks(
+            Dbt(folder, databases.destination, layer_schema(settings, "staging")), sql
+        )
     say(f"check: {failed} failed" if failed else "check: ok")
     return 1 if failed else 0
 

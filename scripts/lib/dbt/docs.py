@@ -15,7 +15,8 @@ from scripts.lib.base.cli import UserError, between, parser, read_settings, run,
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings
 from scripts.lib.base.static import serve_folder
-from scripts.lib.dbt.run import PROJECT, run_dbt
+from scripts.lib.dbt.run import run_dbt
+from scripts.lib.dbt.target import PROJECT
 
 _COLUMNS = """
     select current_database(), table_schema, table_name, column_name, data_type

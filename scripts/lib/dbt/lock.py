@@ -12,8 +12,9 @@ from typing import Any
 
 import psycopg
 
+from scripts.lib.dbt.target import STAGING
+
 RUN_NAME = "headwater-dbt"
-PROD = "staging"  # a target is called by its schema of this layer
 LOCK_NAME = "headwater-dbt-lock"
 CANCEL_SECONDS = 1  # that dbt has to cancel its queries by itself
 _TRY_LOCK = "select pg_try_advisory_lock(hashtext('headwater'), hashtext(%s))"
@@ -36,20 +37,20 @@ _END_ORPHANS = """
 """
 
 
-def run_name(schema: str = PROD) -> str:
+def run_name(schema: str = STAGING) -> str:
     """What the connections of a writing run into a target call themselves."""
-    return RUN_NAME if schema == PROD else f"{RUN_NAME} {schema}"[:63]  # PostgreSQL cuts it
+    return RUN_NAME if schema == STAGING else f"{RUN_NAME} {schema}"[:63]  # PostgreSQL cuts it
 
 
 @contextmanager
 def writing_lock(
-    database_url: str, say: Callable[[str], None], schema: str = PROD
+    database_url: str, say: Callable[[str], None], schema: str = STAGING
 ) -> Iterator[int]:
     """Holds the lock of the runs that write into a target; yields the descriptor of its connection.
 
     A process that inherits the descriptor keeps the lock, even when this one is killed.
     """
-    key = ["dbt" if schema == PROD else f"dbt {schema}"]
+    key = ["dbt" if schema == STAGING else f"dbt {schema}"]
     with _as_login_role(database_url) as connection:
         connection.execute("set idle_session_timeout = 0")
         if connection.execute(_TRY_LOCK, key).fetchone() != (True,):
@@ -70,13 +71,13 @@ def _as_login_role(database_url: str) -> psycopg.Connection:
     )
 
 
-def end_backends(database_url: str, schema: str = PROD) -> None:
+def end_backends(database_url: str, schema: str = STAGING) -> None:
     """Ends dbt's backends by the login role, since dbt's own may not cancel its queries."""
     with suppress(psycopg.Error), _as_login_role(database_url) as connection:
         connection.execute(_END_ORPHANS, [run_name(schema)])
 
 
-def end_backends_when_told(database_url: str, schema: str = PROD) -> list[int]:
+def end_backends_when_told(database_url: str, schema: str = STAGING) -> list[int]:
     """Has SIGINT and SIGTERM end dbt's backends until this process is gone; returns those come."""
     told: list[int] = []
 

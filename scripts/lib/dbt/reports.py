@@ -13,7 +13,7 @@ from psycopg.rows import DictRow, dict_row
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.database import refusal
 from scripts.lib.base.settings import Settings
-from scripts.lib.dbt.run import layer_schema
+from scripts.lib.dbt.target import layer_schema
 
 Connection = psycopg.Connection[DictRow]
 Answer = TypeVar("Answer")

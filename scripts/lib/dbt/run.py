@@ -24,14 +24,13 @@ from scripts.lib.base.database import libpq_environment, open_databases, require
 from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.lock import (
     CANCEL_SECONDS,
-    PROD,
     end_backends,
     end_backends_when_told,
     run_name,
     writing_lock,
 )
+from scripts.lib.dbt.target import PROJECT, target_schema
 
-PROJECT = ROOT / "dbt_project"
 # By its path, and not beside this module, which has the name of dbt's package.
 PROGRAM = (sys.executable, "-P", str(Path(__file__).with_name("program.py")))
 _tell = partial(say, to=sys.stderr)  # standard output is dbt's
@@ -90,14 +89,6 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
     return environment
 
 
-def layer_schema(settings: Settings, layer: str) -> str:
-    """The schema into which dbt builds a layer (`staging`, `marts`, `reports` ...).
-
-    By the same rule as the macro `generate_schema_name`: the layer's own name in `prod`.
-    """
-    return layer if settings.dbt_target == "prod" else f"{settings.dbt_schema}_{layer}"
-
-
 def _quiet(database_url: str) -> str:
     """The option that keeps rows out of PostgreSQL's log, where the login role may set it."""
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -124,19 +115,6 @@ def _may_take_role(database_url: str) -> bool:
         names = ", ".join(schemas)
         raise UserError(f"What is in {names} has to be handed over to {ROLE}: run scripts/migrate")
     return True
-
-
-def target_schema(arguments: Sequence[str], settings: Settings) -> str:
-    """The staging schema of the target that dbt would build, as profiles.yml.example has it."""
-    options = [word for argument in arguments for word in argument.split("=", 1)]
-    target = settings.dbt_target
-    for option, value in itertools.pairwise(options):
-        if option in ("-t", "--target"):
-            target = value
-    if target == "prod":
-        return PROD
-    prefix = os.environ.get("DBT_SCHEMA", f"dev_{os.environ.get('USER', 'analyst')}")
-    return f"{prefix}_{PROD}"
 
 
 def run_dbt(

@@ -19,7 +19,7 @@ from collector import __version__
 from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.docs import generate
 from scripts.lib.dbt.reports import NothingBuiltError
-from scripts.lib.dbt.run import PROJECT, layer_schema
+from scripts.lib.dbt.target import PROJECT, layer_schema
 from scripts.lib.site.artifacts import LastRun, read_last_run
 from scripts.lib.site.warehouse import PAGES, Warehouse, read
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from scripts.lib.base.alert import alert
 from scripts.lib.base.cli import between, parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
-from scripts.lib.dbt.run import layer_schema
+from scripts.lib.dbt.target import layer_schema
 from scripts.lib.status.builds import builds_status, with_partitions
 from scripts.lib.status.metrics import write_metrics
 from scripts.lib.status.unwritable import show_unwritable_rows
