@@ -36,7 +36,7 @@ from collector.segment_body import CALLS, read_messages, write_key_of
 from collector.settings import Settings
 from collector.turns import in_turns
 from collector.user_endpoints import UserEndpoints
-from collector.users import save_users
+from collector.users import Update, save_users
 from collector.validation import Received, read_events
 from collector.writer import Writer
 
@@ -134,7 +134,7 @@ class Collector:
             users = [each for each in messages.identified if each.position in stored]
             if users and not is_trial(request):
                 async with self.database.connect(self.database.users) as connection:
-                    await save_users(connection, [(user, text) for _, user, text in users], key)
+                    await save_users(connection, [Update.of(*each) for each in users], key)
         return _json(MessageReceipt(len(received.events), rejected))
 
     async def _authorized(self, request: Request, share: Share) -> tuple[Key, bytes]:

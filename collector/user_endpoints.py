@@ -10,13 +10,15 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from collector.body import Admission, Share, is_ndjson, read_body
+from collector.contract import UserReceipt, refusals
 from collector.database import Database
 from collector.endpoint import is_trial
+from collector.keys import Key
 from collector.problems import Problem
 from collector.settings import Settings
 from collector.turns import in_turns
-from collector.user_batches import is_batch, read_batch, save_batch
-from collector.users import answer_of, find_user, list_users, save_user
+from collector.user_states import find_user, list_users
+from collector.users import Update, answer_of, read_users, save_users
 from collector.validation import read_user
 
 USERS_PER_PAGE = 100
@@ -67,19 +69,31 @@ class UserEndpoints:
         lines = is_ndjson(request)
         with Share(self.admission) as share:
             body = await read_body(request, self.settings, share)
-            if lines or is_batch(body):
-                reading = read_batch(body, self.settings, share.take, lines=lines)
-                del body
-                batch = await in_turns(reading, share.size)
-                async with self.database.connect(self.database.users) as connection:
-                    saved = await save_batch(connection, batch, key)
-                return Response(msgspec.json.encode(saved), media_type="application/json")
-            user, payload = read_user(body, self.settings)
+            if not lines and body.lstrip()[:1] != b"[":
+                return await self._save_one(body, key)
+            reading = read_users(body, self.settings, share.take, lines=lines)
+            del body
+            updates, refused = await in_turns(reading, share.size)
             async with self.database.connect(self.database.users) as connection:
-                user_id, created = await save_user(connection, user, payload, key)
-        content = msgspec.json.encode(answer_of(payload, user_id))
-        headers = {"Location": "/users/" + quote(user_id, safe="")} if created else None
-        return Response(content, 201 if created else 200, headers, "application/json")
+                saved, faults = await save_users(connection, updates, key)
+        rejected = refusals([*refused.items(), *faults.items()])
+        if not saved:
+            message = "No user was accepted; rejected says why."
+            raise Problem(422, "nothing_accepted", message, members={"rejected": rejected})
+        user_ids = [saved[position].user_id for position in sorted(saved)]
+        receipt = UserReceipt(len(saved), user_ids, rejected)
+        return Response(msgspec.json.encode(receipt), media_type="application/json")
+
+    async def _save_one(self, body: bytes, key: Key) -> Response:
+        update = Update.of(0, *read_user(body, self.settings))
+        async with self.database.connect(self.database.users) as connection:
+            saved, refused = await save_users(connection, [update], key)
+        if refused:
+            raise refused[0]
+        user_id, is_new = saved[0]
+        content = msgspec.json.encode(answer_of(update.payload, user_id))
+        headers = {"Location": "/users/" + quote(user_id, safe="")} if is_new else None
+        return Response(content, 201 if is_new else 200, headers, "application/json")
 
     async def get_page(self, request: Request) -> Response:
         """Answers a page of users, with a link (RFC 8288) to the next one where there is more."""

@@ -1,125 +1,234 @@
-"""Users: one id per email, whatever is concurrent, and one row per create or update."""
+"""Users as they are written: one id per email, whatever is concurrent, one row per update.
+
+A userId says who it is. An email by itself finds whom it belongs to; with a userId it becomes that
+user's, unless it is another's already: then it goes on to find that one, and nothing that is
+answered tells so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Raw
 from msgspec.json import Decoder
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, DataError
 from psycopg.errors import DeadlockDetected, UniqueViolation
-from psycopg.rows import scalar_row
 
 from collector.contract import UserFields
+from collector.json_text import elements_of
 from collector.keys import Key
-from collector.problems import Problem
+from collector.problems import Problem, problem_of
+from collector.settings import Settings
 from collector.times import parse_time
+from collector.turns import STEP_BYTES
+from collector.validation import LINES, read_user
 
-_QUERIES = Path(__file__).parent / "queries"
-_CREATE_ID = (_QUERIES / "create_user_id.sql").read_bytes()
-_STATES = sql.SQL((_QUERIES / "user_states.sql").read_text())
-_ONE_STATE = _STATES.format(condition=sql.SQL("user_ids.user_id = %(user_id)s"))
-_STATES_AFTER = _STATES.format(condition=sql.SQL("user_ids.user_number > %(after)s"))
-_FIND_BY_ID = "select user_id from raw.user_ids where user_id = %(user_id)s for update"
-_FIND_BY_EMAIL = "select user_id from raw.user_ids where email = %(email)s for update"
-# Every update with an email writes a row, whoever has the address: the same work, the same time.
-_SET_EMAIL = """
-    update raw.user_ids set email = case
-        when exists (
-            select from raw.user_ids as others
-            where others.email = %(email)s and others.user_id <> %(user_id)s
-        ) then email
-        else %(email)s
-    end
-    where user_id = %(user_id)s
-"""
-_ADD_ROW = """
-    insert into raw.users (received_at, occurred_at, source, key_id, user_id, payload)
-    select
-        %(received_at)s, %(occurred_at)s, %(source)s, %(key_id)s, %(user_id)s, %(payload)s::jsonb
-    where not exists (
-        select from raw.users
-        where user_id = %(user_id)s and occurred_at = %(occurred_at)s and source = %(source)s
-            and payload - 'segmentSentAt' = %(payload)s::jsonb - 'segmentSentAt'
-    )
-"""  # a request sent again adds nothing, where it says when it happened
+USER_BYTES = 1024  # what a user of a batch takes in memory besides its text
 SPACE = " \t\n\v\f\r"  # around an email; the macro email_hash has the same
-_NUMBER = "select user_number from raw.user_ids where user_id = %s"
-
 ATTEMPTS = 5
-_RACE = (DeadlockDetected, UniqueViolation)
+_RACES = (DeadlockDetected, UniqueViolation)  # another transaction took an id or an email first
+_QUERIES = Path(__file__).parent / "queries"
+_FIND = (_QUERIES / "find_user_ids.sql").read_bytes()
+_NUMBERS = (_QUERIES / "new_user_numbers.sql").read_bytes()
+_CREATE = (_QUERIES / "create_user_ids.sql").read_bytes()
+_SET_EMAILS = (_QUERIES / "set_emails.sql").read_bytes()
+_ADD = (_QUERIES / "add_users.sql").read_bytes()
 _object, _NULL = Decoder(dict[str, Raw]), Raw(b"null")
-# Of a user's properties as text (one update has half of it), and of a page before its last user.
-STATE_BYTES = 2 * 1024 * 1024
-ROWS_AT_A_TIME = 4
 
 
-def canonical_user_id(user_id: float | str) -> str:
-    """The one text of a user id: whole numbers as plain digits (1.0 is 1), texts as they are."""
-    return user_id if isinstance(user_id, str) else str(int(user_id))
+class Update(NamedTuple):
+    """What a request says of a user; `position` counts the users of the request from 0.
 
-
-async def save_user(
-    connection: AsyncConnection, user: UserFields, payload: str, key: Key
-) -> tuple[str, bool]:
-    """Creates or updates a user; returns its id and whether it is new.
-
-    Raises psycopg.DataError where JSONB cannot hold the payload.
+    `user_id` is the one text of it: whole numbers as plain digits (1.0 is 1), texts as they are.
     """
-    [saved] = await save_users(connection, [(user, payload)], key)
-    return saved
+
+    position: int
+    user_id: str | None
+    email: str | None  # whatever its case and the space around it
+    occurred_at: datetime | None
+    payload: str
+
+    @classmethod
+    def of(cls, position: int, user: UserFields, payload: str) -> Update:
+        """The update in the forms that are compared and stored."""
+        user_id = user.user_id
+        return cls(
+            position,
+            user_id if user_id is None or isinstance(user_id, str) else str(int(user_id)),
+            (user.email and user.email.strip(SPACE).lower()) or None,
+            parse_time(user.occurred_at) if user.occurred_at else None,
+            payload,
+        )
+
+
+class Saved(NamedTuple):
+    """Whom an update went to, and whether it made that user."""
+
+    user_id: str
+    is_new: bool
+
+
+def read_users(
+    body: bytes, settings: Settings, take: Callable[[int], None], *, lines: bool
+) -> Generator[None, None, tuple[list[Update], dict[int, Problem]]]:
+    """Reads the users of an array or, with `lines`, one a line (NDJSON); yields now and then.
+
+    A bad one is refused alone, by position. `take` counts what they hold besides their text. Raises
+    `Problem` where the body is no batch, or has more than `settings.max_events`.
+    """
+    if lines:
+        texts = [found[0] for found in islice(LINES.finditer(body), settings.max_events + 1)]
+    else:
+        texts = yield from elements_of(body, settings.max_events)
+    if len(texts) > settings.max_events:
+        message = f"A request may have {settings.max_events} users at most; send several."
+        raise Problem(413, "too_many_users", message)
+    del body  # the texts are copies
+    take(USER_BYTES * len(texts))
+    updates: list[Update] = []
+    refused: dict[int, Problem] = {}
+    size = 0
+    for position, text in enumerate(texts):
+        size += len(text)
+        if size > STEP_BYTES:
+            size = 0
+            yield
+        try:
+            updates.append(Update.of(position, *read_user(text, settings)))
+        except Problem as problem:
+            problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
+            refused[position] = problem
+    return updates, refused
 
 
 async def save_users(
-    connection: AsyncConnection, updates: Iterable[tuple[UserFields, str]], key: Key
-) -> list[tuple[str, bool]]:
-    """Creates or updates users, given with their payloads, in one transaction.
+    connection: AsyncConnection, updates: Sequence[Update], key: Key
+) -> tuple[dict[int, Saved], dict[int, Problem]]:
+    """Creates or updates users as if one by one, in their order.
 
-    A userId says who it is; an email by itself finds whom it belongs to. With a userId it becomes
-    that user's, unless it is another's already: then it goes on to find that one, and nothing that
-    is answered tells so. Returns the ids, in their order, and which are new.
+    Returns by position whom they went to, and why JSONB cannot hold others.
     """
-    # In one order, so that few transactions wait for each other.
-    ordered = sorted(updates, key=lambda update: str(update[0].user_id))
-    for attempt in range(1, ATTEMPTS + 1):
+    saved: dict[int, Saved] = {}
+    refused: dict[int, Problem] = {}
+    for different in _rounds(updates):
+        try:
+            saved |= await _save(connection, different, key)
+        except (*_RACES, DataError) as error:
+            if len(different) == 1 and isinstance(error, _RACES):
+                raise
+            for update in different:  # all but the one at fault are saved
+                try:
+                    saved |= await _save(connection, [update], key)
+                except DataError as fault:
+                    refused[update.position] = problem_of(fault)
+    return saved, refused
+
+
+def _rounds(updates: Sequence[Update]) -> Iterator[list[Update]]:
+    """The updates in portions that name each user and each email once, in their order."""
+    portion: list[Update] = []
+    named: set[tuple[str, str | None]] = set()
+    for update in updates:
+        names = {("id", update.user_id), ("email", update.email)} - {("id", None), ("email", None)}
+        if names & named:
+            yield portion
+            portion, named = [], set()
+        portion.append(update)
+        named |= names
+    if portion:
+        yield portion
+
+
+async def _save(
+    connection: AsyncConnection, updates: Sequence[Update], key: Key
+) -> dict[int, Saved]:
+    """Saves updates that name different users, in one transaction.
+
+    Raises psycopg.DataError where JSONB cannot hold one, and what `_RACES` are where several depend
+    on each other, or one meets others again and again.
+    """
+    for attempts_left in reversed(range(ATTEMPTS if len(updates) == 1 else 1)):
         try:
             async with connection.transaction():
-                return [await _add(connection, user, text, key) for user, text in ordered]
-        except _RACE:  # a concurrent transaction took an email first; now that is seen
-            if attempt == ATTEMPTS:
+                return await _save_once(connection, updates, key)
+        except _RACES:  # what the other transaction took is seen the next time
+            if not attempts_left:
                 raise
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _add(
-    connection: AsyncConnection, user: UserFields, payload: str, key: Key
-) -> tuple[str, bool]:
-    """Adds an update; returns the user's id and whether it is new."""
-    received_at = datetime.now(UTC)
-    user_id = None if user.user_id is None else canonical_user_id(user.user_id)
+async def _save_once(
+    connection: AsyncConnection, updates: Sequence[Update], key: Key
+) -> dict[int, Saved]:
     values: dict[str, Any] = {
-        "email": user.email and user.email.strip(SPACE).lower(),
-        "user_id": user_id,
+        "user_ids": [each.user_id for each in updates if each.user_id is not None],
+        "emails": [each.email for each in updates if each.email],
+    }
+    rows = await (await connection.execute(_FIND, values)).fetchall()
+    known = {user_id for user_id, _ in rows}
+    owners = {email: user_id for user_id, email in rows if email is not None}
+    if _depend(updates, owners):
+        raise UniqueViolation
+    new = [
+        each
+        for each in updates
+        if (each.email not in owners if each.user_id is None else each.user_id not in known)
+    ]
+    ids = {each.position: each.user_id or owners.get(each.email or "", "") for each in updates}
+    if new:
+        numbers = iter(await _numbers(connection, sum(each.user_id is None for each in new)))
+        ids |= {each.position: each.user_id or next(numbers) for each in new}
+        values = {
+            "user_ids": [ids[each.position] for each in new],
+            # One with an id gets its email below, as one that is known does.
+            "emails": [each.email if each.user_id is None else None for each in new],
+        }
+        if (await connection.execute(_CREATE, values)).rowcount < len(new):
+            raise UniqueViolation
+    named = [each for each in updates if each.user_id and each.email]
+    if named:
+        values = {
+            "user_ids": [each.user_id for each in named],
+            "emails": [each.email for each in named],
+        }
+        await connection.execute(_SET_EMAILS, values)
+    received_at = datetime.now(UTC)
+    values = {
         "received_at": received_at,
-        "occurred_at": parse_time(user.occurred_at) if user.occurred_at else received_at,
         "source": key.name,
         "key_id": key.key_id,
-        "payload": payload,
+        "user_ids": list(ids.values()),
+        "occurred_at": [each.occurred_at or received_at for each in updates],
+        "payloads": [each.payload for each in updates],
     }
-    async with connection.cursor(row_factory=scalar_row) as cursor:
-        created = False
-        find = _FIND_BY_EMAIL if user_id is None else _FIND_BY_ID
-        new = values if user_id is None else {**values, "email": None}
-        while (found := await (await cursor.execute(find, values)).fetchone()) is None:
-            created = await (await cursor.execute(_CREATE_ID, new)).fetchone() is not None
-        values["user_id"] = found
-        if user_id is not None and values["email"]:
-            await cursor.execute(_SET_EMAIL, values)
-        await cursor.execute(_ADD_ROW, values)
-    return found, created
+    await connection.execute(_ADD, values)
+    made = {each.position for each in new}
+    return {position: Saved(user_id, position in made) for position, user_id in ids.items()}
+
+
+def _depend(updates: Sequence[Update], owners: dict[str, str]) -> bool:
+    """Whether an update is about an email whose owner gets another one by an earlier update."""
+    moved: set[str] = set()
+    for each in updates:
+        if owners.get(each.email or "", each.user_id) in moved:
+            return True
+        if each.user_id and each.email:
+            moved.add(each.user_id)
+    return False
+
+
+async def _numbers(connection: AsyncConnection, count: int) -> list[str]:
+    """Ids for so many users without one of their own."""
+    found: list[str] = []
+    while len(found) < count:
+        values = {"count": count - len(found)}
+        rows = await (await connection.execute(_NUMBERS, values)).fetchall()
+        found += [number for (number,) in rows]
+    return found
 
 
 def answer_of(payload: str, user_id: str) -> dict[str, object]:
@@ -133,50 +242,3 @@ def answer_of(payload: str, user_id: str) -> dict[str, object]:
         number = int(user_id) if is_number else 0
         answer["userId"] = number if str(number) == user_id else user_id
     return answer
-
-
-async def find_user(connection: AsyncConnection, user_id: str) -> bytes:
-    """The newest state of one user, by canonical id; raises `Problem` where there is none."""
-    states, _ = await _fetch(connection, _ONE_STATE, 1, user_id=user_id)
-    if not states:
-        raise Problem(404, "not_found", "There is no user with this userId.")
-    return states[0]
-
-
-async def list_users(
-    connection: AsyncConnection, after: str | None, limit: int
-) -> tuple[list[bytes], str]:
-    """Up to `limit` users in order of creation, from the one after the user `after` on.
-
-    Fewer where they are large. Returns also the id of the last one, if there are more. Raises
-    `Problem` where there is no user `after`.
-    """
-    number = 0
-    if after is not None:
-        row = await (await connection.execute(_NUMBER, [after])).fetchone()
-        if row is None:
-            raise Problem(422, "invalid_parameter", "after must be the id of a user.", "after")
-        [number] = row
-    return await _fetch(connection, _STATES_AFTER, limit, after=number)
-
-
-async def _fetch(
-    connection: AsyncConnection, query: sql.Composed, limit: int, **values: object
-) -> tuple[list[bytes], str]:
-    """States as JSON, and the id of the last where there are more. No more is held than is asked
-    for: the first states of `STATE_BYTES` together, and a few beyond."""
-    states: list[bytes] = []
-    last, size = "", 0
-    async with (
-        connection.transaction(),
-        connection.cursor("states", binary=True) as cursor,
-    ):
-        cursor.itersize = ROWS_AT_A_TIME
-        await cursor.execute(query, {**values, "limit": limit + 1, "max_bytes": STATE_BYTES})
-        async for user_id, state in cursor:
-            if len(states) == limit or size >= STATE_BYTES:
-                return states, last
-            states.append(state)
-            size += len(state)
-            last = user_id
-    return states, ""

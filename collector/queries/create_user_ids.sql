@@ -1,4 +1,4 @@
--- New users with ids of their own; those taken meanwhile are left out.
+-- New users; those taken meanwhile are left out.
 insert into raw.user_ids (user_id, email)
 select
     user_id,
@@ -8,4 +8,3 @@ from
     with ordinality as given (user_id, email, position)
 order by given.position
 on conflict do nothing
-returning user_id, email

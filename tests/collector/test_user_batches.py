@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import EMPTY
@@ -18,7 +18,6 @@ from tests.support.collector import Collector
 pytestmark = pytest.mark.every_postgres
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
-# Whose email is whose is never in doubt here: what is, tests/collector/test_users.py says.
 WHO: list[dict[str, Any]] = [
     {"userId": "a"},
     {"userId": "a", "email": "X@y"},
@@ -29,6 +28,8 @@ WHO: list[dict[str, Any]] = [
     {"email": "new@y"},
     {"email": "NEW@y"},
     {"userId": "a", "email": "other@y"},
+    {"userId": 1, "email": "x@y"},
+    {"userId": "b", "email": "z@y"},
     {"email": "nobody"},
     {},
 ]
@@ -67,6 +68,7 @@ def test_bad_ones_are_refused_alone(collector: Collector, client: httpx.Client) 
 
 
 @given(users=st.lists(USER, min_size=1, max_size=8))
+@example(users=[{"userId": "a", "email": "other@y"}, {"userId": 1, "email": "x@y"}])
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
