@@ -22,11 +22,14 @@ from psycopg import sql
 
 from collector.migrate import migrate
 from collector.settings import ROOT
+from tests.faults.outcome import TABLE
 from tests.support.api import make_key
 from tests.support.collector import Collector, running_collector
 from tests.support.postgres import (
+    EMPTY,
     GIVEN_URL,
     WAIT_SECONDS,
+    WAREHOUSE,
     own_server,
     server_seconds,
 )
@@ -42,26 +45,20 @@ for name in (
 ):  # fmt: skip
     os.environ.pop(name, None)
 
-WAREHOUSE = "hw_warehouse"
 CPU_SECONDS = [0.0]  # up to the last report
-FAULTS = pytest.StashKey[str]()  # the table of tests/faults, for the end of the output
-EMPTY = """
-    truncate raw.events, raw.users, raw.user_ids, raw.rejected_events restart identity;
-    alter sequence raw.user_id_seq restart;
-"""
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hands the table of faults to the process that prints, where tests run on all cores."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["faults"] = session.config.stash.get(FAULTS, "")
+        session.config.workeroutput["faults"] = session.config.stash.get(TABLE, "")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401
     """Takes the table of faults from the process that ran these tests (pytest-xdist)."""
     if table := getattr(node, "workeroutput", {}).get("faults"):
-        node.config.stash[FAULTS] = table
+        node.config.stash[TABLE] = table
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -94,7 +91,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Prints the table of faults and the slowest files at the end of pytest's output."""
-    if table := config.stash.get(FAULTS, None):
+    if table := config.stash.get(TABLE, None):
         terminalreporter.write_line("\n" + table)
     if number := config.getoption("--slowest-files"):
         seconds: defaultdict[str, float] = defaultdict(float)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import EMPTY
 from tests.support.collector import Collector
+from tests.support.postgres import EMPTY
 
 pytestmark = pytest.mark.every_postgres
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from io import StringIO
 from statistics import median
 
+import pytest
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from tests.faults.ledger import Ledger
 
+TABLE = pytest.StashKey[str]()  # as text, for the end of the output
 COLUMNS = (
     *("fault", "times", "sent", "acked", "acked/s", "in raw", "in marts", "lost", "doubled"),
     *("sent again", "recovery s (median)", "(max)"),

@@ -18,9 +18,8 @@ import psutil
 import psycopg
 
 from collector.migrate import migrate
-from tests.conftest import WAREHOUSE
 from tests.support.collector import Collector, running_collector
-from tests.support.postgres import WAIT_SECONDS, own_server, pg_ctl, start
+from tests.support.postgres import WAIT_SECONDS, WAREHOUSE, own_server, pg_ctl, start
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,8 @@ import httpx
 import pytest
 
 from collector.settings import ROOT
-from tests.conftest import FAULTS
 from tests.faults.client import leave
-from tests.faults.outcome import Outcome, Summary
+from tests.faults.outcome import TABLE, Outcome, Summary
 from tests.faults.servers import Disk, Postgres, own_postgres, small_disk
 from tests.faults.trial import EVENTS_BEFORE_A_FAULT, SEED, Trial, trial
 from tests.support.api import assert_problem, event
@@ -38,7 +37,7 @@ def summary(pytestconfig: pytest.Config) -> Iterator[Summary]:
     """Collects what the trials come to, which the end of pytest's output shows."""
     summary = Summary(SEED)
     yield summary
-    pytestconfig.stash[FAULTS] = summary.table()
+    pytestconfig.stash[TABLE] = summary.table()
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ from scripts.lib.replay.making import Options
 from scripts.lib.replay.mapping.checks import MappingError
 from scripts.lib.replay.outcome import Outcome
 from scripts.lib.replay.run import replay
-from tests.conftest import EMPTY
 from tests.support.collector import Collector, running_collector, wait_until
+from tests.support.postgres import EMPTY
 
 VIEWS = """
 event:

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from collector.migrate import migrate
-from tests.conftest import WAREHOUSE
-from tests.support.postgres import own_server, programs
+from tests.support.postgres import WAREHOUSE, own_server, programs
 from tests.support.warehouse import Warehouse, event_ids, page_view
 
 # More than a new cluster has used, so that the rows landed after it carry ids of its future.

@@ -21,10 +21,16 @@ import psycopg
 
 from scripts.lib.base.database import embedded_server
 
+WAREHOUSE = "hw_warehouse"  # the database of a server that a test has for itself
 WAIT_SECONDS = 30
 GIVEN_URL = os.environ.get("HEADWATER_TEST_DATABASE_URL")
 _running: set[Path] = set()
 _ticks: dict[int, int] = {}  # clock ticks by process id of a server's first process
+# Raw of a database as it is after its migrations.
+EMPTY = """
+    truncate raw.events, raw.users, raw.user_ids, raw.rejected_events restart identity;
+    alter sequence raw.user_id_seq restart;
+"""
 _BINDIR = "select setting from pg_config where name = 'BINDIR'"
 
 
