@@ -7,8 +7,8 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Iterable
-from contextlib import ExitStack, closing, redirect_stdout
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from scripts.lib.base.cli import UserError, read_settings
+from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.lock import run_name, writing_lock
 from scripts.lib.dbt.run import READ_NAME, WRITING, dbt_environment
 from scripts.lib.dbt.target import target_schema
@@ -96,25 +97,17 @@ class Warehouse:
             *("--project-dir", str(self.project)),
             *("--vars", json.dumps({"as_of": AS_OF, **variables})),
         ]
-        given = {
-            "DATABASE_URL": self.database_url,
-            "HEADWATER_DATA": str(self.project.parent),
-            # Nobody reads the log, which is a tenth of the work.
-            "DBT_LOG_LEVEL_FILE": os.environ.get("DBT_LOG_LEVEL_FILE", "none"),
-        }
         said: list[str] = []
         printed = io.StringIO()
         writes = not WRITING.isdisjoint(arguments)
         with ExitStack() as stack:
-            stack.enter_context(patch.dict(os.environ, given))
-            settings = read_settings()
             try:
-                environment = dbt_environment(settings, self.database_url)
+                settings = stack.enter_context(self.environment())
             except UserError as error:
                 return subprocess.CompletedProcess(command, 1, "", f"error: {error}")
             schema = target_schema(arguments, settings)
-            environment["PGAPPNAME"] = run_name(schema) if writes else READ_NAME
-            stack.enter_context(patch.dict(os.environ, environment))
+            name = run_name(schema) if writes else READ_NAME
+            stack.enter_context(patch.dict(os.environ, PGAPPNAME=name))
             if writes:
                 stack.enter_context(writing_lock(self.database_url, said.append, schema))
             stack.enter_context(redirect_stdout(printed))
@@ -125,6 +118,20 @@ class Warehouse:
             said.append(str(result.exception))
         status = 0 if result.success else 2 if result.exception else 1
         return subprocess.CompletedProcess(command, status, printed.getvalue(), "\n".join(said))
+
+    @contextmanager
+    def environment(self) -> Iterator[Settings]:
+        """Gives this process the environment in which dbt finds database and profile."""
+        given = {
+            "DATABASE_URL": self.database_url,
+            "HEADWATER_DATA": str(self.project.parent),
+            # Nobody reads the log, which is a tenth of the work.
+            "DBT_LOG_LEVEL_FILE": os.environ.get("DBT_LOG_LEVEL_FILE", "none"),
+        }
+        with patch.dict(os.environ, given):
+            settings = read_settings()
+            os.environ.update(dbt_environment(settings, self.database_url))
+            yield settings
 
     def query(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """The rows of a query."""
