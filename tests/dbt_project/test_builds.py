@@ -20,7 +20,7 @@ from tests.support.writer import Writer
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize("builds", [pytest.param(10, marks=SLOW)])
+@pytest.mark.parametrize("builds", [pytest.param(5, marks=SLOW)])
 def test_builds_while_a_writer_writes(warehouse: Warehouse, builds: int) -> None:
     seen = []
     with Writer(warehouse.database_url, seed=builds) as writer:
@@ -98,7 +98,7 @@ def kill_build(warehouse: Warehouse, node: int, pause: float, *arguments: str) -
         return line
 
 
-@pytest.mark.parametrize("kills", [pytest.param(12, marks=SLOW)])
+@pytest.mark.parametrize("kills", [pytest.param(6, marks=SLOW)])
 def test_killed_and_partial_builds(warehouse: Warehouse, kills: int) -> None:
     rng = random.Random(kills)
     events = generate(users=80, seed=13).events

@@ -12,7 +12,14 @@ import pytest
 
 from scripts.lib.demo.generator import generate
 from tests.support.histories import funnel
-from tests.support.warehouse import MARTS, Warehouse, event_ids, land, page_view
+from tests.support.warehouse import (
+    MARTS,
+    Warehouse,
+    assert_raw_and_marts_agree,
+    event_ids,
+    land,
+    page_view,
+)
 
 pytestmark = pytest.mark.every_postgres
 
@@ -135,12 +142,7 @@ def test_any_split_gives_the_marts_of_a_full_refresh(warehouse: Warehouse) -> No
     )
     warehouse.run()
     warehouse.dbt("test", "--select", "test_type:singular")
-    warehouse.keep_marts()
-
-    warehouse.run("--full-refresh")
-    assert warehouse.differences() == dict.fromkeys(MARTS, 0)
-    warehouse.run("--full-refresh", reload_raw=True)
-    assert warehouse.differences() == dict.fromkeys(MARTS, 0)
+    assert_raw_and_marts_agree(warehouse)
     assert warehouse.query("select count(*) from marts.fct_events where source = 'ci'") == [(0,)]
     assert warehouse.query("select count(*) from marts.fct_events") == [
         (len({event["eventId"] for event in stream}),)
@@ -315,7 +317,7 @@ def test_rows_read_a_second_time_count_once(warehouse: Warehouse) -> None:
     warehouse.run()
     before = warehouse.query(staged)
     warehouse.execute("update staging.watermarks set read_below_xid = '0'")
-    warehouse.dbt("build")
+    warehouse.build()
     assert warehouse.query(staged) == before
 
     warehouse.execute("delete from raw.users where user_row_id = 2")

@@ -28,14 +28,14 @@ def reader(warehouse: Warehouse) -> Iterator[None]:
 def test_builds_go_on_beside_an_open_reader(warehouse: Warehouse) -> None:
     events = generate(users=10, seed=37).events
     warehouse.land(*events[::2])
-    warehouse.dbt("build")
+    warehouse.run()
     low = {"band": "low", "band_order": "1", "min_score": "300", "max_score": "649"}
     high = {"band": "high", "band_order": "2", "min_score": "650", "max_score": "850"}
     bands = [low | {"is_good": "false"}, high | {"is_good": "true"}]
     with reader(warehouse):
         warehouse.land(*events[1::2])
         warehouse.set_seed("score_bands", bands)
-        warehouse.dbt("build")
+        warehouse.build()
         found = warehouse.query("select distinct band from marts.credit_band_daily")
         assert {("high",), ("low",)} <= set(found)
         # Changed code puts another table in the place of the one that is read.
