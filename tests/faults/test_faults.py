@@ -25,11 +25,19 @@ from tests.support.api import assert_problem, event
 from tests.support.collector import wait_until
 from tests.support.warehouse import Warehouse
 
-TIMES = [3, pytest.param(20, marks=pytest.mark.slow)]
+TIMES = 3
+TIMES_OF_ALL = 20  # in scripts/test --all
 CLIENTS_THAT_LEAVE = 20
 REQUESTS_IN_OUTAGE = 40
 
 Judge = Callable[[Trial, int], Outcome]
+
+
+@pytest.fixture(scope="module")
+def times(pytestconfig: pytest.Config) -> int:
+    """How often each fault strikes."""
+    is_short = "not slow" in pytestconfig.option.markexpr
+    return TIMES if is_short else TIMES_OF_ALL
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +81,6 @@ def judge(summary: Summary) -> Judge:
     return end
 
 
-@pytest.mark.parametrize("times", TIMES)
 def test_disk_full(
     times: int, judge: Judge, postgres: Postgres, disk: Disk | str, tmp_path: Path
 ) -> None:
@@ -97,7 +104,6 @@ def test_disk_full(
         judge(it, times)
 
 
-@pytest.mark.parametrize("times", TIMES)
 def test_collector_killed(times: int, judge: Judge, postgres: Postgres, tmp_path: Path) -> None:
     with trial("collector kill -9", postgres, tmp_path) as it:
         for _ in range(times):
@@ -110,7 +116,6 @@ def test_collector_killed(times: int, judge: Judge, postgres: Postgres, tmp_path
         judge(it, times)
 
 
-@pytest.mark.parametrize("times", TIMES)
 def test_collector_terminated(times: int, judge: Judge, postgres: Postgres, tmp_path: Path) -> None:
     with trial("collector SIGTERM", postgres, tmp_path) as it:
         for _ in range(times):
@@ -124,7 +129,6 @@ def test_collector_terminated(times: int, judge: Judge, postgres: Postgres, tmp_
         judge(it, times)
 
 
-@pytest.mark.parametrize("times", TIMES)
 def test_postgres_killed(times: int, judge: Judge, postgres: Postgres, tmp_path: Path) -> None:
     with trial("PostgreSQL kill -9", postgres, tmp_path) as it:
         for _ in range(times):
@@ -136,7 +140,6 @@ def test_postgres_killed(times: int, judge: Judge, postgres: Postgres, tmp_path:
         judge(it, times)
 
 
-@pytest.mark.parametrize("times", TIMES)
 def test_postgres_stopped(times: int, judge: Judge, postgres: Postgres, tmp_path: Path) -> None:
     with trial("PostgreSQL stopped", postgres, tmp_path) as it:
         process = it.supervisor.collector.process
@@ -154,7 +157,7 @@ def test_postgres_stopped(times: int, judge: Judge, postgres: Postgres, tmp_path
                     assert 1 <= int(answer.headers["Retry-After"]) <= 5
             # At once: none waited for a connection, which would be a second each.
             assert time.monotonic() - asked < REQUESTS_IN_OUTAGE / 2
-            outage = 30 if number == 0 and times >= 20 else it.random.uniform(0.5, 2)
+            outage = 30 if number == 0 and times == TIMES_OF_ALL else it.random.uniform(0.5, 2)
             time.sleep(max(0, began + outage - time.monotonic()))
             assert it.get("/readyz") == 503
             assert it.get("/healthz") == 200
@@ -166,7 +169,6 @@ def test_postgres_stopped(times: int, judge: Judge, postgres: Postgres, tmp_path
         judge(it, times)
 
 
-@pytest.mark.parametrize("times", TIMES)
 def test_clients_leave_without_an_answer(
     times: int, judge: Judge, postgres: Postgres, tmp_path: Path
 ) -> None:
