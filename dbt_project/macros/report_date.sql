@@ -10,7 +10,16 @@
 {%- endmacro %}
 
 
-{#- The moment at which a day is over in the reporting time zone. -#}
+{#-
+    The moment at which a day is over in the reporting time zone. Where clocks go back from 01:00 to
+    midnight (Havana, the Azores), midnight comes twice, and PostgreSQL takes the second one.
+-#}
 {% macro end_of_day(day) -%}
-    (({{ day }} + 1)::timestamp at time zone {{ project_setting('time_zone') }})
+    {%- set midnight = "((" ~ day ~ " + 1)::timestamp at time zone " ~ project_setting('time_zone') ~ ")" -%}
+    (
+        {{ midnight }} - case
+            when {{ report_date("(" ~ midnight ~ " - interval '1 hour')") }} > {{ day }} then interval '1 hour'
+            else interval '0'
+        end
+    )
 {%- endmacro %}
