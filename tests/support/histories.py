@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from collector.settings import ROOT
-from tests.support.oracle import Event, attempts
+from tests.support.oracle.funnels import attempts
+from tests.support.oracle.intake import Event
 from tests.support.warehouse import Warehouse
 
 BPI2012 = ROOT.parent / "shared" / "data" / "bpi2012_events.csv.gz"
@@ -76,7 +76,7 @@ def rows_by_user(rows: Iterable[tuple[Any, ...]]) -> ByUser:
 def funnels_by_oracle(histories: Histories, seed: list[dict[str, str]], as_of: datetime) -> ByUser:
     """(funnel, attempt, step times, outcome, its time) by the oracle."""
     return rows_by_user(
-        (user, name, number, *astuple(attempt))
+        (user, name, number, attempt.reached_at, attempt.outcome, attempt.ended_at)
         for name in {row["funnel"] for row in seed}
         for user, events in histories.items()
         for number, attempt in enumerate(

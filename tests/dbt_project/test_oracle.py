@@ -1,0 +1,151 @@
+"""Every mart is, cell by cell, what an oracle says that was written from the documentation alone.
+
+Users send events late, twice, with wrong clocks and take them back, over days and from several
+sources; between builds the definitions change. Days are those of zones in which one of 23 or 25
+hours begins or ends at midnight.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from collector.settings import ROOT
+from tests.support.generated import histories, land
+from tests.support.kinds import FUNNELS, FUNNELS_IN_TIME, REFERRERS
+from tests.support.oracle.comparison import differences, given_by
+from tests.support.warehouse import Warehouse
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+LIMITS = {
+    "retention_weeks": "3",
+    "carry_forward_days": "5",
+    "segment_values": "2",
+    "attribution_window_days": "2",
+    "attribution_half_life_days": "2",
+    "attribution_max_touches": "4",
+}
+SEGMENTS = ("path", "level")
+PLANNED = [
+    {"event_type": "conversion", "property": name, "data_type": data_type,
+     "is_required": str(name == "due").lower(), "pii_class": pii_class}
+    for name, data_type, pii_class in (
+        ("gift", "boolean", "none"),
+        ("due", "timestamp", "none"),
+        ("email", "text", "direct_identifier"),
+    )
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """So many users from a Monday on, and the reporting time zone of each build.
+
+    `midnights` are those at which a day of 23 or 25 hours begins or ends in these zones.
+    """
+
+    users: int
+    monday: datetime
+    zones: tuple[str, ...]
+    midnights: tuple[datetime, ...]
+
+
+SMALL = World(
+    200,
+    datetime(2026, 8, 31, tzinfo=UTC),
+    ("UTC", "America/Santiago"),
+    (datetime(2026, 9, 6, 4, tzinfo=UTC),),
+)
+LARGE = World(
+    800,
+    datetime(2026, 10, 19, tzinfo=UTC),
+    ("UTC", "Asia/Beirut", "America/Havana"),
+    (datetime(2026, 10, 24, 21, tzinfo=UTC), datetime(2026, 11, 1, 4, tzinfo=UTC)),
+)
+# What both have, so that there is something to get wrong.
+VARIETY: dict[str, set[object]] = {
+    "fct_events.occurred_at_source": {"client", "corrected", "receipt", "clamped"},
+    "fct_events.has_conflict": {True, False},
+    "fct_events.event_subject": {"unregistered", "identity", "product"},
+    "fct_event_attributes.violation": {"missing", "wrong_type", None},
+    "fct_event_attributes.data_type": {"boolean", "text", "numeric", "timestamp"},
+    "rejection_reasons_daily.rejection_code": {
+        "unsupported_event_type", "user_illegal", "user_id_invalid", "occurred_at_invalid",
+        "activity_invalid",
+    },
+    "rejection_rates_daily.source": {"default", "web"},
+    "dim_users.is_anonymous": {True, False},
+    "dim_users.is_known": {True, False},
+    "fct_sessions.traffic_source": {
+        "newsletter", "gmail", "google", "news.example", "unknown", "direct", "facebook",
+    },
+    "fct_sessions.is_visit": {True, False},
+    "retention_weekly.users_active = 0": {True, False},
+    "retention_weekly.is_complete": {True, False},
+    "fct_funnel_progress.outcome": {
+        "open", "expired", "converted", "sold", "paid", "declined", "left",
+    },
+    "fct_funnel_progress.attempt": {1, 2, 3},
+    "conversion_funnel_daily.is_complete": {True, False, None},
+    "conversion_funnel_daily.segment": {"all", "source", "band", "path", "level"},
+    "conversion_funnel_daily.segment_value": {"(other)", "unknown", "web", "good"},
+    "conversion_funnel_daily.entered = users_entered": {True, False},
+    "attribution.touch_count": {1, 2, 3, 4},
+    "attribution.session_key is null": {True, False},
+    "fct_tasks.task_type": {"call", "visit", "unspecified"},
+    "fct_tasks.assignee_count": {0, 1, 2},
+    "task_completion_daily.tasks_reopened": {0, 1},
+    "task_completion_daily.is_complete": {True, False},
+    "fct_credit_scores.score_source": {"event", "user"},
+    "credit_band_daily.band": {"unknown", "poor", "fair", "good", "very_good", "exceptional"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("world", [SMALL, pytest.param(LARGE, marks=pytest.mark.slow)])
+def test_marts_are_what_the_documentation_says(warehouse: Warehouse, world: World) -> None:
+    builds = len(world.zones)
+    sent = histories(1, world.users, builds, world.monday, world.midnights)
+    for build, zone in enumerate(world.zones):
+        # Windows end between builds, at the moment of the last one, and after it.
+        is_last = build == builds - 1
+        as_of = world.monday + (21 * DAY if is_last else 2 * DAY + (1 + build) * HOUR)
+        define(warehouse, changed=build > 0, zone=zone)
+        land(warehouse, [each for each in sent if each.build == build])
+        warehouse.run(as_of=as_of.isoformat())
+        found = differences(warehouse, given_by(warehouse, as_of, REFERRERS))
+        assert found == [], "\n\n".join(map(str, found))
+    for column, values in VARIETY.items():
+        mart, what = column.split(".", 1)
+        query = f"select distinct {what} from marts.{mart}"  # noqa: S608
+        assert {value for (value,) in warehouse.query(query)} >= values, column
+
+
+def define(warehouse: Warehouse, *, changed: bool, zone: str) -> None:
+    """The definitions of the first build, or those that they are changed to after it."""
+    shipped = ROOT / "dbt_project" / "seeds"
+
+    def rows(seed: str) -> list[dict[str, str]]:
+        with (shipped / f"{seed}.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    values = LIMITS | {"time_zone": zone}
+    warehouse.set_seed("segments", [{"segment": each, "property": each} for each in SEGMENTS])
+    warehouse.set_seed("event_properties", rows("event_properties") + PLANNED)
+    warehouse.set_seed("funnels", FUNNELS)
+    if changed:
+        values["clock_tolerance_minutes"] = "4"
+        warehouse.set_seed("funnels", FUNNELS + FUNNELS_IN_TIME)
+        warehouse.set_seed("sources", [*rows("sources"), {"source": "ci", "is_test": "true"}])
+        warehouse.set_seed("illegal_ids", [*rows("illegal_ids"), {"id": "visitor0"}])
+        bands = {row["band"]: row for row in rows("score_bands")}
+        bands["poor"]["max_score"], bands["fair"]["min_score"] = "578", "579"
+        bands["fair"]["max_score"], bands["good"]["min_score"] = "699", "700"
+        warehouse.set_seed("score_bands", bands.values())
+    settings = rows("project_settings")
+    warehouse.set_seed(
+        "project_settings",
+        [row | {"value": values.get(row["setting"], row["value"])} for row in settings],
+    )
