@@ -38,12 +38,17 @@ def test_an_unseen_file_gets_a_mapping_that_is_one(tmp_path: Path, collector: Co
     shown = run(tmp_path, "log.csv", "--inspect")
     assert shown.returncode == 0, shown.stderr
     assert re.search(r"Zeitpunkt +100% +3 +time +31\.01\.2026 12:00", shown.stdout)
-    proposed = shown.stdout.split("has its keys:\n")[1].split("Then:")[0]
-    assert 'from: Zeitpunkt, format: "%d.%m.%Y %H:%M", time_zone: UTC' in proposed
-    assert "userId: Kunde" in proposed
-    assert "betrag: {from: Betrag, type: number}" in proposed
-    assert "payment_made: payment_made" in proposed
-    (tmp_path / "log.yml").write_text(re.sub(r"TYPE .*", "conversion", proposed))
+    proposed = shown.stdout.split("has its keys:\n")[1].split("For TYPE")[0]
+    event = yaml.safe_load(proposed)["event"]
+    assert event["occurredAt"] == {
+        "from": "Zeitpunkt",
+        "format": "%d.%m.%Y %H:%M",
+        "time_zone": "UTC",
+    }
+    assert event["userId"] == "Kunde"
+    assert event["activity"] == {"betrag": {"from": "Betrag", "type": "number"}}
+    assert event["eventType"]["values"]["payment_made"] == "payment_made"
+    (tmp_path / "log.yml").write_text(proposed.replace("TYPE", "conversion"))
     command = ("log.csv", "--mapping", "log.yml", "--url", collector.url)
     tried = run(tmp_path, *command, "--dry-run")
     assert tried.returncode == 0, tried.stdout + tried.stderr
@@ -109,17 +114,33 @@ def test_exports_are_recognised(
     assert f"--mapping scripts/mappings/{mapping}.yml" in capsys.readouterr().out
 
 
+def test_enriched_events_of_snowplow_are_recognised_without_a_header(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    from scripts.lib.replay.inspect import inspect  # noqa: PLC0415
+
+    cells = ["page_view" if n in (5, 127) else f"x{n}" for n in range(131)]
+    (tmp_path / "part-00000").write_text("\t".join(cells) + "\n")
+    assert inspect([tmp_path / "part-00000"], None, Console(width=200)) == 0
+    assert "--mapping scripts/mappings/snowplow_tsv.yml" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("cells", "source"),
     [
-        (["1767261600"], "{from: at, format: epoch_s}"),
-        (["1767261600000"], "{from: at, format: epoch_ms}"),
-        (["2026-01-31 12:00:00+00"], "at"),
-        (["2026-01-31"], "{from: at, time_zone: UTC}"),
-        (["13.01.2026 10:00", "01.02.2026 10:00"], '{from: at, format: "%d.%m.%Y %H:%M", '),
+        (["1767261600"], {"format": "epoch_s"}),
+        (["1767261600000"], {"format": "epoch_ms"}),
+        (["2026-01-31 12:00:00+00"], {}),
+        (["2026-01-31"], {"time_zone": "UTC"}),
+        (
+            ["13.01.2026 10:00", "01.02.2026 10:00"],
+            {"format": "%d.%m.%Y %H:%M", "time_zone": "UTC"},
+        ),
     ],
 )
-def test_times_are_seen(cells: list[str], source: str) -> None:
-    text = propose({"who": ["a"] * len(cells), "at": list(cells)})
-    assert f"occurredAt: {source}" in text
-    parse_mapping(yaml.safe_load(text.replace("TYPE", "page_viewed")))
+def test_times_are_seen(cells: list[str], source: dict[str, str]) -> None:
+    mapping = yaml.safe_load(propose({"who": ["a"] * len(cells), "at": list(cells)}))
+    assert mapping["event"]["occurredAt"] == {"from": "at", **source}
+    parse_mapping(mapping)

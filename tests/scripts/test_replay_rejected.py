@@ -159,6 +159,21 @@ def test_each_goes_back_to_where_it_came_in_and_adds_no_row(database: str) -> No
         assert rows_of(database, "select count(*) from raw.rejected_events") == [(4,)]
 
 
+def test_messages_go_again_in_requests_that_the_collector_takes(database: str) -> None:
+    messages = [
+        {"type": "track", "event": "Loan Quoted", "userId": "u", "messageId": f"m{n}"}
+        for n in range(40)
+    ]
+    with running_collector(database, SEGMENT_UNKNOWN_EVENTS="reject") as strict:
+        httpx.post(f"{strict.url}/v1/batch", json={"batch": messages})
+    with running_collector(database, MAX_EVENTS="7", MAX_BODY_BYTES="400") as collector:
+        finished = run(database, collector.url)
+        assert outcomes(finished)[0] == "default accepted 40", finished.stdout + finished.stderr
+        assert run(database, collector.url).returncode == 0
+    landed = "select count(*), count(distinct event_id) from raw.events"
+    assert rows_of(database, landed) == [(40, 40)]
+
+
 @pytest.mark.parametrize("arguments", [("file.csv",), ("--since", "yesterday")])
 def test_what_makes_no_sense_is_said(arguments: tuple[str, ...]) -> None:
     finished = run("postgresql://nowhere", "http://127.0.0.1:1", *arguments)

@@ -77,7 +77,13 @@ def test_cells_may_have_lines(tmp_path: Path) -> None:
 
 
 def test_a_record_is_bounded(tmp_path: Path) -> None:
-    text = "id,note\n1,a\n" + f"2,{'x' * 3_000_000}\n" + '3,"' + "y\n" * 700_000 + '"\n4,b\n'
+    text = (
+        "id,note\n1,a\n"
+        + f"2,{'x' * 3_000_000}\n"
+        + '3,"'
+        + ("y" * 30 + "\n") * 40_000
+        + '"\n4,b\n'
+    )
     found = read(write(tmp_path, text))
     good = [row for row in found if isinstance(row, dict)]
     assert [row["id"] for row in good] == ["1", "4"]
@@ -175,6 +181,34 @@ def test_a_row_in_another_encoding_is_told_with_the_way_out(tmp_path: Path) -> N
 def test_what_has_no_header_is_said(tmp_path: Path, content: str, message: str) -> None:
     with pytest.raises(HistoryError, match=message):
         read(write(tmp_path, content))
+
+
+def test_lines_are_objects_of_their_own(tmp_path: Path) -> None:
+    lines = [
+        b'\xef\xbb\xbf{"a": 1}\r',
+        b"\r",
+        b'  {"a": 2} ',
+        b'{"a": 3} {"a": 4}',  # with the next two: as many objects as lines
+        b'{"a": ',
+        b"5}",
+        b'{"a": "\xff"}',
+        b'{"a": "' + b"x" * (5 << 20) + b'"}',
+        b'{"a": 6}',
+    ]
+    found = read(write(tmp_path, b"\n".join(lines), "h.jsonl"))
+    assert [row for row in found if isinstance(row, dict)] == [{"a": 1}, {"a": 2}, {"a": 6}]
+    assert [row.partition(":")[0] for row in found if isinstance(row, str)] == list("45678")
+    assert found[-2] == "8: longer than 4,194,304 bytes"
+
+
+@pytest.mark.parametrize("name", ["h.csv", "h.jsonl", "h.json"])
+def test_what_is_not_in_its_encoding_is_told_in_any(tmp_path: Path, name: str) -> None:
+    texts = {"h.csv": "a\n1\n2?\n3\n", "h.jsonl": '{"a": "1"}\n{"a": "2?"}\n{"a": "3"}\n'}
+    text = texts.get(name, '[{"a": "1"}, {"a": "2?"}, {"a": "3"}]')
+    alone = b"\x00\xd8"  # half of a character
+    content = b"\xff\xfe" + text.encode("utf-16-le").replace("?".encode("utf-16-le"), alone)
+    found = read(write(tmp_path, content, name))
+    assert [row if isinstance(row, dict) else "" for row in found] == [{"a": "1"}, "", {"a": "3"}]
 
 
 OBJECTS: list[dict[str, Any]] = [{"a": n, "b": {"c": [1.50, "é"]}} for n in range(2000)]
@@ -278,3 +312,54 @@ def test_parquet_and_excel(tmp_path: Path) -> None:
         read(write(tmp_path, "a,b\n", "x.parquet"))
     with pytest.raises(HistoryError, match="cannot be read"):
         read(write(tmp_path, "a,b\n", "x.xlsx"))
+
+
+def sheet(path: Path, rows: Sequence[Sequence[object]]) -> Path:
+    """A workbook with one sheet, as far as readers need it, from its second row and column on."""
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    relations = "http://schemas.openxmlformats.org/package/2006/relationships"
+    kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    cells = "".join(
+        f'<row r="{r}">'
+        + "".join(
+            f'<c r="{"BCDEF"[c]}{r}" t="str"><v>{cell}</v></c>'
+            if isinstance(cell, str)
+            else f'<c r="{"BCDEF"[c]}{r}"><v>{cell}</v></c>'
+            for c, cell in enumerate(row)
+        )
+        + "</row>"
+        for r, row in enumerate(rows, 2)
+    )
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
+        book.writestr(
+            "xl/workbook.xml",
+            f'<workbook xmlns="{main}" xmlns:r="{kinds}"><sheets>'
+            '<sheet name="Log" sheetId="1" r:id="r1"/></sheets></workbook>',
+        )
+        for name, kind, target in (
+            ("_rels/.rels", "officeDocument", "xl/workbook.xml"),
+            ("xl/_rels/workbook.xml.rels", "worksheet", "worksheets/sheet1.xml"),
+        ):
+            book.writestr(
+                name,
+                f'<Relationships xmlns="{relations}"><Relationship Id="r1" '
+                f'Type="{kinds}/{kind}" Target="{target}"/></Relationships>',
+            )
+        book.writestr(
+            "xl/worksheets/sheet1.xml",
+            f'<worksheet xmlns="{main}"><sheetData>{cells}</sheetData></worksheet>',
+        )
+    return path
+
+
+def test_a_sheet_is_read_row_by_row_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sheet(tmp_path / "h.xlsx", [["a", "b"], *([f"x{n}", n] for n in range(1200))])
+    history = History([path], FileOptions())
+    blocks = [block for _, block in history.blocks()]
+    assert [len(block.rows) for block in blocks] == [500, 500, 200]
+    assert (blocks[0].places[0], blocks[0].rows[0]) == (3, {"a": "x0", "b": 0})
+    monkeypatch.setattr("scripts.lib.replay.reading.tables.MAX_SHEETS", 1 << 10)
+    with pytest.raises(HistoryError, match="save the sheet as CSV"):
+        read(path)

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import zipfile
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
@@ -177,6 +178,41 @@ def test_a_mapping_can_be_corrected_and_corrected_back(replayer: Replayer, own_i
     # So can the file.
     replayer("log.csv", text.replace("buy", "view").replace("\n4,", "\n44,"), right, replace=True)
     assert replayer.counted() == {"page_viewed": 10}
+
+
+def test_what_was_sent_without_replacing_can_still_replace(replayer: Replayer) -> None:
+    def lines(path: str) -> str:
+        event = {"eventType": "page_viewed", "userId": "u", "activity": {"path": path}}
+        return "".join(json.dumps({"eventId": f"e{n}", **event}) + "\n" for n in range(20))
+
+    first, corrected = lines("/old"), lines("/new")
+    for text, replaces in ((first, False), (corrected, False), (corrected, True)):
+        assert replayer("log.jsonl", text, "", replace=replaces).is_complete
+    assert replayer.said == ["20 events of former runs are taken back."]
+    assert replayer.counted() == {"page_viewed": 20}
+    assert replayer.collector.query(
+        """
+        select distinct payload -> 'activity' ->> 'path' from raw.events as events
+        where payload ->> 'eventType' = 'page_viewed' and not exists (
+            select from raw.events as voids
+            where voids.payload -> 'activity' ->> 'eventId' = events.event_id
+        )
+        """
+    ) == [("/new",)]
+    assert replayer("log.jsonl", corrected, "", replace=True).is_complete
+    assert replayer.said == ["0 events of former runs are taken back."]
+
+
+def test_a_table_among_several_that_lacks_a_column_is_said_before_anything_is_sent(
+    replayer: Replayer,
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("1.csv", table(views(3)))
+        archive.writestr("2.csv", table(views(3), "who,what,wenn,path,amount"))
+    with pytest.raises(MappingError, match=r"2\.csv: .*'when' .is it 'wenn'"):
+        replayer("days.zip", packed.getvalue())
+    assert replayer.counted() == {}
 
 
 def test_another_key_of_the_source_goes_on_and_one_of_another_source_is_told(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 
@@ -72,7 +73,12 @@ def main() -> int:
         "--restart", action="store_true", help="from the first row, whatever was sent before"
     )
     arguments.add_argument(
-        "--batch", type=int, default=BATCH_ROWS, help="rows a step, 1 to 5000 (%(default)s)"
+        "--batch",
+        dest="batch_rows",
+        metavar="ROWS",
+        type=int,
+        default=BATCH_ROWS,
+        help="rows a step, 1 to 5000 (%(default)s)",
     )
     arguments.add_argument(
         "--from-prisma",
@@ -93,7 +99,7 @@ def main() -> int:
     group.add_argument("--source", help="only what this key sent")
     group.add_argument("--since", type=_time, help="only what came from this day or time on")
     options = arguments.parse_args()
-    if not 1 <= options.batch <= 5000:
+    if not 1 <= options.batch_rows <= 5000:
         arguments.error("--batch must be from 1 to 5000")
     if [bool(options.files), bool(options.from_prisma), options.rejected].count(True) != 1:
         arguments.error("name a file, a database with --from-prisma, or --rejected: one of them")
@@ -110,7 +116,7 @@ def main() -> int:
             options.prisma_destination,
             options.url,
             restart=options.restart,
-            batch_rows=options.batch,
+            batch_rows=options.batch_rows,
         )
     files = expand(options.files)
     console = Console(soft_wrap=True)
@@ -118,15 +124,7 @@ def main() -> int:
         from scripts.lib.replay.inspect import inspect  # noqa: PLC0415  only here
 
         return inspect(files, options.mapping, console)
-    may = Options(
-        users=options.users,
-        restart=options.restart,
-        replace=options.replace,
-        allow_times=options.allow_times,
-        skip_unsupported=options.skip_unsupported,
-        dataset=options.dataset,
-        batch_rows=options.batch,
-    )
+    may = Options(**{each.name: getattr(options, each.name) for each in fields(Options)})
     if options.dry_run:
         from scripts.lib.replay.trial import dry_run  # noqa: PLC0415  only here
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from scripts.lib.replay.mapping.checks import MappingError
@@ -13,28 +13,25 @@ from scripts.lib.replay.reading.records import Row
 
 
 def check_columns(rules: RowMapping, history: History, records: Sequence[Row]) -> None:
-    """Raises MappingError where the mapping names what the history does not have."""
+    """Raises MappingError where the mapping names what a table, or no record, has."""
+    tables = list(history.heads())
+    wrong = [(name, rules.missing(columns, _in_table(columns))) for name, columns in tables]
     rows = [row for row in records if isinstance(row, dict)]
-    if history.columns is not None:
-        heads = set(history.columns)
-        wrong = rules.missing(
-            history.columns, lambda name: name in heads or name.partition(".")[0] in heads
-        )
-    elif rows:
-        paths = list(dict.fromkeys(path for row in rows[:200] for path in _paths(row)))
-        known = set(paths)
-        for row in rows[200:]:
-            known.update(row)
-        wrong = rules.missing(
-            paths, lambda name: name in known or any(_is_there(row, name) for row in rows)
-        )
-    else:
-        return
-    if wrong:
-        files = ", ".join(path.name for path in history.files[:3])
-        raise MappingError(
-            f"{files}: {wrong}. Where it is there in later rows only: optional: true"
-        )
+    if rows and not tables:
+        paths = list(dict.fromkeys(path for row in rows[:200] for path in paths_of(row)))
+        known = set(paths).union(*rows[200:])
+        has = lambda path: path in known or any(_is_there(row, path) for row in rows)  # noqa: E731
+        wrong.append((history.files[0].name, rules.missing(paths, has)))
+    for name, reason in wrong:
+        if reason:
+            raise MappingError(
+                f"{name}: {reason}. Where it is there in later rows only: optional: true"
+            )
+
+
+def _in_table(columns: Sequence[str]) -> Callable[[str], bool]:
+    heads = set(columns)
+    return lambda path: path in heads or path.partition(".")[0] in heads
 
 
 def _is_there(row: dict[str, Any], path: str) -> bool:
@@ -48,11 +45,12 @@ def _is_there(row: dict[str, Any], path: str) -> bool:
     return True
 
 
-def _paths(row: dict[str, Any], prefix: str = "") -> Iterator[str]:
+def paths_of(row: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """The paths of what a record has, nested ones too."""
     for name, value in row.items():
         yield prefix + name
         if isinstance(value, dict) and prefix.count(".") < 3:
-            yield from _paths(value, f"{prefix}{name}.")
+            yield from paths_of(value, f"{prefix}{name}.")
 
 
 def unsupported_text(types: Sequence[str]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -16,11 +17,12 @@ from collector.registry import supported_event_types
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError, printable
 from scripts.lib.replay.batches import Records
+from scripts.lib.replay.checking import paths_of
 from scripts.lib.replay.mapping.document import load_mapping
 from scripts.lib.replay.mapping.times import RFC3339, TimeError, TimeReader
 from scripts.lib.replay.mapping.values import as_text, cell
 from scripts.lib.replay.reading.files import History
-from scripts.lib.replay.reading.records import BadRow, FileOptions
+from scripts.lib.replay.reading.records import BadRow, FileOptions, HistoryError
 
 ROWS = 1000
 MAPPINGS = ROOT / "scripts" / "mappings"
@@ -63,28 +65,25 @@ def inspect(files: Sequence[Path], mapping: Path | None, console: Console) -> in
     """
     options = load_mapping(mapping).file if mapping else FileOptions()
     history = History(files, options)
-    batch = Records(history.blocks()).take(ROWS)
+    try:
+        batch = Records(history.blocks()).take(ROWS)
+    except HistoryError:
+        if mapping or not _are_enriched(files):
+            raise
+        return _known("snowplow_tsv", console)
     rows = [row for row in batch.rows if isinstance(row, dict)]
     bad = [
         (place, row.message)
         for place, row in zip(batch.places, batch.rows, strict=True)
         if isinstance(row, BadRow)
     ]
-    if (
-        history.columns
-        and len(history.columns) == SNOWPLOW_COLUMNS
-        and "event_id" not in history.columns
-    ):
-        console.print(
-            "These are enriched events of Snowplow: --mapping scripts/mappings/snowplow_tsv.yml"
-        )
-        return 0
     for place, message in bad[:5]:
         console.print(printable(f"{place}: {message}"), markup=False, highlight=False)
     if not rows:
         raise UserError("no row of it can be read")
-    columns = history.columns or list(dict.fromkeys(path for row in rows for path in _paths(row)))
+    columns = history.columns or list(dict.fromkeys(path for row in rows for path in paths_of(row)))
     found = {name: [cell(row, name) for row in rows] for name in columns if name}
+    found = {name: cells for name, cells in found.items() if not any(map(_is_object, cells))}
     table = Table("column", "filled", "different", "type", "examples", box=None, header_style="dim")
     for name, cells in found.items():
         texts = [as_text(each) for each in cells if each is not None]
@@ -98,20 +97,31 @@ def inspect(files: Sequence[Path], mapping: Path | None, console: Console) -> in
         )
     console.print(f"{len(rows):,} rows looked at, {len(bad):,} malformed", highlight=False)
     console.print(table)
-    known = [
-        name
-        for name, marks in EXPORTS.items()
-        if all(any(cell(row, mark) is not None for row in rows) for mark in marks)
-    ]
-    if known:
-        path = (MAPPINGS / f"{known[0]}.yml").relative_to(ROOT)
-        console.print(f"This is an export that there is a mapping for: --mapping {path}")
-        console.print("docs/moving-in.md says what it carries over.")
-        return 0
+    if len(history.columns or ()) == SNOWPLOW_COLUMNS and "event_id" not in found:
+        return _known("snowplow_tsv", console)
+    for name, marks in EXPORTS.items():
+        if all(any(cell(row, mark) is not None for row in rows) for mark in marks):
+            return _known(name, console)
     console.print("A mapping to begin with; docs/replay.md has its keys:\n")
     console.print(propose(found), markup=False, highlight=False)
-    console.print("\nThen: scripts/replay FILE --mapping MAPPING.yml --dry-run")
+    console.print("For TYPE put event types of dbt_project/seeds/event_types.csv, or new ones.")
+    console.print("Then: scripts/replay FILE --mapping MAPPING.yml --dry-run")
     return 0
+
+
+def _known(name: str, console: Console) -> int:
+    path = (MAPPINGS / f"{name}.yml").relative_to(ROOT)
+    console.print(f"This is an export that there is a mapping for: --mapping {path}")
+    console.print("docs/moving-in.md says what it carries over.")
+    return 0
+
+
+def _are_enriched(files: Sequence[Path]) -> bool:
+    """Whether these are enriched events of Snowplow, which have no header."""
+    whole_lines = FileOptions(format="csv", separator="\0", quote="\1", columns=["line"])
+    first = Records(History(files, whole_lines).blocks()).take(1).rows
+    row = first[0] if first else None
+    return isinstance(row, dict) and row["line"].count("\t") == SNOWPLOW_COLUMNS - 1
 
 
 def propose(found: dict[str, list[Any]]) -> str:
@@ -119,6 +129,35 @@ def propose(found: dict[str, list[Any]]) -> str:
     texts = {
         name: [as_text(each) for each in cells if each is not None] for name, cells in found.items()
     }
+    chosen = _chosen(found, texts)
+    event: dict[str, Any] = {"eventType": {"value": "TYPE"}}
+    if kind := chosen.get("eventType"):
+        supported = supported_event_types()
+        kinds = list(dict.fromkeys(texts[kind]))[:50]
+        values = {text: text if text in supported else "TYPE" for text in kinds}
+        event = {"eventType": {"from": kind, "values": values}}
+    event |= {name: chosen[name] for name in ("userId", "anonymousId") if name in chosen}
+    if len(event) == 1:
+        event["userId"] = "COLUMN"
+    if at := chosen.get("occurredAt"):
+        event["occurredAt"] = {"from": at, **(_time(texts[at]) or {})}
+    if key := chosen.get("eventId"):
+        event["eventId"] = key
+    activity = {}
+    for name in found:
+        if name in chosen.values() or "." in name or not texts[name]:
+            continue
+        camel = re.sub(r"[^0-9A-Za-z]+(\w?)", lambda match: match[1].upper(), name.strip("$ "))
+        kind = _type(texts[name])
+        typed = {"type": kind} if kind in ("number", "boolean") else {}
+        activity[camel[:1].lower() + camel[1:] or "attribute"] = {"from": name, **typed}
+    if activity:
+        event["activity"] = activity
+    return yaml.safe_dump({"event": event}, sort_keys=False, allow_unicode=True)
+
+
+def _chosen(found: dict[str, list[Any]], texts: dict[str, list[str]]) -> dict[str, str]:
+    """The columns that fields come from, by their names and else by what they hold."""
     chosen: dict[str, str] = {}
     for field in ("occurredAt", "eventId", "anonymousId", "userId", "eventType"):
         for name, cells in found.items():
@@ -140,39 +179,11 @@ def propose(found: dict[str, list[Any]]) -> str:
         guess = next((name for name in rest if fits(name)), None)
         if guess and field not in chosen and (field != "userId" or "anonymousId" not in chosen):
             chosen[field] = guess
-    lines = ["event:"]
-    if kind := chosen.get("eventType"):
-        lines += ["  eventType:", f"    from: {_quoted(kind)}", "    values:"]
-        supported = supported_event_types()
-        for text in list(dict.fromkeys(texts[kind]))[:50]:
-            target = text if text in supported else f"TYPE  # of {len(supported)} supported ones"
-            lines.append(f"      {_quoted(text)}: {target}")
-    else:
-        lines.append("  eventType: {value: TYPE}  # no column looks like a type")
-    who = [name for name in ("userId", "anonymousId") if name in chosen]
-    lines += [f"  {name}: {_quoted(chosen[name])}" for name in who]
-    lines += [] if who else ["  userId: COLUMN  # no column looks like a user"]
-    if at := chosen.get("occurredAt"):
-        extra = _time(texts[at]) or ""
-        lines.append(
-            f"  occurredAt: {{from: {_quoted(at)}{extra}}}"
-            if extra
-            else f"  occurredAt: {_quoted(at)}"
-        )
-    if key := chosen.get("eventId"):
-        lines.append(f"  eventId: {_quoted(key)}")
-    rest = [
-        name for name in found if name not in chosen.values() and "." not in name and texts[name]
-    ]
-    lines += ["  activity:"] if rest else []
-    for name in rest:
-        camel = re.sub(r"[^0-9A-Za-z]+(\w?)", lambda match: match[1].upper(), name.strip("$ "))
-        kind = {"number": ", type: number", "boolean": ", type: boolean"}.get(
-            _type(texts[name]), ""
-        )
-        source = f"{{from: {_quoted(name)}{kind}}}" if kind else _quoted(name)
-        lines.append(f"    {camel[:1].lower() + camel[1:] or 'attribute'}: {source}")
-    return "\n".join(lines)
+    return chosen
+
+
+def _is_object(cell: object) -> bool:
+    return isinstance(cell, dict) and bool(cell)  # its members are there as well
 
 
 def _type(texts: Sequence[str]) -> str:
@@ -190,13 +201,13 @@ def _type(texts: Sequence[str]) -> str:
     return "text"
 
 
-def _time(texts: Sequence[str]) -> str | None:
+def _time(texts: Sequence[str]) -> dict[str, str] | None:
     """What a mapping says besides `from` of cells that are times; None where they are none."""
     texts = list(texts)[:100]
     if all(RFC3339.fullmatch(text) for text in texts):
-        return ""
+        return {}
     if texts and all(re.fullmatch(r"1\d+", text) and len(text) in _EPOCHS for text in texts):
-        return f", format: {_EPOCHS[len(texts[0])]}"
+        return {"format": _EPOCHS[len(texts[0])]}
     for form, zone in (("iso", None), *((form, "UTC") for form in ("iso", *_FORMATS))):
         reader = TimeReader([form], zone, _NO_SHIFT, lambda _: None)
         try:
@@ -204,22 +215,6 @@ def _time(texts: Sequence[str]) -> str | None:
                 reader.read(text)
         except TimeError:
             continue
-        written = "" if form == "iso" else f', format: "{form}"'
-        return written + (", time_zone: UTC" if zone else "")
+        written = {} if form == "iso" else {"format": form}
+        return {**written, "time_zone": "UTC"} if zone else written
     return None
-
-
-def _quoted(text: str) -> str:
-    plain = re.fullmatch(r"[A-Za-z_$][\w$ ./()-]*[\w$)]|[A-Za-z_]", text)
-    words = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
-    if plain and text.lower() not in words:
-        return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-
-
-def _paths(row: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in row.items():
-        if isinstance(value, dict) and value and prefix.count(".") < 2:
-            yield from _paths(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name

@@ -53,14 +53,14 @@ class Maker:
         self, rules: RowMapping | None, options: Options, supported: frozenset[str]
     ) -> None:
         self.rules, self.options, self.supported = rules, options, supported
-        self.makes_users = rules.target == "users" if rules else options.users
+        self.kind = rules.target if rules else "users" if options.users else "events"
         self.now = datetime.now(UTC)
         # Days of which every time is plausible, whatever its offset: most need not be read.
         self.days = f"{self.now.year - 49:04}", self.now.date().isoformat()
 
     def made(self, place: Place, row: Row, part: Outcome) -> list[Raw | dict[str, Any]]:
         """What is to be sent of one record; counts the record once, whatever it is."""
-        if self.makes_users:
+        if self.kind == "users":
             found = self._mapped(place, row, part)
             if found and self._is_wrong_time(found[0].get("occurredAt"), place, part):
                 return []
@@ -113,7 +113,7 @@ class Maker:
         days = {head.occurred_at[:10] for head in heads if head.occurred_at is not None}
         if not all(oldest < day < today for day in days):
             return None
-        if self.makes_users:
+        if self.kind == "users":
             return heads
         if not {head.event_type for head in heads} <= self.supported:
             return None

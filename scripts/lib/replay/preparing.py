@@ -26,10 +26,15 @@ class Prepared(NamedTuple):
 
 
 class Preparer:
-    """Prepares the batches of one history, one after the other from its first record."""
+    """Prepares the batches of one history, one after the other from its first record.
 
-    def __init__(self, maker: Maker, state: State, run: Run, identity: Identity) -> None:
-        self._maker, self._state, self._run = maker, state, run
+    `sent` is where what this and other runs sent is found.
+    """
+
+    def __init__(
+        self, maker: Maker, identity: Identity, sent: tuple[State, Run] | None = None
+    ) -> None:
+        self._maker, self._sent = maker, sent
         self.identity = identity
         self._digest = blake2b(digest_size=16)
 
@@ -56,9 +61,10 @@ class Preparer:
         if heads is None:
             return None
         noted = None
-        if not self._maker.makes_users:
+        if self._maker.kind == "events":
             noted = Sent([head.event_id or "" for head in heads], batch.checksums or [])
-            if self._state.voided(noted.event_ids) or not self.identity.are_new(noted):
+            voided = self._sent and self._sent[0].voided(noted.event_ids)
+            if voided or not self.identity.are_new(noted):
                 return None
         part.mapped = part.events = len(heads)
         return Prepared(lines, batch.place, noted, part)
@@ -72,11 +78,11 @@ class Preparer:
                 places.append(place)
         self._maker.note(part)
         part.events = len(made)
-        if self._maker.makes_users:
+        if self._maker.kind == "users":
             return Prepared([encode(user) for user in made], places.__getitem__, None, part)
         named = self.identity.name(made, [logical_name(place.name) for place in places])
-        replaces = self._maker.options.replace
-        named = free(named, self._state, self._run, replaces=replaces)
+        if self._sent:
+            named = free(named, *self._sent, replaces=self._maker.options.replace)
         for place, event in zip(places, named, strict=True):
             if event.standing == "repeated":
                 part.repeated += 1

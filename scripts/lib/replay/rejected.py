@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
@@ -49,15 +49,8 @@ _PUT_AWAY = f"""
     )
     select source, code, count(*) from put_away group by 1, 2 order by 1, 2
 """  # noqa: S608
+Selected = dict[str, Any]  # code, source and since of the refused events; None does not matter
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-class Selection(NamedTuple):
-    """Which refused events to send: all that are None do not matter."""
-
-    code: str | None = None
-    source: str | None = None
-    since: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -91,7 +84,7 @@ class _Row(NamedTuple):
         return self.route is not None and self.route.startswith("/v1/")
 
 
-def resend(database_url: str, url: str, selection: Selection) -> Iterator[Resent]:
+def resend(database_url: str, url: str, selection: Selected) -> Iterator[Resent]:
     """Sends the refused events of a source database to the collector at `url`, source by source.
 
     Each keeps its source, since a key by that name is made for the moment. One without an eventId
@@ -109,10 +102,10 @@ def resend(database_url: str, url: str, selection: Selection) -> Iterator[Resent
         client.check()
         if connection.execute(_LOCK).fetchone() != (True,):
             raise UserError("another scripts/replay --rejected is running")
-        for source, last in connection.execute(_SOURCES, selection._asdict()).fetchall():
+        for source, last in connection.execute(_SOURCES, selection).fetchall():
             resent = Resent(source)
             with _key_of(connection, source, url) as key, closing(Client(url, key)) as sender:
-                wanted = selection._replace(source=source)._asdict() | {"last": last, "after": 0}
+                wanted = selection | {"source": source, "last": last, "after": 0}
                 while rows := [_Row(*row) for row in connection.execute(_ROWS, wanted)]:
                     _resend_rows(connection, sender, rows, resent)
                     wanted["after"] = rows[-1].row_id
@@ -211,7 +204,7 @@ def _key_of(connection: psycopg.Connection, source: str, url: str) -> Iterator[s
 
 def resend_rejected(settings: Settings, options: argparse.Namespace) -> int:
     """Sends what is selected and prints what became of it; 1 where some is still refused."""
-    selection = Selection(options.code, options.source, options.since)
+    selection = {name: getattr(options, name) for name in ("code", "source", "since")}
     console = Console()
     table = Table("source", "sent again", "events", box=None, header_style="dim")
     table.columns[2].justify = "right"
@@ -235,9 +228,9 @@ def resend_rejected(settings: Settings, options: argparse.Namespace) -> int:
     return 0 if set(total) == {"accepted"} else 1
 
 
-def _put_away(database_url: str, selection: Selection, console: Console) -> int:
+def _put_away(database_url: str, selection: Selected, console: Console) -> int:
     with psycopg.connect(database_url, autocommit=True) as connection:
-        rows = connection.execute(_PUT_AWAY, selection._asdict()).fetchall()
+        rows = connection.execute(_PUT_AWAY, selection).fetchall()
     for source, code, count in rows:
         console.print(f"{count:,} of {source} put away: {code}", markup=False, highlight=False)
     if not rows:

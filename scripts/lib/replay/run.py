@@ -103,7 +103,7 @@ class _Replay:
         self.client, self.history, self.maker, self.state = client, history, maker, state
         self.on_progress, self.say = on_progress, say
         self.options, rules = maker.options, maker.rules
-        self.kind = "users" if maker.makes_users else "events"
+        self.kind = maker.kind
         self.dataset = self.options.dataset or (rules.dataset if rules else "")
         self.run = self._run(rules)
         self.outcome, self.files_then = state.load(self.run)
@@ -122,7 +122,7 @@ class _Replay:
 
     def _begin(self) -> None:
         self.records = Records(self.history.blocks())
-        self.preparer = Preparer(self.maker, self.state, self.run, Identity(self.dataset))
+        self.preparer = Preparer(self.maker, Identity(self.dataset), (self.state, self.run))
 
     def finish(self) -> Outcome:
         """Sends what is not sent yet; returns what became of the whole."""
@@ -131,6 +131,8 @@ class _Replay:
         if self.outcome.finished and now_supported:
             self.say(f"The collector takes {', '.join(now_supported)} by now; these are sent.")
             self.outcome = Outcome(missing_types=now_supported)
+        if self.options.replace and self.outcome.finished and self.state.contradicts(self.run):
+            self._start_anew()  # the same was sent, but not to replace
         files_now = _stamp(self.history.files)
         if not (self.outcome.finished and self.files_then == files_now and files_now):
             self._check_sample()
@@ -193,6 +195,9 @@ class _Replay:
         )
         if STDIN in self.history.files:
             raise HistoryError("standard input is not what it was; give it again with --restart")
+        self._start_anew()
+
+    def _start_anew(self) -> None:
         self.state.put_aside(self.run)
         self.outcome = Outcome()
         self.state.save(self.run, self.outcome)

@@ -175,6 +175,11 @@ class State:
         rows = self._connection.execute(_DIFFERING, [json.dumps([*zip(*sent, strict=True)])])
         return {event_id for (event_id,) in rows}
 
+    def contradicts(self, run: Run) -> bool:
+        """Whether other runs of the same files sent something else under an id of this one."""
+        sent = self._connection.execute(_SENT, [self._source, run.key]).fetchall()
+        return any(self.differing(run, _unpacked(packed)) for (packed,) in sent)
+
     def others(self, run: Run) -> list[str]:
         """The ids that other runs of the same files sent and this one did not."""
         self._unpack_others(run)

@@ -10,14 +10,15 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts.lib.base.cli import printable
-from scripts.lib.base.client import Client, encode
-from scripts.lib.replay.batches import Place, Records
+from scripts.lib.base.client import Client
+from scripts.lib.replay.batches import Records
 from scripts.lib.replay.checking import check_columns, unsupported_text
 from scripts.lib.replay.identity import Identity
 from scripts.lib.replay.making import Maker, Options, head_of
 from scripts.lib.replay.mapping.document import load_mapping
 from scripts.lib.replay.outcome import Outcome, summary
-from scripts.lib.replay.reading.files import History, logical_name
+from scripts.lib.replay.preparing import Preparer
+from scripts.lib.replay.reading.files import History
 from scripts.lib.replay.run import open_history
 
 ROWS = 10_000  # read and, without being kept, shown to the collector
@@ -45,49 +46,30 @@ def dry_run(  # noqa: PLR0913, PLR0917
         batch = Records(history.blocks()).take(ROWS)
         if rules:
             check_columns(rules, history, batch.rows)
-        kind = "users" if maker.makes_users else "events"
-        outcome = Outcome(rows=len(batch.rows), kind=kind)
-        made: list[tuple[Place, bytes]] = []
+        outcome = Outcome(rows=len(batch.rows), kind=maker.kind)
         identity = Identity(options.dataset or (rules.dataset if rules else ""))
-        shown = 0
-        for number, (place, row) in enumerate(zip(batch.places, batch.rows, strict=True)):
-            found = maker.made(place, row, outcome)
-            if maker.makes_users:
-                texts = [encode(user) for user in found]
-            else:
-                named = identity.name(found, [logical_name(place.name)] * len(found))
-                texts = [event.text for event in named]
-                outcome.repeated += sum(event.standing == "repeated" for event in named)
-                outcome.conflicts += sum(event.standing == "conflict" for event in named)
-            made += [(place, text) for text in texts]
-            shown = len(made) if number < SHOWN else shown
+        texts, place_of, *_ = Preparer(maker, identity).prepare(batch, outcome)
         identity.close()
-        maker.note(outcome)
-        outcome.events = len(made)
-        for place, text in made[:shown]:
-            console.print(printable(f"{place}: {text.decode()}"), markup=False, highlight=False)
-        if not maker.makes_users:
-            receipt = client.validate("/events", [text for _, text in made])
-            outcome.count(receipt, lambda index: made[index][0])
+        for number, text in enumerate(texts[:SHOWN]):
+            line = f"{place_of(number)}: {text.decode()}"
+            console.print(printable(line), markup=False, highlight=False)
+        if maker.kind == "events":
+            outcome.count(client.validate("/events", texts), place_of)
+        else:
+            console.print("The collector tries no users: what it would refuse is not known.")
         outcome.accepted = outcome.events - sum(outcome.refused.values())
-    _show(history, made, outcome, source, console, is_event=not maker.makes_users)
+    _show(history, texts, outcome, source, console)
     return 0 if outcome.is_complete else 1
 
 
-def _show(  # noqa: PLR0913
-    history: History,
-    made: Sequence[tuple[Place, bytes]],
-    outcome: Outcome,
-    source: str,
-    console: Console,
-    *,
-    is_event: bool,
+def _show(
+    history: History, texts: Sequence[bytes], outcome: Outcome, source: str, console: Console
 ) -> None:
     console.print()
     names = ", ".join(path.name for path in history.files[:3])
     console.print(summary(f"{names}, the first at most {ROWS:,}", outcome))
-    if is_event:
-        heads = [head_of(text) for _, text in made]
+    if outcome.kind == "events":
+        heads = [head_of(text) for text in texts]
         times = sorted(head.occurred_at for head in heads if head.occurred_at)
         for kind, count in Counter(head.event_type for head in heads).most_common():
             console.print(printable(f"  {count:,} {kind}"), markup=False, highlight=False)

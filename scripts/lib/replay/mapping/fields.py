@@ -105,13 +105,13 @@ class Fields:
                 marks = members.get("decimal", "."), members.get("thousands", "")
                 if not all(isinstance(mark, str) and len(mark) <= 1 for mark in marks):
                     raise MappingError(f"{where}: decimal and thousands are one character each")
-                return values.number_reader(read, where, *marks)
+                return values.converted(read, values.number(where, *marks))
             case "boolean":
-                return values.boolean_reader(read, where)
+                return values.converted(read, values.boolean(where))
             case "json":
-                return values.json_reader(read, where)
+                return values.converted(read, values.json(where))
             case "text":
-                return values.text_reader(read)
+                return values.converted(read, values.as_text)
             case "time":
                 return self._timed(read, members, where)
         return read
@@ -136,16 +136,13 @@ class Fields:
             local_epochs="time_zone" in members,
         )
 
-        def read_time(row: Row) -> str | None:
-            value = read(row)
-            if value is None:
-                return None
+        def time(value: object) -> str:
             try:
                 return reader.read(value)
             except (TimeError, OverflowError) as error:
                 raise RowError("invalid_time", f"{where} {error}") from None
 
-        return read_time
+        return values.converted(read, time)
 
     def _tell(self, text: str) -> None:
         self.notes.times[text] += 1

@@ -41,10 +41,8 @@ def as_text(value: object) -> str:
     if isinstance(value, Decimal | float):
         number = Decimal(str(value))
         if number.is_finite() and -400 < number.adjusted() < 400:
-            whole = number == number.to_integral_value()
-            return format(
-                number.quantize(Decimal(1)) if whole and number.adjusted() < 28 else number, "f"
-            )
+            is_whole = number.adjusted() < 28 and number == number.to_integral_value()
+            return format(number.quantize(Decimal(1)) if is_whole else number, "f")
     return _encode(value).decode()
 
 
@@ -194,11 +192,21 @@ def translated(read: Reader, values: Mapping[str, Any], where: str, others: str)
     return read_translated
 
 
-def number_reader(read: Reader, where: str, decimal: str, thousands: str) -> Reader:
-    """Makes numbers of what `read` gives; they keep the spelling of the file but for `.0`."""
+def converted(read: Reader, convert: Callable[[Any], object]) -> Reader:
+    """Converts what `read` gives; nothing stays nothing."""
+
+    def read_converted(row: Row) -> object:
+        value = read(row)
+        return None if value is None else convert(value)
+
+    return read_converted
+
+
+def number(where: str, decimal: str, thousands: str) -> Callable[[Any], object]:
+    """Makes numbers; they keep the spelling of the file but for `.0`."""
 
     @lru_cache(maxsize=10_000)
-    def number(text: str) -> object:
+    def of_text(text: str) -> object:
         text = text.strip()
         if thousands:
             text = text.replace(thousands, "")
@@ -212,52 +220,31 @@ def number_reader(read: Reader, where: str, decimal: str, thousands: str) -> Rea
             return int(f"-{whole}" if text[0] == "-" else whole)
         return Decimal(text)
 
-    def read_number(row: Row) -> object:
-        value = read(row)
-        if value is None or type(value) is int:
-            return value
-        if isinstance(value, bool):
-            raise RowError("wrong_type", f"{where} is not a number in this row")
-        return number(value if type(value) is str else as_text(value))
+    def convert(value: Any) -> object:  # noqa: ANN401  what a cell may hold
+        return value if type(value) is int else of_text(as_text(value))
 
-    return read_number
+    return convert
 
 
-def boolean_reader(read: Reader, where: str) -> Reader:
-    """Makes booleans of what `read` gives."""
+def boolean(where: str) -> Callable[[Any], object]:
+    """Makes booleans."""
 
-    def read_boolean(row: Row) -> object:
-        value = read(row)
-        if value is None or isinstance(value, bool):
-            return value
+    def convert(value: Any) -> object:  # noqa: ANN401
         try:
             return _BOOLEANS[as_text(value).strip().lower()]
         except KeyError:
             raise RowError("wrong_type", f"{where} is not a boolean in this row") from None
 
-    return read_boolean
+    return convert
 
 
-def json_reader(read: Reader, where: str) -> Reader:
+def json(where: str) -> Callable[[Any], object]:
     """Reads JSON out of a text; what is no text stays."""
 
-    def read_json(row: Row) -> object:
-        value = read(row)
-        if not isinstance(value, str):
-            return value
+    def convert(value: Any) -> object:  # noqa: ANN401
         try:
-            return _decode(value)
+            return _decode(value) if isinstance(value, str) else value
         except (msgspec.DecodeError, RecursionError):
             raise RowError("wrong_type", f"{where} is not JSON in this row") from None
 
-    return read_json
-
-
-def text_reader(read: Reader) -> Reader:
-    """Makes texts of what `read` gives, as JSON writes it."""
-
-    def read_text(row: Row) -> object:
-        value = read(row)
-        return value if value is None else as_text(value)
-
-    return read_text
+    return convert

@@ -11,7 +11,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from glob import glob
 from pathlib import Path
@@ -22,7 +22,6 @@ from scripts.lib.replay.reading.records import (
     Block,
     FileOptions,
     HistoryError,
-    Packed,
     Rows,
     Unpacked,
     first_characters,
@@ -100,6 +99,22 @@ class History:
         """Bytes that are read so far, packed as they are."""
         return self._done + (self._raw.tell() if self._raw and not self._raw.closed else 0)
 
+    def heads(self) -> Iterator[tuple[str, list[str]]]:
+        """The columns of each table in the files, with its name; of a stream, once it is begun.
+
+        Raises HistoryError where a file cannot be read at all.
+        """
+        for path in self.files:
+            if path == STDIN:
+                if self.columns is not None:
+                    yield path.name, self.columns
+                continue
+            with _opened(path) as raw, suppress(*_BROKEN):  # reading tells of it
+                for name, stream in _unpacked(path.name, raw):
+                    columns = self._reader(name, path, stream).columns
+                    if columns is not None:
+                        yield name, columns
+
     def blocks(self) -> Iterator[tuple[str, Block]]:
         """The records in blocks, each with the name of its file.
 
@@ -158,7 +173,7 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
         yield raw
 
 
-def _unpacked(name: str, raw: Packed) -> Iterator[tuple[str, io.BufferedReader]]:
+def _unpacked(name: str, raw: io.BufferedIOBase) -> Iterator[tuple[str, io.BufferedReader]]:
     """The documents in a file, whatever it is packed in: one, but for ZIP."""
     stream = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(Unpacked(raw))
     head = stream.peek(_PEEK)
@@ -184,7 +199,7 @@ def _unpacked(name: str, raw: Packed) -> Iterator[tuple[str, io.BufferedReader]]
                 if member.endswith("/") or "__MACOSX/" in member:
                     continue
                 with archive.open(member) as inner:
-                    yield from _unpacked(Path(member).name, cast(Packed, inner))
+                    yield from _unpacked(Path(member).name, cast(io.BufferedIOBase, inner))
     else:
         yield name, stream
 

@@ -43,14 +43,8 @@ class Block(NamedTuple):
 
     def split(self, count: int) -> tuple[Block, Block]:
         """The first `count` records, and the others."""
-        return (
-            Block(self.places[:count], self.rows[:count], self.size * count // len(self.rows)),
-            Block(
-                self.places[count:],
-                self.rows[count:],
-                self.size - self.size * count // len(self.rows),
-            ),
-        )
+        first = Block(self.places[:count], self.rows[:count], self.size)
+        return first, Block(self.places[count:], self.rows[count:], 0)
 
 
 class Rows(Protocol):
@@ -113,19 +107,13 @@ def first_characters(head: bytes) -> bytes:
     return head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
 
 
-class Packed(Protocol):
-    """A stream that unpacks, or a file."""
-
-    def read1(self, size: int, /) -> bytes: ...
-
-
 class Unpacked(io.RawIOBase):
     """What is packed, read so that all that stands before a damage is given before it is met.
 
     Closing it leaves open what it reads.
     """
 
-    def __init__(self, packed: Packed) -> None:
+    def __init__(self, packed: io.BufferedIOBase) -> None:
         self._packed = packed
 
     def readable(self) -> bool:

@@ -37,12 +37,12 @@ class _TooLongError(Exception):
 
 
 class _Lines(Iterator[str]):
-    """The lines of a text; `taken` are those of the present row, which `back` returns."""
+    """The lines of a text; `taken` are those of the present row, which follows line `before`."""
 
     def __init__(self, text: io.TextIOBase) -> None:
         self._readline = text.readline
         self._back: deque[str] = deque()
-        self.size = 0
+        self.size = self.before = 0
         self.taken: list[str] = []
 
     def __next__(self) -> str:
@@ -57,10 +57,15 @@ class _Lines(Iterator[str]):
             raise _TooLongError
         return line
 
-    def back(self) -> None:
-        """Returns all lines of the row but its first."""
-        self._back.extendleft(reversed(self.taken[1:]))
-        del self.taken[1:]
+    def begin(self) -> None:
+        """Begins the next row."""
+        self.before += len(self.taken)
+        self.taken.clear()
+
+    def back(self, kept: int) -> None:
+        """Returns all lines of the row but the first ones."""
+        self._back.extendleft(reversed(self.taken[kept:]))
+        del self.taken[kept:]
 
 
 class CsvRows:
@@ -71,42 +76,36 @@ class CsvRows:
 
     def __init__(self, stream: io.BufferedReader, name: str, options: FileOptions) -> None:
         encoding = options.encoding or encoding_of(stream.peek(2))
+        self._not_decoded = (
+            f"is not {encoding.upper()}; if the file is in another encoding, name it: "
+            "file: {encoding: windows-1252}"
+        )
         self._lines = _Lines(text_of(stream, encoding))
-        self._line = 0
-        for _ in range(options.skip_lines):
-            next(self._lines, None)
         self._quote = options.quote
         self._separator = options.separator or ","
         self._skip_blanks = False
-        self.columns = list(options.columns)
-        while not self.columns:
-            self._line += len(self._lines.taken)
-            self._lines.taken.clear()
-            try:
-                line = next(self._lines)
-            except (StopIteration, _TooLongError):
-                raise HistoryError(f"{name}: is empty; it has not even a header") from None
-            if line.strip():
-                self.columns = self._header(line, name, options)
-        if options.columns:
-            self._line += len(self._lines.taken)
-            self._lines.taken.clear()
+        try:
+            for _ in range(options.skip_lines):
+                next(self._lines)
+                self._lines.begin()
+            self.columns = list(options.columns) or self._header(name, options)
+        except (StopIteration, _TooLongError):
+            raise HistoryError(f"{name}: is empty; it has not even a header") from None
 
-    def _header(self, line: str, name: str, options: FileOptions) -> list[str]:
-        bare = re.sub(rf"{re.escape(self._quote)}.*?{re.escape(self._quote)}", "", line)
+    def _header(self, name: str, options: FileOptions) -> list[str]:
+        while not (line := next(self._lines)).strip():
+            self._lines.begin()
+        quote = re.escape(self._quote)
+        bare = re.sub(rf"{quote}.*?{quote}", "", line)
         if not options.separator:
             self._separator = max(SEPARATORS, key=bare.count)
         separators = bare.count(self._separator)
         self._skip_blanks = separators > 0 and bare.count(f"{self._separator} ") == separators
+        self._lines.back(0)
         try:
-            self._lines.taken.clear()
-            self._lines._back.appendleft(line)
-            cells = next(self._reader())
-        except (csv.Error, _TooLongError) as error:
+            columns = [cell.strip() for cell in next(self._reader())]
+        except csv.Error as error:
             raise HistoryError(f"{name}: its header is not CSV: {error}") from error
-        self._line += len(self._lines.taken)
-        self._lines.taken.clear()
-        columns = [cell.strip() for cell in cells]
         twice = sorted({each for each in columns if each and columns.count(each) > 1})
         if twice:
             raise HistoryError(
@@ -131,38 +130,30 @@ class CsvRows:
     def _records(self) -> Iterator[tuple[int, Row, int]]:
         csv.field_size_limit(MAX_RECORD)
         columns, width, lines = self.columns, len(self.columns), self._lines
-        taken, reader, reason = lines.taken, self._reader(), ""
+        reader = self._reader()
         while True:
-            taken.clear()
-            cells: list[str] | None
+            lines.begin()
+            reason = ""
+            cells: list[str] = []
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except (csv.Error, _TooLongError) as error:
-                cells = None
                 reason = f"not CSV: {str(error) or 'longer than 1 MiB'}"
-            place = self._line + 1
-            if cells is not None and len(cells) != width:
+            if not reason and len(cells) != width:
                 if not cells or (len(cells) == 1 and not cells[0].strip() and width > 1):
-                    self._line += len(taken)  # a blank line
-                    continue
+                    continue  # a blank line
                 reason = f"has {len(cells)} cells where the header has {width}"
-                cells = None
-            if cells is not None and len(taken) > 1 and self._are_rows(taken):
+            elif len(lines.taken) > 1 and self._are_rows(lines.taken):
                 reason = "a quote in it does not close before the next rows"
-                cells = None
-            if cells is None:
-                lines.back()
+            if reason:
+                lines.back(1)
                 reader = self._reader()
-                self._line += 1
-                yield place, BadRow("malformed", reason), lines.size
-                continue
-            self._line += len(taken)
-            if BROKEN in "".join(cells):
-                yield place, BadRow("malformed", _NOT_UTF8), lines.size
-            else:
-                yield place, dict(zip(columns, cells, strict=True)), lines.size
+            elif BROKEN in "".join(cells):
+                reason = self._not_decoded
+            row = BadRow("malformed", reason) if reason else dict(zip(columns, cells, strict=True))
+            yield lines.before + 1, row, lines.size
 
     def _are_rows(self, lines: Sequence[str]) -> bool:
         """Whether each line has the cells of a row, and numbers and times where the first has."""
@@ -175,11 +166,6 @@ class CsvRows:
         kinds = [[_kind(cell) for cell in cells] for cells in split]
         told = [place for place, kind in enumerate(kinds[0]) if kind]
         return bool(told) and all(row[n] == kinds[0][n] for row in kinds for n in told)
-
-
-_NOT_UTF8 = (
-    "is not UTF-8; if the file is in another encoding, name it: file: {encoding: windows-1252}"
-)
 
 
 def _kind(cell: str) -> str:
