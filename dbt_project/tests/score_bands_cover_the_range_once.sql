@@ -1,4 +1,4 @@
--- Every score from 300 to 850 is in exactly one band.
+-- Every score is in exactly one band.
 with
 
 score_bands as (
@@ -9,10 +9,12 @@ score_bands as (
 
 select scores.score
 
-from generate_series(300, 850) as scores (score)
+from generate_series(0, 1000) as scores (score)
 
 left join score_bands
     on scores.score between score_bands.min_score and score_bands.max_score
+
+where {{ is_score('scores.score') }}
 
 group by scores.score
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collector.contract import MAX_SCORE, MIN_SCORE
 from tests.support.macros import render
 from tests.support.node import node_is_missing
 
@@ -219,3 +220,7 @@ def test_logins_of_urls_are_taken_out(postgres_url: str) -> None:
     assert {"referrer": "Write: ann@shop.example"} in untouched
     assert {"referrer": "http://shop.example/@ann"} in untouched
     assert len(untouched) < len(sent)
+
+
+def test_a_score_is_what_the_collector_takes_for_one() -> None:
+    assert render("is_score", "score") == f"score between {MIN_SCORE} and {MAX_SCORE}"

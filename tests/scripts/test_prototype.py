@@ -167,7 +167,7 @@ def test_moves_in_and_says_what_differs_and_why(
         ("amountCents is no number, which the prototype writes as 0", "5: amount_cents 0 / 700"),
         ("the user was refused or has another id", "3: not in the marts"),
         (
-            "the prototype's score is not in FICO's range, 300 to 850",
+            "the prototype's score is outside FICO's range",
             "2: fico_score 0 / 650, score_band poor / fair",
         ),
         (

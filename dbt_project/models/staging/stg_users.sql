@@ -68,8 +68,7 @@ scored as (
 
     select
         *,
-        -- FICO's published range.
-        case when sent_score between 300 and 850 then round(sent_score)::integer end as score,
+        case when {{ is_score('sent_score') }} then round(sent_score)::integer end as score,
         {{ skew_corrected_time('sent_occurred_at', 'segment_sent_at', 'received_at') }} as client_occurred_at
 
     from typed

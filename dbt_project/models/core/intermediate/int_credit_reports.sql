@@ -29,5 +29,4 @@ from {{ ref('int_events') }}
 
 where
     event_type = 'credit_score_updated'
-    -- FICO's published range; anything else is no score.
-    and {{ json_numeric("activity -> 'ficoScore'") }} between 300 and 850
+    and {{ is_score(json_numeric("activity -> 'ficoScore'")) }}

@@ -135,7 +135,10 @@ compared as (
         activity.has_no_number and prototype.total_cents <> marts.total_cents as is_amount_invalid,
 
         prototype.fico_score <> marts.fico_score
-        and prototype.fico_score not between 300 and 850 as is_score_invalid,
+        and not exists (
+            select from seeds.score_bands
+            where prototype.fico_score between score_bands.min_score and score_bands.max_score
+        ) as is_score_invalid,
 
         activity.etl_last_event_at <> activity.last_created_at
         or last_by_id.event_id <> last_by_time.event_id
@@ -170,7 +173,7 @@ select
                     when missing_events > 0
                         then format('%s of its events missing, first %s', missing_events, first_missing)
                 end,
-                case when is_score_invalid then 'the prototype''s score is not in FICO''s range, 300 to 850' end,
+                case when is_score_invalid then 'the prototype''s score is outside FICO''s range' end,
                 case
                     when is_amount_invalid then 'amountCents is no number, which the prototype writes as 0'
                 end,
