@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 from msgspec import DecodeError, Raw, ValidationError, defstruct
@@ -32,6 +32,7 @@ _SHAPE = bytes(
     next((shape[0] for characters, shape in _SHAPES.items() if each in characters), ord("x"))
     for each in range(256)
 )
+_LINES = re.compile(rb"\S[^\n]*")
 _TOO_LONG = b"0" * (MAX_DIGITS + 1)
 _EXPONENT = re.compile(rb"[eE][+-]?[0-9]+")
 # In texts an e after a digit is common, as in a UUID, but seldom where a number may start.
@@ -69,6 +70,42 @@ def elements_of(body: bytes, max_events: int) -> Generator[None, None, list[byte
     except NOT_JSON as error:
         raise json_problem(error, body) from None
     return texts
+
+
+def texts_of(
+    body: bytes, limit: int, what: str, *, lines: bool
+) -> Generator[None, None, list[bytes]]:
+    """The elements of an array or, with `lines`, what each line has (NDJSON); yields now and then.
+
+    Raises `Problem` where the body is neither, or has more of `what` than the limit.
+    """
+    if lines:
+        texts = [found[0] for found in islice(_LINES.finditer(body), limit + 1)]
+    else:
+        texts = yield from elements_of(body, limit)
+    if len(texts) > limit:
+        message = f"A request may have {limit} {what} at most; send several."
+        raise Problem(413, "too_many_users" if what == "users" else "too_many_events", message)
+    return texts
+
+
+def read_each(
+    texts: Iterable[bytes],
+    read: Callable[[int, bytes], None],
+    refuse: Callable[[int, Problem, bytes], None],
+) -> Generator[None, None, None]:
+    """Reads texts one by one, by their positions; yields often. A bad one is refused alone."""
+    size = 0
+    for position, text in enumerate(texts):
+        size += len(text)
+        if size > STEP_BYTES:
+            size = 0
+            yield
+        try:
+            read(position, text)
+        except Problem as problem:
+            problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
+            refuse(position, problem, text)
 
 
 def check_cost(text: bytes, max_bytes: int) -> None:

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder, encode
 
 from collector.contract import UserFields
-from collector.json_text import NOT_JSON, elements_of, json_problem
+from collector.json_text import NOT_JSON, elements_of, json_problem, read_each
 from collector.problems import Problem
 from collector.segment import (
     EVENT_TYPES,
@@ -25,8 +25,7 @@ from collector.segment import (
     renamed,
 )
 from collector.settings import Settings
-from collector.turns import STEP_BYTES
-from collector.validation import SUGGESTIONS, Event, Received, Rejection
+from collector.validation import SUGGESTIONS, Event, Received
 
 # By the last part of the path: browsers send to /v1/t, /v1/b and so on.
 CALLS = {name: name for name in ("batch", *EVENT_TYPES)}
@@ -93,30 +92,25 @@ def read_messages(
     take(copies)
     del body
     messages = Messages(Received([], [], call != "batch"), [])
-    made = os.urandom(16).hex()  # starts the eventIds of the messages that come without one
-    texts.reverse()
-    size = 0
-    for position in range(len(texts)):
-        sent = text = texts.pop()
-        size += len(text)
-        if size > STEP_BYTES:
-            size = 0
-            yield
-        try:
-            message = _merged(common, text)
-            sent = encode(message)
-            suggest = len(messages.received.rejections) < SUGGESTIONS
-            event_id, payload, user = read_message(
-                call, message, supported, settings, suggest=suggest
-            )
-        except Problem as problem:
-            problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
-            messages.received.rejections.append(Rejection(position, renamed(problem), sent))
-            continue
-        event = Event(position, event_id or f"{made}-{position}", payload)
-        messages.received.events.append(event)
+    received, made = messages.received, os.urandom(16).hex()  # starts eventIds of those without
+    sent = b""
+
+    def read(position: int, text: bytes) -> None:
+        nonlocal sent
+        sent = text
+        message = _merged(common, text)
+        sent = encode(message)
+        suggest = len(received.rejections) < SUGGESTIONS
+        event_id, payload, user = read_message(call, message, supported, settings, suggest=suggest)
+        received.events.append(Event(position, event_id or f"{made}-{position}", payload))
         if user:
             messages.identified.append(Identified(position, *user))
+
+    def refuse(position: int, problem: Problem, _text: bytes) -> None:
+        received.refuse(position, renamed(problem), sent)
+
+    texts.reverse()
+    yield from read_each((texts.pop() for _ in range(len(texts))), read, refuse)
     return messages
 
 

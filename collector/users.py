@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +18,12 @@ from psycopg import AsyncConnection, DataError
 from psycopg.errors import DeadlockDetected, UniqueViolation
 
 from collector.contract import UserFields
-from collector.json_text import elements_of
+from collector.json_text import read_each, texts_of
 from collector.keys import Key
 from collector.problems import Problem, problem_of
 from collector.settings import Settings
 from collector.times import parse_time
-from collector.turns import STEP_BYTES
-from collector.validation import LINES, read_user
+from collector.validation import read_user
 
 USER_BYTES = 1024  # what a user of a batch takes in memory besides its text
 SPACE = " \t\n\v\f\r"  # around an email; the macro email_hash has the same
@@ -80,28 +78,16 @@ def read_users(
     A bad one is refused alone, by position. `take` counts what they hold besides their text. Raises
     `Problem` where the body is no batch, or has more than `settings.max_events`.
     """
-    if lines:
-        texts = [found[0] for found in islice(LINES.finditer(body), settings.max_events + 1)]
-    else:
-        texts = yield from elements_of(body, settings.max_events)
-    if len(texts) > settings.max_events:
-        message = f"A request may have {settings.max_events} users at most; send several."
-        raise Problem(413, "too_many_users", message)
+    texts = yield from texts_of(body, settings.max_events, "users", lines=lines)
     del body  # the texts are copies
     take(USER_BYTES * len(texts))
     updates: list[Update] = []
     refused: dict[int, Problem] = {}
-    size = 0
-    for position, text in enumerate(texts):
-        size += len(text)
-        if size > STEP_BYTES:
-            size = 0
-            yield
-        try:
-            updates.append(Update.of(position, *read_user(text, settings)))
-        except Problem as problem:
-            problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
-            refused[position] = problem
+    yield from read_each(
+        texts,
+        lambda position, text: updates.append(Update.of(position, *read_user(text, settings))),
+        lambda position, problem, _: refused.update({position: problem}),
+    )
     return updates, refused
 
 

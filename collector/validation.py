@@ -10,19 +10,17 @@ import os
 import re
 from collections.abc import Generator
 from decimal import Decimal
-from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
 from collector.contract import RULES, EventFields, UserFields
-from collector.json_text import NOT_JSON, check_cost, elements_of, json_problem
+from collector.json_text import NOT_JSON, check_cost, json_problem, read_each, texts_of
 from collector.problems import Problem
 from collector.registry import unsupported
 from collector.settings import Settings
 from collector.times import parse_time
-from collector.turns import STEP_BYTES
 
 
 class UserIdText(Struct, gc=False, rename="camel"):
@@ -54,13 +52,16 @@ class Received(Struct, frozen=True):
     rejections: list[Rejection]
     single: bool  # one event by itself, not one of an array or of lines
 
+    def refuse(self, position: int, problem: Problem, text: bytes) -> None:
+        """Adds a rejection."""
+        self.rejections.append(Rejection(position, problem, text))
+
 
 _FIELD_AT_FAULT = re.compile(r"(missing required field|at) `(?:\$\.)?(\w+)`$")
 _Fields = TypeVar("_Fields", EventFields, UserFields)
 _event_fields, _user_fields = Decoder(EventFields), Decoder(UserFields)
 _user_id_text = Decoder(UserIdText)
 SUGGESTIONS = 3  # a request: what was meant takes long to find
-LINES = re.compile(rb"\S[^\n]*")
 
 
 def read_events(
@@ -72,36 +73,26 @@ def read_events(
     nothing at all, or more than `settings.max_events`.
     """
     single = not lines and body.lstrip()[:1] != b"["
-    if lines:
-        texts = [line[0] for line in islice(LINES.finditer(body), settings.max_events + 1)]
-    elif single:
+    if single:
         texts = [body] if body.strip() else []
     else:
-        texts = yield from elements_of(body, settings.max_events)
+        texts = yield from texts_of(body, settings.max_events, "events", lines=lines)
     if not texts:
         raise Problem(400, "no_events", "The body has no events: send one, an array or NDJSON.")
-    if len(texts) > settings.max_events:
-        message = f"A request may have {settings.max_events} events at most; send several."
-        raise Problem(413, "too_many_events", message)
     del body  # the texts are copies
     received = Received([], [], single)
     made = ""  # starts the eventIds of the events that come without one
-    size = 0
-    for position, text in enumerate(texts):
-        size += len(text)
-        if size > STEP_BYTES:
-            size = 0
-            yield
-        try:
-            suggest = len(received.rejections) < SUGGESTIONS
-            event_id = read_event(text, supported, settings, suggest=suggest)
-            if event_id is None:
-                made = made or os.urandom(16).hex()
-                event_id = f"{made}-{position}"
-            received.events.append(Event(position, event_id, text))
-        except Problem as problem:
-            problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
-            received.rejections.append(Rejection(position, problem, text))
+
+    def read(position: int, text: bytes) -> None:
+        nonlocal made
+        suggest = len(received.rejections) < SUGGESTIONS
+        event_id = read_event(text, supported, settings, suggest=suggest)
+        if event_id is None:
+            made = made or os.urandom(16).hex()
+            event_id = f"{made}-{position}"
+        received.events.append(Event(position, event_id, text))
+
+    yield from read_each(texts, read, received.refuse)
     return received
 
 
