@@ -57,6 +57,17 @@ def test_settings() -> None:
     assert sorted(documented) == sorted(SETTINGS)
 
 
+def test_limits_are_the_defaults_of_settings() -> None:
+    units = {"KiB": 2**10, "MiB": 2**20, "s": 1, "": 1}
+    stated = re.findall(
+        r"`([A-Z_]+)`, ([\d,]+) ?(KiB|MiB|s|)\b", (ROOT / "docs" / "operations.md").read_text()
+    )
+    defaults = {name: default for name, default, _ in SETTINGS}
+    assert {name for name, *_ in stated} >= {name for name in defaults if name.startswith("MAX_")}
+    for name, number, unit in stated:
+        assert int(number.replace(",", "")) * units[unit] == int(defaults[name]), name
+
+
 def test_routes() -> None:
     documented = [route.strip("`") for route, *_ in table(README, "route")]
     app = create_app(Settings.from_environment({"DATABASE_URL": "postgresql://"}))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import jinja2
 import psycopg
@@ -14,9 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from collector.contract import MAX_SCORE, MIN_SCORE
 from collector.problems import Problem
 from collector.settings import ROOT, Settings
 from collector.times import parse_time, sdk_times
+from collector.users import Update
 from collector.validation import read_user
 
 pytestmark = pytest.mark.every_postgres
@@ -71,7 +74,7 @@ def server(postgres_url: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def cast(server: psycopg.Connection, macro: str, values: list[str]) -> list[datetime | None]:
+def cast(server: psycopg.Connection, macro: str, values: list[str]) -> list[Any]:
     """What dbt's SQL makes of JSON texts; times as text, since Python's end with the year 9999."""
     query = f"select {rendered(macro, 'value')} from unnest(%s::jsonb[]) as value"  # noqa: S608
     return [row[0] for row in server.execute(query.encode(), [values])]
@@ -88,15 +91,39 @@ def test_no_cast_of_staging_can_fail(server: psycopg.Connection, values: list[ob
     query = f"select ({microseconds})::bigint from unnest(%s::jsonb[]) as value"  # noqa: S608
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     for value, (read,) in zip(values, server.execute(query.encode(), [texts]), strict=True):
-        body = json.dumps({"userId": 1, "occurredAt": value}).encode()
-        try:
-            admitted = value is not None and read_user(body, SETTINGS)
-        except Problem:
-            admitted = None
-        if admitted:  # what is admitted means the same moment on both sides
+        if value is not None and admitted(
+            {"userId": 1, "occurredAt": value}
+        ):  # what is admitted means the same moment on both sides
             assert abs(parse_time(str(value)) - epoch - timedelta(microseconds=read)) <= MICROSECOND
         else:
             assert read is None, value
+
+
+@given(st.lists(anything | st.integers(-(2**54), 2**54) | st.floats(-999, 999), min_size=1))
+@example([2**53 - 1, 2**53, -(2**53), 1.0, 1.5, -0.0, 0, "x" * 128, "x" * 129, "", " ", "1", True])
+@example([299, 300, 850, 851, 720.0, 720.5, "720"])
+@settings(deadline=None, max_examples=200)
+def test_ids_and_scores_are_the_same_on_both_sides(
+    server: psycopg.Connection, values: list[object]
+) -> None:
+    """The rules of a userId and of a score stand in Python and in SQL."""
+    texts = [json.dumps(value) for value in values]
+    ids, scores = cast(server, "json_user_id", texts), cast(server, "json_numeric", texts)
+    for value, user_id, score in zip(values, ids, scores, strict=True):
+        sent = admitted({"userId": value})
+        assert (sent and Update.of(0, sent, "").user_id) == user_id
+        sent = admitted({"userId": 1, "ficoScore": value})
+        if sent and value is not None:
+            assert MIN_SCORE <= sent.fico_score == score <= MAX_SCORE
+
+
+def admitted(user: dict[str, object]) -> Any:  # noqa: ANN401
+    """The user as the collector reads it; None where it is refused, or has no id."""
+    try:
+        sent, _ = read_user(json.dumps(user).encode(), SETTINGS)
+    except Problem:
+        return None
+    return sent
 
 
 @given(st.lists(st.tuples(times, times, times), min_size=1, max_size=50))
