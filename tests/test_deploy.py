@@ -72,7 +72,7 @@ def test_pods_run_scripts_without_rights_and_without_secrets_in_the_text() -> No
             pod = template["spec"]
             assert pod["securityContext"]["runAsNonRoot"]
             containers += pod["containers"]
-    assert len(containers) == 4
+    assert len(containers) == 5
     for container in containers:
         assert (ROOT / container["args"][0]).is_file()
         assert container["securityContext"]["readOnlyRootFilesystem"]
