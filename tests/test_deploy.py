@@ -139,5 +139,6 @@ def test_panels_do_not_cover_each_other() -> None:
 
 def test_variables_of_the_deployments_are_settings() -> None:
     text = "".join(path.read_text() for path in [*UNITS, DEPLOY / "crontab", DEPLOY / "README.md"])
-    variables = set(re.findall(r"\b([A-Z][A-Z_]+)=", text)) - {"PGPASSWORD", "DBT_LOG_PATH"}
-    assert variables - {"DBT_TARGET_PATH"} - {name for name, *_ in SETTINGS} == set()
+    variables = set(re.findall(r"\b([A-Z][A-Z_]+)=", text))
+    of_others = {"PGPASSWORD", "DBT_LOG_PATH", "DBT_TARGET_PATH", "UV_COMPILE_BYTECODE"}
+    assert variables - of_others - {name for name, *_ in SETTINGS} == set()
