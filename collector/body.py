@@ -8,7 +8,6 @@ import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from starlette.requests import ClientDisconnect, Request
@@ -27,10 +26,6 @@ GZIP = frozenset({"gzip", "x-gzip"})
 DRAIN_BYTES = 8 * 1024 * 1024
 DRAIN_SECONDS = 5
 INFLATE_BYTES = 256 * 1024  # at a time
-# What bodies whose key is within may have: one, and all that arrive at a time. Segment's limits are
-# 32 kB a message and 500 kB a batch.
-UNAUTHORIZED_BODY_BYTES = 1024 * 1024
-UNAUTHORIZED_BYTES = 4 * UNAUTHORIZED_BODY_BYTES
 _READ = "headwater.body_read"  # in a request's scope: its body has been read to its end
 
 
@@ -120,28 +115,6 @@ async def read_body(request: Request, settings: Settings, share: Share) -> bytes
     if inflater and not inflater.eof:
         raise _not_gzip()
     return b"".join(pieces).removeprefix(BOM_UTF8)
-
-
-async def read_unauthorized(request: Request, settings: Settings, admission: Admission) -> bytes:
-    """The whole body of a client that is not known yet, since its key is within.
-
-    Such bodies are small, and share an `admission` of their own, so that they cost nobody else
-    anything. Where they are too many, the one that has taken longest gives way. Raises `Problem`.
-    """
-    small = replace(
-        settings,
-        max_body_bytes=min(settings.max_body_bytes, UNAUTHORIZED_BODY_BYTES),
-        max_inflated_bytes=min(settings.max_inflated_bytes, UNAUTHORIZED_BODY_BYTES),
-    )
-    with Share(admission) as share:
-        try:
-            async with asyncio.timeout(None) as deadline:
-                admission.yielding[share] = deadline
-                return await read_body(request, small, share)
-        except TimeoutError:
-            raise try_again(429, "overloaded", "Too many bodies arrive without a key") from None
-        finally:
-            admission.yielding.pop(share, None)
 
 
 def header(request: Request, name: bytes) -> str:

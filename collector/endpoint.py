@@ -105,6 +105,11 @@ def _log(scope: Scope, route: str, status: int, seconds: float, size: int) -> No
     logger.info(msgspec.json.encode(line).decode())
 
 
+def json_response(value: object) -> Response:
+    """An answer in JSON."""
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
 def is_trial(request: Request) -> bool:
     """Whether a request only asks what would be refused. Raises `Problem` where that is unclear."""
     if not request.scope["query_string"]:  # nearly always, and cheap to see

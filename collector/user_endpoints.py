@@ -9,13 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from collector.body import Admission, Share, is_ndjson, read_body
+from collector.body import Share, is_ndjson, read_body
 from collector.contract import UserReceipt, refusals
-from collector.database import Database
-from collector.endpoint import is_trial
+from collector.endpoint import is_trial, json_response
+from collector.events import Intake
 from collector.keys import Key
 from collector.problems import Problem
-from collector.settings import Settings
 from collector.turns import in_turns
 from collector.user_states import find_user, list_users
 from collector.users import Update, answer_of, read_users, save_users
@@ -49,11 +48,11 @@ class Counted(Response):
 class UserEndpoints:
     """The endpoints and what they share with those of events."""
 
-    def __init__(self, settings: Settings, database: Database, admission: Admission) -> None:
-        self.settings = settings
-        self.database = database
-        self.keys = database.keys
-        self.admission = admission
+    def __init__(self, intake: Intake) -> None:
+        self.settings = intake.settings
+        self.database = intake.database
+        self.keys = intake.keys
+        self.admission = intake.admission
 
     async def users(self, request: Request) -> Response:
         """Creates or updates a user (`POST`), or answers a page of them (`GET`)."""
@@ -82,7 +81,7 @@ class UserEndpoints:
             raise Problem(422, "nothing_accepted", message, members={"rejected": rejected})
         user_ids = [saved[position].user_id for position in sorted(saved)]
         receipt = UserReceipt(len(saved), user_ids, rejected)
-        return Response(msgspec.json.encode(receipt), media_type="application/json")
+        return json_response(receipt)
 
     async def _save_one(self, body: bytes, key: Key) -> Response:
         update = Update.of(0, *read_user(body, self.settings))

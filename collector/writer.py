@@ -37,10 +37,8 @@ _INSERT_EVENT = """
     insert into raw.events (source, key_id, received_at, event_id, payload)
     values (%s, %s, %s, %s, %s)
 """
-_COPY_REJECTED = """
-    copy raw.rejected_events (received_at, source, key_id, route, code, message, payload)
-    from stdin
-"""
+_REJECTION_COLUMNS = "received_at, source, key_id, route, code, message, payload"
+_COPY_REJECTED = f"copy raw.rejected_events ({_REJECTION_COLUMNS}) from stdin"
 _FAULTS = "select raw.jsonb_fault(payload) from unnest(%s::text[]) as payload"
 
 logger = logging.getLogger("collector")
@@ -119,9 +117,8 @@ class Writer:
                 failure = error
             else:
                 self._metrics.commit_seconds.observe(perf_counter() - started)
-                self._metrics.commit_events.observe(
-                    sum(len(each.received.events) for each in batch)
-                )
+                events = sum(len(each.received.events) for each in batch)
+                self._metrics.commit_events.observe(events)
             del self._under_way[id(batch)]
             for submission in batch:
                 if submission.done.done():  # its client is gone

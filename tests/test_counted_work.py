@@ -125,13 +125,13 @@ def test_batch(database: str) -> None:
 
 
 def test_twice_the_work_is_noticed(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from collector import app, validation  # noqa: PLC0415
+    from collector import events, validation  # noqa: PLC0415
 
     def twice(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         yield from validation.read_events(*arguments, **options)
         return (yield from validation.read_events(*arguments, **options))
 
-    monkeypatch.setattr(app, "read_events", twice)
+    monkeypatch.setattr(events, "read_events", twice)
     monkeypatch.delenv("HEADWATER_UPDATE_COUNTS", raising=False)
     with pytest.raises(AssertionError, match="Python calls an event"):
         test_batch(database)
