@@ -8,9 +8,12 @@ import io
 import json
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import psycopg
@@ -19,11 +22,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scripts.lib.base.cli import UserError
-from scripts.lib.base.client import Client, CollectorError
+from scripts.lib.base.client import Client, CollectorError, Receipt
 from scripts.lib.keys import create_key
+from scripts.lib.replay.batches import Place
 from scripts.lib.replay.making import Options
 from scripts.lib.replay.mapping.checks import MappingError
 from scripts.lib.replay.outcome import Outcome
+from scripts.lib.replay.preparing import Prepared, comparable
 from scripts.lib.replay.run import replay
 from tests.support.collector import Collector, running_collector, wait_until
 from tests.support.postgres import EMPTY
@@ -232,6 +237,58 @@ def test_another_key_of_the_source_goes_on_and_one_of_another_source_is_told(
             with pytest.raises(CollectorError, match=message):
                 replayer("log.csv", text, key=key)
         assert replayer.counted() == {"page_viewed": 35}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "may"),
+    [
+        (["2026-01-01T10:00:00Z"], ["2026-01-01T10:00:01Z"], True),
+        (["2026-01-01T10:00:00Z"], ["2026-01-01T10:00:00Z", "2026-01-01T10:00:01Z"], False),
+        (["2026-01-01T10:00:00Z"], ["2026-01-01T10:00:00.000Z"], False),
+        (["2026-01-01T10:00:00Z"], ["2026-01-01 10:00:00Z"], False),
+        (["2026-01-01T10:00:00+00:00"], ["2026-01-01T11:00:01+01:00"], False),
+        (["2026-01-01T10:00:00.1234567Z"], ["2026-01-01T10:00:00.1234568Z"], False),
+        (["2026-01-01T10:00:00Z"], ["2026-01-01T10:00:01Z", None], False),
+        (["2026-01-01T10:00:00Z"], [], False),
+    ],
+)
+def test_a_batch_overtakes_only_where_no_time_is_shared(
+    one: list[str | None], other: list[str | None], may: bool
+) -> None:
+    first, second = (
+        Prepared([], lambda _: Place("", 0), None, Outcome(), comparable(set(times)))
+        for times in (one, other)
+    )
+    assert (first.may_overtake(second), second.may_overtake(first)) == (may, may)
+
+
+def test_what_overtook_a_batch_that_failed_is_sent_again(
+    replayer: Replayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In order of time two batches are under way: the first fails, the second is stored."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = views(400)
+    for n, row in enumerate(rows):
+        row[2] = (start + timedelta(seconds=n)).isoformat().replace("+00:00", "Z")
+    send, second_is_stored = Client.send, Event()
+
+    def failing(client: Client, path: str, texts: Sequence[bytes]) -> Receipt:
+        if b'"/100"' in texts[0]:
+            second_is_stored.wait(30)
+            raise CollectorError("no answer")
+        receipt = send(client, path, texts)
+        if b'"/150"' in texts[0]:
+            second_is_stored.set()
+        return receipt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "send", failing)
+        with pytest.raises(CollectorError):
+            replayer("log.csv", table(rows), batch_rows=50)
+    assert replayer.collector.query("select count(*) from raw.events") == [(150,)]
+    outcome = replayer("log.csv", table(rows), batch_rows=50)
+    assert (outcome.resumed_after, outcome.accepted, outcome.is_complete) == (100, 400, True)
+    assert replayer.counted() == {"page_viewed": 400}
 
 
 def test_an_event_id_that_two_rows_share_is_told(replayer: Replayer) -> None:

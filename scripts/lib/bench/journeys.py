@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
@@ -176,6 +176,9 @@ def _write_users(file: Path, count: int) -> None:
             lines.write(msgspec.json.encode(user) + b"\n")
 
 
+_BEGIN, _STEP = datetime(2026, 6, 1), timedelta(seconds=5)  # noqa: DTZ001  in UTC, in order
+
+
 def _write_history(file: Path, events: int) -> None:
     with gzip.open(file, "wb", compresslevel=1) as out:
         for number in range(events):
@@ -183,7 +186,7 @@ def _write_history(file: Path, events: int) -> None:
                 "eventId": f"history-{number}",
                 "eventType": TYPES[number % len(TYPES)],
                 "userId": 1 + number * 7919 % 20_000,
-                "occurredAt": f"2026-06-{1 + number % 28:02}T{number % 24:02}:34:56.789Z",
+                "occurredAt": (_BEGIN + number * _STEP).isoformat(timespec="milliseconds") + "Z",
                 "activity": {
                     "path": "/loans/calculator",
                     "device": "mobile",

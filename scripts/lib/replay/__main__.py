@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from scripts.lib.base.cli import parser, printable, read_settings, run
+from scripts.lib.base.cli import between, parser, printable, read_settings, run
 from scripts.lib.replay.checking import unsupported_text
 from scripts.lib.replay.making import BATCH_ROWS, Options
 from scripts.lib.replay.outcome import Outcome, summary
@@ -76,7 +76,7 @@ def main() -> int:
         "--batch",
         dest="batch_rows",
         metavar="ROWS",
-        type=int,
+        type=between(1, 5000),
         default=BATCH_ROWS,
         help="rows a step, 1 to 5000 (%(default)s)",
     )
@@ -99,8 +99,6 @@ def main() -> int:
     group.add_argument("--source", help="only what this key sent")
     group.add_argument("--since", type=_time, help="only what came from this day or time on")
     options = arguments.parse_args()
-    if not 1 <= options.batch_rows <= 5000:
-        arguments.error("--batch must be from 1 to 5000")
     if [bool(options.files), bool(options.from_prisma), options.rejected].count(True) != 1:
         arguments.error("name a file, a database with --from-prisma, or --rejected: one of them")
     if options.rejected:

@@ -144,6 +144,6 @@ class _Seen:
             self._disk.execute("pragma journal_mode = off")
             self._disk.execute("create table seen (key integer primary key, value integer)")
         with self._disk:
-            rows = sorted(self._recent.items())
+            rows = ((key, self._recent[key]) for key in sorted(self._recent))
             self._disk.executemany("insert or replace into seen values (?, ?)", rows)
         self._recent = {}

@@ -110,7 +110,8 @@ class Maker:
         if heads is None:
             return None
         oldest, today = self.days
-        days = {head.occurred_at[:10] for head in heads if head.occurred_at is not None}
+        times = {head.occurred_at for head in heads}
+        days = {at[:10] for at in times if at is not None}
         if not all(oldest < day < today for day in days):
             return None
         if self.kind == "users":

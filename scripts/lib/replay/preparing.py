@@ -15,14 +15,39 @@ from scripts.lib.replay.reading.files import logical_name
 from scripts.lib.replay.replacing import free
 from scripts.lib.replay.state import Run, Sent, State
 
+MAX_TIME = len("2026-01-31T12:00:00.000000Z")  # PostgreSQL keeps no more
+
 
 class Prepared(NamedTuple):
-    """What is to be sent of a batch and remembered of it; `part` counts the rest."""
+    """What is to be sent of a batch and remembered of it; `part` counts the rest.
+
+    `times` are those of its events; None where they cannot be compared by their texts.
+    """
 
     texts: Sequence[bytes]
     place_of: Callable[[int], Place]
     noted: Sent | None
     part: Outcome
+    times: set[str] | None = None
+
+    def may_overtake(self, other: Prepared) -> bool:
+        """Whether it does not matter which of both batches arrives first.
+
+        Marts order events by time, and those of one time by arrival.
+        """
+        if not self.times or not other.times:
+            return False
+        forms = {(len(at), at[10]) for at in (min(self.times), min(other.times))}
+        return len(forms) == 1 and self.times.isdisjoint(other.times)
+
+
+def comparable(times: set[str | None]) -> set[str] | None:
+    """Times in UTC that are written alike, to the microsecond at most; None of others."""
+    texts = {at for at in times if isinstance(at, str)}
+    forms = {(len(at), at[10:11], at[-1:]) for at in texts}
+    [(length, _, zone)] = forms if len(forms) == 1 else [(0, "", "")]
+    is_alike = len(texts) == len(times) and zone == "Z" and length <= MAX_TIME
+    return texts if is_alike else None
 
 
 class Preparer:
@@ -67,7 +92,8 @@ class Preparer:
             if voided or not self.identity.are_new(noted):
                 return None
         part.mapped = part.events = len(heads)
-        return Prepared(lines, batch.place, noted, part)
+        times = comparable({head.occurred_at for head in heads}) if noted else None
+        return Prepared(lines, batch.place, noted, part, times)
 
     def _made(self, batch: Batch, part: Outcome, only: Sequence[str]) -> Prepared:
         """What is made of records one by one."""
@@ -80,6 +106,7 @@ class Preparer:
         part.events = len(made)
         if self._maker.kind == "users":
             return Prepared([encode(user) for user in made], places.__getitem__, None, part)
+        times = {each.get("occurredAt") if isinstance(each, dict) else None for each in made}
         named = self.identity.name(made, [logical_name(place.name) for place in places])
         if self._sent:
             named = free(named, *self._sent, replaces=self._maker.options.replace)
@@ -95,4 +122,6 @@ class Preparer:
             left = [n for n, each in enumerate(named) if head_of(each.text).event_type in only]
             part.already = len(named) - len(left)
             named, places = [named[n] for n in left], [places[n] for n in left]
-        return Prepared([event.text for event in named], places.__getitem__, noted, part)
+        # Those that dbt moves to the edge of what is plausible have the time of others then.
+        alike = None if self._maker.options.allow_times else comparable(times)
+        return Prepared([event.text for event in named], places.__getitem__, noted, part, alike)

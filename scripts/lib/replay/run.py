@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 from scripts.lib.base.cli import UserError
-from scripts.lib.base.client import Client
+from scripts.lib.base.client import Client, Receipt
 from scripts.lib.replay.batches import Records
 from scripts.lib.replay.checking import check_columns, unsupported_text
 from scripts.lib.replay.identity import Identity
@@ -24,6 +25,7 @@ from scripts.lib.replay.reading.records import FileOptions, HistoryError
 from scripts.lib.replay.replacing import take_back
 from scripts.lib.replay.state import Run, State
 
+UNDER_WAY = 2  # requests at a time: while one is committed, the next is read
 SAMPLE_ROWS = 1000  # looked at before anything is sent
 
 
@@ -74,11 +76,7 @@ def replay(  # noqa: PLR0913
 
 
 def open_history(files: Sequence[Path], rules: RowMapping | None) -> History:
-    """The history in `files`, to be read as the mapping says; without one its lines stay as they
-    are.
-
-    Raises MappingError where it needs a mapping.
-    """
+    """The history in `files`, read as the mapping says. Raises MappingError where it needs one."""
     history = History(files, rules.file if rules else FileOptions(), as_lines=rules is None)
     if rules is None and history.is_table:
         raise MappingError(
@@ -205,33 +203,39 @@ class _Replay:
         self._begin()
 
     def _send(self) -> None:
+        """Sends batch by batch: two at a time where their order does not matter."""
         rows = self.outcome.rows
-        with ThreadPoolExecutor(1) as pool:  # one request at a time: the order is the history's
-            sending: Future[Outcome] | None = None
+        with ThreadPoolExecutor(UNDER_WAY) as pool:
+            under_way: deque[tuple[Prepared, Future[Receipt]]] = deque()
             try:
                 while (batch := self.records.take(self.options.batch_rows)).rows:
                     rows += len(batch.rows)
                     part = Outcome(rows=rows)
                     prepared = self.preparer.prepare(batch, part, self.outcome.missing_types)
                     part.digest = self.preparer.digest()
-                    if sending:
-                        sent, sending = sending, None
-                        self._acknowledged(sent)
-                    sending = pool.submit(self._sent, prepared)
+                    while len(under_way) == UNDER_WAY or not all(
+                        prepared.may_overtake(other) for other, _ in under_way
+                    ):
+                        self._acknowledge(under_way)
+                    if prepared.noted:
+                        self.state.note(self.run, prepared.noted)
+                    sent = pool.submit(self.client.send, f"/{self.kind}", prepared.texts)
+                    under_way.append((prepared, sent))
                     self.on_progress(self.history.position())
             finally:
-                if sending:
-                    self._acknowledged(sending)
+                while under_way:
+                    self._acknowledge(under_way)
 
-    def _sent(self, prepared: Prepared) -> Outcome:
-        if prepared.noted:
-            self.state.note(self.run, prepared.noted)
-        receipt = self.client.send(f"/{self.kind}", prepared.texts)
+    def _acknowledge(self, under_way: deque[tuple[Prepared, Future[Receipt]]]) -> None:
+        """Waits for the oldest batch; where it fails, the later ones count as not sent either."""
+        prepared, sent = under_way.popleft()
+        try:
+            receipt = sent.result()
+        except BaseException:
+            under_way.clear()
+            raise
         prepared.part.count(receipt, prepared.place_of)
-        return prepared.part
-
-    def _acknowledged(self, sent: Future[Outcome]) -> None:
-        self.outcome.add(sent.result())
+        self.outcome.add(prepared.part)
         self.state.save(self.run, self.outcome)
 
 
