@@ -174,7 +174,7 @@ def test_messages_go_again_in_requests_that_the_collector_takes(database: str) -
     assert rows_of(database, landed) == [(40, 40)]
 
 
-@pytest.mark.parametrize("arguments", [("file.csv",), ("--since", "yesterday")])
+@pytest.mark.parametrize("arguments", [("file.csv",), ("--since", "yesterday"), ("--dry-run",)])
 def test_what_makes_no_sense_is_said(arguments: tuple[str, ...]) -> None:
     finished = run("postgresql://nowhere", "http://127.0.0.1:1", *arguments)
     assert finished.returncode == 2

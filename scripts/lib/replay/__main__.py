@@ -101,6 +101,8 @@ def main() -> int:
     options = arguments.parse_args()
     if [bool(options.files), bool(options.from_prisma), options.rejected].count(True) != 1:
         arguments.error("name a file, a database with --from-prisma, or --rejected: one of them")
+    if options.dry_run and not options.files:
+        arguments.error("--dry-run goes with files")  # else it would be passed over, and all sent
     if options.rejected:
         from scripts.lib.replay.rejected import resend_rejected  # noqa: PLC0415  only here
 
