@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg.errors import ObjectInUse
 from psycopg.rows import class_row
 
 from collector.connection import described
 from collector.settings import ROOT
-from scripts.lib.base.cli import UserError, say
+from scripts.lib.base.cli import UserError
 
 NAME = "headwater"  # of the publication and of the subscription
 CONNECT_SECONDS = 10
-ERROR_SECONDS = 20  # in which a subscription that fails does so again: it tries anew after 5
-RELEASE_SECONDS = 10  # for a slot to be let go by whoever reads it
 _SLOTS = (ROOT / "collector" / "queries" / "replication.sql").read_bytes()
 _IDENTITY = """
     select system_identifier, pg_database.oid, session_user
@@ -46,16 +42,10 @@ _HEARTBEATS = """
     select raw.missed_heartbeats(), round(extract(epoch from now() - max(sent_at)))::bigint
     from raw.heartbeats
 """
-# The second are those of tables whose first copy is under way.
-_SLOTS_OF_DESTINATION = """
-    select slot_name from pg_replication_slots
-    where slot_name = %(name)s
-        or (
-            database = current_database()
-            and slot_name ~ ('^pg_[0-9]+_sync_[0-9]+_' || split_part(%(name)s, '_', 2) || '$')
-        )
+_POSITION = "select pg_current_wal_lsn()::text"
+_CONFIRMED = """
+    select confirmed_flush_lsn >= %s::pg_lsn from pg_replication_slots where slot_name = %s
 """
-_ARRIVED = "select confirmed_flush_lsn >= %s from pg_replication_slots where slot_name = %s"
 COPIED = "replicating"
 _TABLES = """
     select
@@ -108,6 +98,14 @@ class End:
         """The slots of destinations of this source."""
         return [Slot(*row) for row in self.connection.execute(_SLOTS)]
 
+    def position(self) -> str:
+        """Where the WAL of this source is now."""
+        return str(*self.connection.execute(_POSITION).fetchone() or ())
+
+    def has_confirmed(self, slot_name: str | None, position: str) -> bool:
+        """Whether the destination of a slot of this source has all that it had at a position."""
+        return self.connection.execute(_CONFIRMED, [position, slot_name]).fetchone() == (True,)
+
     def subscription(self) -> Subscription | None:
         """The subscription of this destination; None where there is none."""
         with self.connection.cursor(row_factory=class_row(Subscription)) as cursor:
@@ -150,46 +148,6 @@ def opened(name: str, database_url: str) -> Iterator[End]:
         ) from error
     with connection:
         yield End(name, connection, *connection.execute(_IDENTITY).fetchone() or ())
-
-
-def errors_go_on(source: End, destination: End, seconds: float = ERROR_SECONDS) -> bool:
-    """Whether the subscription fails again, before it has got to where the source is now.
-
-    Its count of errors never goes back: past ones, as of a restart of the source, mean nothing.
-    """
-    first = destination.subscription()
-    position = source.connection.execute("select pg_current_wal_lsn()").fetchone()
-    until = time.monotonic() + seconds
-    while first and time.monotonic() < until:
-        time.sleep(0.5)
-        now = destination.subscription()
-        if now is None or now.errors > first.errors:
-            return now is not None
-        arrived = source.connection.execute(_ARRIVED, [*(position or ()), first.slot_name])
-        copied = all(state == COPIED for _, state in destination.tables())
-        if copied and arrived.fetchone() == (True,):
-            return False
-    return False
-
-
-def drop_slots(source: End, slot_name: str) -> None:
-    """Drops the slot of a destination and those of its unfinished copies, where there are any.
-
-    Raises UserError where one is in use for longer than `RELEASE_SECONDS`.
-    """
-    deadline = time.monotonic() + RELEASE_SECONDS
-    names = source.connection.execute(_SLOTS_OF_DESTINATION, {"name": slot_name}).fetchall()
-    for (name,) in names:
-        while True:
-            try:
-                source.connection.execute("select pg_drop_replication_slot(%s)", [name])
-            except ObjectInUse:
-                if time.monotonic() > deadline:
-                    raise UserError(f"the slot {name} of the source is still read") from None
-                time.sleep(0.1)
-            else:
-                break
-        say(f"source: dropped the slot {name}")
 
 
 def lag_text(source_url: str, destination_url: str) -> str:

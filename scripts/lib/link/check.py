@@ -35,10 +35,6 @@ _BY_DAY = """
     where received_at >= {since} and received_at < {until}
     group by 1
 """
-_POSITION = "select pg_current_wal_lsn()::text"
-_CONFIRMED = """
-    select confirmed_flush_lsn >= %s::pg_lsn from pg_replication_slots where slot_name = %s
-"""
 
 Rows = tuple[int, Any]  # their number and checksum
 _NONE: Rows = (0, 0)
@@ -109,11 +105,10 @@ def _by_day(end: End, since: date, until: datetime) -> dict[tuple[str, date], Ro
 
 def _catch_up(source: End, destination: End) -> None:
     """Waits until the destination has confirmed all that the source has now. Raises UserError."""
-    [(position,)] = source.connection.execute(_POSITION).fetchall()
+    position = source.position()
     deadline = time.monotonic() + CATCH_UP_SECONDS
     while time.monotonic() < deadline:
-        confirmed = source.connection.execute(_CONFIRMED, [position, destination.slot_name])
-        if confirmed.fetchone() == (True,):
+        if source.has_confirmed(destination.slot_name, position):
             return
         time.sleep(0.2)
     raise UserError("the destination is too far behind to be compared: scripts/link --status")

@@ -7,8 +7,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import UndefinedObject
 
 from scripts.lib.base.cli import UserError, say
-from scripts.lib.base.replication import NAME, End, Subscription, drop_slots
-from scripts.lib.link.remove import forget_subscription
+from scripts.lib.base.replication import NAME, End, Subscription
+from scripts.lib.link.remove import drop_slots, forget_subscription
 
 HEARTBEATS = "raw.heartbeats"
 OLDEST_VERSION = 150_000  # publications with a column list

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import time
+
+from psycopg.errors import ObjectInUse
+
 from scripts.lib.base.cli import UserError, say
 from scripts.lib.base.database import Databases
-from scripts.lib.base.replication import NAME, End, drop_slots, opened
+from scripts.lib.base.replication import NAME, End, opened
 
 _FORGET = (
     f"alter subscription {NAME} disable",
     f"alter subscription {NAME} set (slot_name = none)",
     f"drop subscription {NAME}",
 )
+# The second are those of tables whose first copy is under way.
+_SLOTS_OF_DESTINATION = """
+    select slot_name from pg_replication_slots
+    where slot_name = %(name)s
+        or (
+            database = current_database()
+            and slot_name ~ ('^pg_[0-9]+_sync_[0-9]+_' || split_part(%(name)s, '_', 2) || '$')
+        )
+"""
+RELEASE_SECONDS = 10  # for a slot to be let go by whoever reads it
 _DROP_PUBLICATION = f"drop publication if exists {NAME}"
 
 
@@ -20,6 +34,26 @@ def forget_subscription(destination: End) -> None:
         for statement in _FORGET:
             destination.connection.execute(statement.encode())
     say(f"destination: dropped the subscription {NAME}; the rows of raw stay")
+
+
+def drop_slots(source: End, slot_name: str) -> None:
+    """Drops the slot of a destination and those of its unfinished copies, where there are any.
+
+    Raises UserError where one is in use for longer than `RELEASE_SECONDS`.
+    """
+    deadline = time.monotonic() + RELEASE_SECONDS
+    names = source.connection.execute(_SLOTS_OF_DESTINATION, {"name": slot_name}).fetchall()
+    for (name,) in names:
+        while True:
+            try:
+                source.connection.execute("select pg_drop_replication_slot(%s)", [name])
+            except ObjectInUse:
+                if time.monotonic() > deadline:
+                    raise UserError(f"the slot {name} of the source is still read") from None
+                time.sleep(0.1)
+            else:
+                break
+        say(f"source: dropped the slot {name}")
 
 
 def unlink(databases: Databases) -> int:

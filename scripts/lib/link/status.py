@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+import time
+
 from scripts.lib.base.cli import UserError, say
 from scripts.lib.base.database import Databases
-from scripts.lib.base.replication import errors_go_on, opened
+from scripts.lib.base.replication import COPIED, End, opened
+
+ERROR_SECONDS = 20  # in which a subscription that fails does so again: it tries anew after 5
+
+
+def errors_go_on(source: End, destination: End) -> bool:
+    """Whether the subscription fails again, before it has got to where the source is now.
+
+    Its count of errors never goes back: past ones, as of a restart of the source, mean nothing.
+    """
+    first = destination.subscription()
+    position = source.position()
+    until = time.monotonic() + ERROR_SECONDS
+    while first and time.monotonic() < until:
+        time.sleep(0.5)
+        now = destination.subscription()
+        if now is None or now.errors > first.errors:
+            return now is not None
+        copied = all(state == COPIED for _, state in destination.tables())
+        if copied and source.has_confirmed(first.slot_name, position):
+            return False
+    return False
 
 
 def show_status(databases: Databases) -> int:
