@@ -58,6 +58,27 @@ def test_sources(source: str, cell: str, value: object) -> None:
     assert event["activity"] == {"field": value}
 
 
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("1.234,50", Decimal("1234.50")),
+        ("-12.345.678", -12345678),
+        ("12.34.567,5", Decimal("1234567.5")),
+        ("735", 735),
+        ("1.5", None),  # not fifteen
+        ("1.2345", None),
+        ("1.234.5", None),
+        ("12%", None),
+    ],
+)
+def test_marks_of_thousands_stand_where_they_belong(cell: str, value: object) -> None:
+    source = "{from: c, type: number, decimal: ',', thousands: .}"
+    text = f"event: {{eventType: kind, userId: user, activity: {{field: {source}}}}}"
+    event = mapped(text, {"kind": "page_viewed", "user": "1", "c": cell})
+    assert event is not None
+    assert event["activity"].get("field") == value
+
+
 def test_only_restricts_a_field_to_event_types() -> None:
     text = """
         event:
@@ -115,6 +136,10 @@ def test_cell_of_another_type_costs_the_attribute_and_is_named_without_its_value
         ("event: {eventType: a, userId: {type: number}}", "event.userId: needs one of 'from'"),
         ("event: {eventType: a, userId: {from: b, type: int}}", "event.userId.type: must be text"),
         ("event: {eventType: a, userId: {from: 3}}", "event.userId.from: must be"),
+        (
+            "event: {eventType: a, userId: {from: b, type: number, decimal: ''}}",
+            "decimal and thousands are one character each",
+        ),
         ("event: {eventType: a, userId: {from: b, only: x}}", "'only' is for fields of"),
         ("event: {eventType: a, userId: b, activity: {x: {from: c, only: 1}}}", "x.only: must be"),
         ("event: {eventType: {from: a, values: {1: b}}, userId: c}", "key 1 must be text"),

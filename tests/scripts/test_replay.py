@@ -271,8 +271,10 @@ def test_several_files_globs_folders_and_standard_input(
     )
     assert piped.returncode == 0, piped.stderr
     assert landed(collector)[1] == 4
-    missing = run(collector, tmp_path, "nowhere*.csv", "--mapping", "mapping.yml")
-    assert (missing.returncode, missing.stderr) == (1, "error: there is no file nowhere*.csv\n")
+    (tmp_path / "bare").mkdir()
+    for name in ("nowhere*.csv", "bare"):
+        missing = run(collector, tmp_path, name, "--mapping", "mapping.yml")
+        assert (missing.returncode, missing.stderr) == (1, f"error: there is no file {name}\n")
 
 
 def test_a_killed_replay_by_a_mapping_continues_exactly(

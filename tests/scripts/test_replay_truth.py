@@ -324,6 +324,14 @@ def test_a_misspelt_path_is_said_before_anything_is_sent(
         assert outcome.rejected == {"missing": 1}
 
 
+def test_a_column_that_is_there_but_empty_is_told(replayer: Replayer) -> None:
+    rows = [[*row[:4], ""] for row in views(3)]
+    assert replayer("log.csv", table(rows)).is_complete
+    assert replayer.said == ["amount: there, but empty in the first 3 rows."]
+    assert replayer("log.csv", table([*rows, *views(1, 3)])).is_complete
+    assert replayer.said == []
+
+
 def test_times_that_cannot_be_are_not_sent(replayer: Replayer) -> None:
     rows = views(4)
     rows[1][2], rows[2][2] = "2149-03-01T00:00:00Z", "1969-12-31T00:00:00Z"

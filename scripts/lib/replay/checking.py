@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from scripts.lib.replay.mapping.checks import MappingError
-from scripts.lib.replay.mapping.rules import RowMapping
+from scripts.lib.replay.mapping.rules import ROW_COLUMNS, RowMapping
 from scripts.lib.replay.mapping.values import cell
 from scripts.lib.replay.reading.files import History
 from scripts.lib.replay.reading.records import Row
 
 
-def check_columns(rules: RowMapping, history: History, records: Sequence[Row]) -> None:
-    """Raises MappingError where the mapping names what a table, or no record, has."""
+def check_columns(rules: RowMapping, history: History, records: Sequence[Row]) -> list[str]:
+    """Raises MappingError where the mapping names what a table, or no record, has.
+
+    Returns what is worth saying: which of its columns are there, and empty in all these records.
+    """
     tables = list(history.heads())
     wrong = [(name, rules.missing(columns, _in_table(columns))) for name, columns in tables]
     rows = [row for row in records if isinstance(row, dict)]
@@ -27,6 +30,12 @@ def check_columns(rules: RowMapping, history: History, records: Sequence[Row]) -
             raise MappingError(
                 f"{name}: {reason}. Where it is there in later rows only: optional: true"
             )
+    return [
+        f"{' and '.join(sorted(group))}: there, but empty in the first {len(rows):,} rows."
+        for group in dict.fromkeys(rules.columns)
+        if rows and group.isdisjoint(ROW_COLUMNS)
+        if all(cell(row, path) is None for path in group for row in rows)
+    ]
 
 
 def _in_table(columns: Sequence[str]) -> Callable[[str], bool]:

@@ -155,7 +155,8 @@ class _Replay:
         self.records.back(sample)
         rules = self.maker.rules
         if rules:
-            check_columns(rules, self.history, sample.rows)
+            for text in check_columns(rules, self.history, sample.rows):
+                self.say(text)
         if self.kind == "users" or self.options.skip_unsupported:
             return
         trial = Outcome()

@@ -45,7 +45,8 @@ def dry_run(  # noqa: PLR0913, PLR0917
         maker = Maker(rules, options, client.limits.event_types)
         batch = Records(history.blocks()).take(ROWS)
         if rules:
-            check_columns(rules, history, batch.rows)
+            for told in check_columns(rules, history, batch.rows):
+                console.print(told, markup=False, highlight=False)
         outcome = Outcome(rows=len(batch.rows), kind=maker.kind)
         identity = Identity(options.dataset or (rules.dataset if rules else ""))
         texts, place_of, *_ = Preparer(maker, identity).prepare(batch, outcome)

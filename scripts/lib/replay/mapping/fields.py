@@ -103,7 +103,8 @@ class Fields:
         match kind:
             case "number":
                 marks = members.get("decimal", "."), members.get("thousands", "")
-                if not all(isinstance(mark, str) and len(mark) <= 1 for mark in marks):
+                sizes = [len(mark) if isinstance(mark, str) else -1 for mark in marks]
+                if sizes not in ([1, 0], [1, 1]) or marks[0] == marks[1]:
                     raise MappingError(f"{where}: decimal and thousands are one character each")
                 return values.converted(read, values.number(where, *marks))
             case "boolean":

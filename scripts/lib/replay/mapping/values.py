@@ -142,15 +142,7 @@ def template_reader(text: str, nulls: frozenset[str]) -> tuple[Reader, tuple[str
 def first_of(readers: Iterable[Reader]) -> Reader:
     """Reads the first that is not empty."""
     readers = tuple(readers)
-
-    def read(row: Row) -> object:
-        for each in readers:
-            value = each(row)
-            if value is not None:
-                return value
-        return None
-
-    return read
+    return lambda row: next((found for each in readers if (found := each(row)) is not None), None)
 
 
 def matcher(pattern: str) -> Callable[[str], bool]:
@@ -205,13 +197,19 @@ def converted(read: Reader, convert: Callable[[Any], object]) -> Reader:
 def number(where: str, decimal: str, thousands: str) -> Callable[[Any], object]:
     """Makes numbers; they keep the spelling of the file but for `.0`."""
 
+    mark = re.escape(thousands)  # every three digits; in India every two before the last three
+    end = rf"({re.escape(decimal)}\d*)?"
+    grouped = re.compile(rf"[+-]?\d{{1,3}}({mark}\d\d\d?)*{mark}\d{{3}}{end}", re.ASCII)
+
+    marks = str.maketrans({decimal: ".", ".": "?"})  # a point is none then
+
     @lru_cache(maxsize=10_000)
     def of_text(text: str) -> object:
         text = text.strip()
-        if thousands:
+        if thousands and grouped.fullmatch(text):  # else 1,5 would be fifteen
             text = text.replace(thousands, "")
         if decimal != ".":
-            text = text.replace(decimal, ".")
+            text = text.translate(marks)
         found = _NUMBER.fullmatch(text)
         if not found:
             raise RowError("wrong_type", f"{where} is not a number in this row")

@@ -51,14 +51,15 @@ def expand(names: Sequence[str]) -> list[Path]:
         found = (
             [Path(name)] if name == "-" or Path(name).exists() else sorted(map(Path, glob(name)))
         )
-        if not found:
+        inside = [
+            each
+            for path in found
+            for each in (sorted(path.rglob("*")) if path.is_dir() else [path])
+            if each == STDIN or each.is_file()
+        ]
+        if not inside:
             raise HistoryError(f"there is no file {name}")
-        for path in found:
-            files += (
-                sorted(each for each in path.rglob("*") if each.is_file())
-                if path.is_dir()
-                else [path]
-            )
+        files += inside
     return files
 
 
