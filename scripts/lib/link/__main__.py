@@ -41,7 +41,7 @@ def main() -> int:
         metavar="DAYS",
         help="compare rows and checksums of each day, of the last DAYS or all, on both sides",
     )
-    does.add_argument("--replace", action="store_true", help="copy all of raw anew")
+    does.add_argument("--replace", action="store_true", help="empty raw there and copy it anew")
     does.add_argument("--remove", action="store_true", help="undo it; the rows stay on both sides")
     arguments.add_argument(
         "--dry-run",
