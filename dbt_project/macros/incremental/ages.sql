@@ -1,13 +1,26 @@
 {#-
     What is relative to the cut-off changes with nothing new: condition on a time that was younger
     than `age` when the model was last built and no longer is. Holds as well for a cut-off that
-    moves back, as `--vars 'as_of: ...'` can.
+    moves back, as `--vars 'as_of: ...'` can. The model, or the one that it reads the column from, names
+    both in `meta.comes_of_age`, so that the look before dbt knows when the next one does.
 -#}
 {% macro has_come_of_age(column, age) -%}
+    {%- if execute and age not in ages_of(column) -%}
+        {{ exceptions.raise_compiler_error('meta.comes_of_age of neither ' ~ model.name ~ ' nor what it reads has ' ~ column ~ ': [' ~ age ~ ']') }}
+    {%- endif -%}
     (
         {{ column }} > least({{ as_of() }}, {{ last_as_of() }}) - interval '{{ age }}'
         and {{ column }} <= greatest({{ as_of() }}, {{ last_as_of() }}) - interval '{{ age }}'
     )
+{%- endmacro %}
+
+
+{% macro ages_of(column) -%}
+    {%- set ages = [] -%}
+    {%- for unique_id in [model.unique_id] + model.depends_on.nodes if unique_id in graph.nodes -%}
+        {%- do ages.extend(graph.nodes[unique_id].config.get('meta', {}).get('comes_of_age', {}).get(column, [])) -%}
+    {%- endfor -%}
+    {{ return(ages) }}
 {%- endmacro %}
 
 

@@ -63,7 +63,13 @@
         add column if not exists finished_at timestamptz,
         add column if not exists failures integer,
         add column if not exists is_whole boolean,
-        add column if not exists reason text;
+        add column if not exists reason text,
+        add column if not exists warnings integer,
+        add column if not exists arguments jsonb,
+        add column if not exists project text,
+        add column if not exists state text,
+        add column if not exists due_at timestamptz,
+        add column if not exists checked_at timestamptz;
 
     create table if not exists {{ changed_rows() }} (
         model_name text not null,
@@ -110,12 +116,24 @@
         if invocation_args_dict.get(option) %}
         {%- do limits.append(option) %}
     {%- endfor %}
+    {%- set failures = results | rejectattr('status', 'in', passed) | list | length %}
+    {%- set repeats = failures == 0 and flags.WHICH in ('build', 'run') and not flags.FULL_REFRESH
+        and not var('reload_raw', false) and not invocation_args_dict.get('empty')
+        and not invocation_args_dict.get('defer') and not invocation_args_dict.get('state') %}
+    {%- if repeats %}
+    {{ create_look() }}
+    {%- endif %}
     update {{ builds() }}
     set
         finished_at = clock_timestamp(),
-        failures = {{ results | rejectattr('status', 'in', passed) | list | length }},
+        failures = {{ failures }},
+        warnings = {{ results | selectattr('status', 'equalto', 'warn') | list | length }},
         is_whole = {{ flags.WHICH == 'build' and not limits }},
         reason = {{ dbt.string_literal(who_was_in_the_way(results)) }}
+        {%- if repeats %},
+        state = {{ generate_schema_name('staging', none) }}.state_of_builds(),
+        due_at = {% if var('as_of', none) %}'infinity'{% else %}{{ generate_schema_name('staging', none) }}.next_coming_of_age(as_of){% endif %}
+        {%- endif %}
     where invocation_id = '{{ invocation_id }}';
     {%- endif %}
 {% endmacro %}

@@ -29,6 +29,7 @@ from scripts.lib.dbt.lock import (
     run_name,
     writing_lock,
 )
+from scripts.lib.dbt.look import look
 from scripts.lib.dbt.target import PROJECT, target_schema
 
 # By its path, and not beside this module, which has the name of dbt's package.
@@ -49,10 +50,11 @@ _BUILT_BY_OTHERS = """
 # do. What puts one table in the place of another waits for who reads it, and those who come after
 # wait for both: not for long. The environment's own PGOPTIONS come later and win.
 _SESSION = "-c work_mem=64MB -c jit=off -c lock_timeout=10s"
-USAGE = """usage: scripts/dbt [--every SECONDS] ARGUMENTS OF DBT
+USAGE = """usage: scripts/dbt [--every SECONDS] [--force] ARGUMENTS OF DBT
 
 Run dbt on the destination database (DESTINATION_DATABASE_URL, DATABASE_URL or the embedded
 PostgreSQL) with the project's profile. Commands that write into one target wait for each other.
+A build or run that would change nothing says so in one line and is not run, but with --force.
 With --every the command is run again and again in one process, SECONDS apart, which spares each run
 dbt's start.
 Examples: scripts/dbt build
@@ -117,13 +119,14 @@ def _may_take_role(database_url: str) -> bool:
     return True
 
 
-def run_dbt(
+def run_dbt(  # noqa: PLR0913
     arguments: Sequence[str],
     settings: Settings,
     database_url: str,
     *,
     say: Callable[[str], None],
     on_line: Callable[[str], None] | None = None,
+    force: bool = False,
 ) -> int:
     """Runs dbt with `arguments` on `database_url` and returns its exit status.
 
@@ -136,13 +139,25 @@ def run_dbt(
         return _run(arguments, environment | {"PGAPPNAME": READ_NAME}, (), on_line)
     schema = target_schema(arguments, settings)
     with writing_lock(database_url, say, schema) as descriptor:
+        asked = look(arguments, environment, database_url, schema)
+        if asked and (line := asked.nothing_new()) and not force:
+            say(line)
+            return 0
         environment["PGAPPNAME"] = run_name(schema)
         end = partial(end_backends, database_url, schema)
-        return _run(arguments, environment, (descriptor,), on_line, end)
+        status = _run(arguments, environment, (descriptor,), on_line, end)
+        if asked and not status:
+            asked.keep()
+        return status
 
 
 def repeat_dbt(
-    arguments: Sequence[str], settings: Settings, database_url: str, pause: float
+    arguments: Sequence[str],
+    settings: Settings,
+    database_url: str,
+    pause: float,
+    *,
+    force: bool = False,
 ) -> NoReturn:
     """Runs dbt again and again in this process, `pause` seconds apart, until it is told to end.
 
@@ -153,24 +168,29 @@ def repeat_dbt(
     os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": run_name(schema)})
     told = end_backends_when_told(database_url, schema)
     # Takes a second, and reads the environment.
-    from dbt.cli.main import dbtRunnerResult  # noqa: PLC0415
-
     from scripts.lib.dbt.runner import KeepingRunner  # noqa: PLC0415
 
     runner = KeepingRunner()
     for number in itertools.count(1):
         started = time.monotonic()
+        outcome = "failed"
         try:
             with writing_lock(database_url, _tell, schema):
-                result = runner.invoke(arguments)
+                asked = look(arguments, os.environ, database_url, schema)
+                if asked and asked.nothing_new() and not force:
+                    outcome = "had nothing new"
+                else:
+                    result = runner.invoke(arguments)
+                    if result.exception:
+                        _tell(f"dbt: {result.exception}")
+                    if result.success:
+                        outcome = "succeeded"
+                        if asked:
+                            asked.keep()
         except psycopg.OperationalError as error:  # as long as PostgreSQL is away
             _tell(f"PostgreSQL: {error}")
-            result = dbtRunnerResult(success=False)
         if told:  # dbt may have made another error of it
             sys.exit(128 + told[0])
-        if result.exception:
-            _tell(f"dbt: {result.exception}")
-        outcome = "succeeded" if result.success else "failed"
         say(f"Run {number} {outcome} in {time.monotonic() - started:.1f} s")
         time.sleep(pause)
     raise AssertionError
@@ -218,14 +238,16 @@ def main() -> int:
         return 0 if arguments else 2
     if {"-h", "--help", "--version"}.intersection(arguments):
         return subprocess.call([*PROGRAM, *arguments])
+    force = "--force" in arguments  # dbt has none
+    arguments = [argument for argument in arguments if argument != "--force"]
     every = None
-    if arguments[0] == "--every":
+    if arguments[:1] == ["--every"]:
         every, arguments = _pause(arguments[1:2]), arguments[2:]
     settings = read_settings()
     with open_databases(settings) as databases:
         if every is not None:
-            repeat_dbt(arguments, settings, databases.destination, every)
-        return run_dbt(arguments, settings, databases.destination, say=_tell)
+            repeat_dbt(arguments, settings, databases.destination, every, force=force)
+        return run_dbt(arguments, settings, databases.destination, say=_tell, force=force)
 
 
 def _pause(arguments: Sequence[str]) -> float:

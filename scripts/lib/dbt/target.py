@@ -23,8 +23,12 @@ def layer_schema(settings: Settings, layer: str) -> str:
 
 def target_schema(arguments: Sequence[str], settings: Settings) -> str:
     """The staging schema, by which a target is called, of the one that dbt's arguments name."""
-    options = [word for argument in arguments for word in argument.split("=", 1)]
-    for option, value in itertools.pairwise(options):
-        if option in ("-t", "--target"):
-            settings = replace(settings, dbt_target=value)
-    return layer_schema(settings, STAGING)
+    target = option(arguments, "-t", "--target", default=settings.dbt_target)
+    return layer_schema(replace(settings, dbt_target=target), STAGING)
+
+
+def option(arguments: Sequence[str], *names: str, default: str) -> str:
+    """The value of an option of dbt, as the last of `names` among the arguments has it."""
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    values = [value for name, value in itertools.pairwise(words) if name in names]
+    return values[-1] if values else default

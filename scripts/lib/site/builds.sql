@@ -1,7 +1,7 @@
 -- The newest builds, and how many incremental models each was the last to advance.
 select
     builds.invocation_id,
-    builds.as_of,
+    greatest(builds.as_of, builds.checked_at) as as_of,
     builds.started_at,
     builds.finished_at,
     builds.failures,

@@ -22,11 +22,12 @@ _MONTHS_AHEAD = """
     from age(raw.event_partitions_end() at time zone 'UTC', now() at time zone 'UTC') as span
 """
 # Of what builds everything, tests included: how the last that ended did, and the last that was
-# good. A build of a part says nothing about the rest; a killed one never ends.
+# good, or found nothing new since. A build of a part says nothing about the rest; a killed one
+# never ends.
 _BUILDS = """
     select
-        now() - max(started_at) filter (where failures = 0),
-        max(started_at) filter (where failures = 0),
+        now() - max(greatest(started_at, checked_at)) filter (where failures = 0),
+        max(greatest(started_at, checked_at)) filter (where failures = 0),
         (array_agg(failures order by build_id desc))[1],
         (array_agg(finished_at order by build_id desc))[1],
         (array_agg(reason order by build_id desc))[1]
