@@ -76,26 +76,14 @@
 {%- endmacro %}
 
 
-{#-
-    Whether the table was made by other code; without a mark, by such as kept none. Asked once a
-    model, before its mark moves.
--#}
+{#- Whether the table was made by other code; without a mark, by such as kept none. -#}
 {% macro is_outdated() %}
     {%- if not execute or model.resource_type != 'model' or model.config.materialized != 'incremental'
         or invocation_args_dict.get('empty') or not load_relation(this) -%}
         {{ return(false) }}
     {%- endif -%}
-    {%- if 'is_outdated' not in model -%}
-        {%- set mark -%}
-            -- As JSON, since a database of an earlier version has no such column before its first build.
-            select to_jsonb(marks) ->> 'code' is distinct from {{ code_of('marks.definitions') }} {% if reads_raw() %}or marks.definitions <> {{ definitions() }}{% endif %}
-            from {{ watermarks() }} as marks
-            where marks.model_name = {{ mark_name(this) }}
-        {%- endset -%}
-        {%- set marks = run_query(mark).rows -%}
-        {%- do model.update({'is_outdated': marks | length == 0 or marks[0][0]}) -%}
-    {%- endif -%}
-    {{ return(model['is_outdated']) }}
+    {%- set mark = kept_mark() -%}
+    {{ return(not mark or not mark.is_of_code or (reads_raw() and not mark.is_of_definitions)) }}
 {% endmacro %}
 
 
@@ -126,16 +114,11 @@
                 ~ ' rows that raw no longer has, which stay as older code made them', info=true
             ) }}
             {{ add_missing_columns() }}
-        {%- elif not reads_raw() and low_mark() | int == 0 and has_mark() -%}
+        {%- elif not reads_raw() and low_mark() | int == 0 and kept_mark().build_id > 0 -%}
             {{ log(model.name ~ ' reads what was changed: computed anew', info=true) }}
         {%- endif -%}
     {%- endif -%}
 {% endmacro %}
-
-
-{% macro has_mark() -%}
-    {{ return(run_query("select 1 from " ~ watermarks() ~ " where build_id > 0 and model_name = " ~ mark_name(this)).rows | length == 1) }}
-{%- endmacro %}
 
 
 {#- Those that newer code of a staging table, which reads its own older rows, expects in them. -#}

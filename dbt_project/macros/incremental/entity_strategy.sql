@@ -16,7 +16,7 @@
     {%- set target = arg_dict['target_relation'] -%}
     {%- set new_rows = arg_dict['temp_relation'] -%}
     {%- set entity = arg_dict['unique_key'] -%}
-    {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
+    {%- set columns = get_quoted_csv(arg_dict['dest_columns']) -%}
     {%- set meta = config.get('meta', {}) -%}
     {%- set is_replaced -%}
         {%- if not continues() and not reads_raw() and not invocation_args_dict.get('empty') -%}

@@ -10,16 +10,38 @@
 -#}
 {% macro low_mark() -%}
     {%- if this and execute and is_incremental() -%}
-        {%- set mark -%}
-            select coalesce(max(marks.build_id), 0)
-            from {{ watermarks() }} as marks
-            where marks.model_name = '{{ this.schema }}.{{ this.identifier }}'
-                and marks.definitions = {{ definitions() }}
-        {%- endset -%}
-        {{ run_query(mark).rows[0][0] | int }}
+        {%- set mark = kept_mark() -%}
+        {{ mark.build_id if mark and mark.is_of_definitions else 0 }}
     {%- else -%}
         0
     {%- endif -%}
+{%- endmacro %}
+
+
+{#-
+    What the model's mark says, none where it has none. Asked once an invocation, before the mark
+    moves: what is compiled and what is run is of different contexts, which share the graph.
+-#}
+{% macro kept_mark() -%}
+    {%- set node = graph.nodes[model.unique_id] -%}
+    {%- if node.get('kept_mark', {}).get('invocation_id') != invocation_id -%}
+        {%- set mark -%}
+            select
+                marks.build_id,
+                marks.definitions = {{ definitions() }} as is_of_definitions,
+                -- As JSON, since a database of an earlier version has no such column before its first build.
+                coalesce(to_jsonb(marks) ->> 'code' = {{ code_of('marks.definitions') }}, false) as is_of_code
+            from {{ watermarks() }} as marks
+            where marks.model_name = {{ mark_name(this) }}
+        {%- endset -%}
+        {%- set row = run_query(mark).rows | first -%}
+        {%- do node.update({'kept_mark': {'invocation_id': invocation_id, 'mark': {
+            'build_id': row['build_id'] | int,
+            'is_of_definitions': row['is_of_definitions'],
+            'is_of_code': row['is_of_code'],
+        } if row else none}}) -%}
+    {%- endif -%}
+    {{ return(node['kept_mark']['mark']) }}
 {%- endmacro %}
 
 

@@ -16,6 +16,8 @@ import yaml
 from click import Context, UsageError
 from dbt.cli.main import cli, dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
+from dbt.parser.manifest import write_manifest
+from dbt.task import runnable
 
 from scripts.lib.dbt.program import hide_values
 
@@ -37,6 +39,7 @@ class KeepingRunner:
 
     def __init__(self, late: Collection[str] = ()) -> None:
         hide_values()
+        runnable.write_manifest = _write_missing  # type: ignore[attr-defined, assignment]
         self._late = late
         self._parsed: dict[tuple[object, ...], tuple[Files, Manifest]] = {}
 
@@ -82,6 +85,12 @@ class KeepingRunner:
         # A run leaves its marks: ephemeral models stay compiled and are missing in the next one.
         copy = manifest.deepcopy()  # type: ignore[no-untyped-call]
         return dbtRunner(copy, callbacks).invoke(arguments)
+
+
+def _write_missing(manifest: Manifest, folder: str) -> None:
+    """What was parsed was written then: a tenth of a run goes into writing it again."""
+    if not (Path(folder) / "manifest.json").exists():
+        write_manifest(manifest, folder)
 
 
 def _project_options(
