@@ -116,7 +116,15 @@ def _stock_server(data: Path) -> Iterator[str]:
     if os.geteuid() == 0:
         # Debian's package makes this user.
         shutil.chown(data, "postgres", pwd.getpwnam("postgres").pw_gid)
-    _run(data, "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
+    _run(
+        data,
+        "initdb",
+        "--username=postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+    )
     start(data)
     try:
         yield f"postgresql://postgres@/postgres?host={data}"

@@ -18,7 +18,15 @@ from rich.markup import escape
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError, parser, read_settings, run
 from scripts.lib.base.settings import Settings
-from scripts.lib.bench import adversary, intake, journeys, readers, stuck, transforms, volume
+from scripts.lib.bench import (
+    adversary,
+    against,
+    intake,
+    journeys,
+    readers,
+    transforms,
+    volume,
+)
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.measure import MissingError, Row, ViolationError
 from scripts.lib.bench.peer import Peer
@@ -32,7 +40,6 @@ MEASUREMENTS: dict[str, tuple[float, Callable[[Bench], Iterator[Row]]]] = {
     "latency": (0.8, intake.latency),
     "backfill": (0.7, journeys.backfill),
     "memory": (3, volume.memory),
-    "stuck": (3.5, stuck.stuck),
     "first_build": (6, transforms.first_build),
     "linear": (3, transforms.linear),
     "increment": (2, transforms.increment),
@@ -41,7 +48,7 @@ MEASUREMENTS: dict[str, tuple[float, Callable[[Bench], Iterator[Row]]]] = {
     "questions": (0.1, readers.questions),
     "site": (1, readers.site),
     "freshness": (2, journeys.freshness),
-    "demo": (1.5, journeys.demo),
+    "against": (15, against.against),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 IDLE_LOAD = 0.3  # of one core; more, and something else is running
@@ -97,7 +104,7 @@ def bench(options: Options, settings: Settings, console: Console) -> int:
             )
         say = partial(_say, console)
         peer = Peer(options.peer.resolve(), scratch / "peer", server)
-        run = Bench(server, scratch, peer, say, options.quick)
+        run = Bench(server, scratch, peer, say, options.quick, options.against)
         complete = measure(run, options.only, report, options.output, console)
     rows = [row for row in report.rows if row.measurement in options.only]
     show(report, rows, console, with_detail=options.detail)
@@ -134,6 +141,7 @@ class Options:
     output: Path
     detail: bool
     docs: bool
+    against: str
 
 
 def _options(settings: Settings) -> Options:
@@ -150,6 +158,12 @@ def _options(settings: Settings) -> Options:
         choices=MEASUREMENTS,
         metavar="NAME",
         help=f"measure these only and keep the others' rows: {', '.join(MEASUREMENTS)}",
+    )
+    arguments.add_argument(
+        "--against",
+        default="",
+        metavar="REVISION",
+        help="measure another commit of this repository in turn with this one",
     )
     arguments.add_argument(
         "--quick", action="store_true", help="one short run each, to see that it works"
@@ -180,17 +194,18 @@ def _options(settings: Settings) -> Options:
     arguments.add_argument(
         "--docs",
         action="store_true",
-        help="measure nothing: write what was measured to docs/benchmarks.md and its picture",
+        help="measure nothing: write what was measured to docs/benchmarks.md",
     )
     given = arguments.parse_args()
     return Options(
-        given.only or list(MEASUREMENTS),
+        given.only or (["against"] if given.against else list(MEASUREMENTS)),
         given.quick,
         given.peer,
         given.database_url,
         given.output,
         given.detail,
         given.docs,
+        given.against,
     )
 
 
@@ -204,7 +219,7 @@ def main() -> int:
         if not report.rows:
             raise UserError(f"nothing is measured yet in {options.output}: run scripts/bench")
         write_docs(PAGE, report)
-        console.print(f"Wrote {PAGE} and {PAGE.with_suffix('.svg')}")
+        console.print(f"Wrote {PAGE}")
         return 0
     return bench(options, settings, console)
 

@@ -30,6 +30,7 @@ class Bench:
     peer: Peer
     say: Callable[[str], None]
     quick: bool = False
+    against: str = ""  # a revision
     warehouses: dict[int, Any] = field(default_factory=dict)
 
     @property

@@ -35,7 +35,7 @@ class Load:
 def wrk(url: str, connections: int, seconds: float, *arguments: str) -> Load:
     """Posts to `url` as fast as answers come. Raises ViolationError for lost connections.
 
-    `arguments` go to post.lua: events a request and bytes an event. One thread of wrk suffices.
+    `arguments` go to post.lua. One thread of wrk suffices.
     """
     if not shutil.which("wrk"):
         raise MissingError("wrk is not installed; on Debian and Ubuntu: apt-get install wrk")

@@ -28,6 +28,7 @@ class Requests:
     events: int = 1
     event_bytes: int = 370
     may_be_refused: bool = False  # 429: too much is waiting
+    says_when: bool = True  # occurredAt and sentAt
 
     def __str__(self) -> str:
         plural = "s" if self.events > 1 else ""
@@ -50,6 +51,7 @@ def posted(bench: Bench, database_url: str, url: str, requests: Requests) -> Map
         bench.seconds(SECONDS),
         str(requests.events),
         str(requests.event_bytes),
+        "yes" if requests.says_when else "no",
     )
     elapsed = time.monotonic() - started
     after = _seconds_used(bench)

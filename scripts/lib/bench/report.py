@@ -1,23 +1,21 @@
-"""How measurements are shown: one screen, JSON, a Markdown table and a picture."""
+"""How measurements are shown: one screen, JSON and a Markdown table."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import vl_convert
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from scripts.lib.bench.measure import TIMES, Row, Sample
+from scripts.lib.bench.measure import Row, Sample
 
 BEGIN, END = "<!-- begin: scripts/bench --docs -->", "<!-- end: scripts/bench --docs -->"
 HEADERS = ("work", "ours", "peer or limit", "ratio", "target", "reached")
-PALETTE = {"reached": "#2a6f4e", "not reached": "#b5532c", "informs": "#8d99ae"}
 
 
 @dataclass(slots=True)
@@ -103,79 +101,11 @@ def markdown(report: Report) -> str:
 
 
 def write_docs(page: Path, report: Report) -> None:
-    """Fills the generated block of the page, and draws the picture beside it."""
+    """Fills the generated block of the page."""
     text = page.read_text()
     block = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    picture = f"![Each row as a multiple of its target]({page.stem}.svg)"
-    content = f"{BEGIN}\n\n{picture}\n\n{markdown(report)}\n\n{END}"
+    content = f"{BEGIN}\n\n{markdown(report)}\n\n{END}"
     page.write_text(block.sub(lambda _: content, text))
-    page.with_suffix(".svg").write_text(draw(report.rows))
-
-
-def draw(rows: Sequence[Row]) -> str:
-    """An SVG with each row's figure as a share of its target: right of the line is better."""
-    values = [_mark(row) for row in rows if row.goal and row.reached is not None]
-    order = [value["work"] for value in values]
-    axis = {
-        "title": "times the target (right of the line: reached)",
-        "grid": True,
-        "values": [0.1, 0.2, 0.5, 1, 2, 5, 10],
-        "format": "~g",
-    }
-    y = {
-        "field": "work",
-        "type": "nominal",
-        "sort": order,
-        "axis": {"title": None, "labelLimit": 460, "ticks": False, "domain": False},
-    }
-    x = {
-        "field": "score",
-        "type": "quantitative",
-        "axis": axis,
-        "scale": {"type": "log", "domain": [0.1, 10], "clamp": True},
-    }
-    color = {
-        "field": "state",
-        "type": "nominal",
-        "legend": None,
-        "scale": {"domain": list(PALETTE), "range": list(PALETTE.values())},
-    }
-    spec = {
-        "data": {"values": values},
-        "width": 360,
-        "height": {"step": 26},
-        "background": "white",
-        "config": {"font": "sans-serif", "view": {"stroke": None}},
-        "layer": [
-            {"mark": {"type": "rule", "color": "#444"}, "encoding": {"x": {"datum": 1}}},
-            {
-                "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1},
-                "encoding": {"y": y, "x": x, "color": color},
-            },
-            {
-                "mark": {"type": "text", "align": "left", "dx": 9, "fontSize": 11},
-                "encoding": {"y": y, "x": x, "text": {"field": "label"}},
-            },
-        ],
-    }
-    return vl_convert.vegalite_to_svg(spec)
-
-
-def _mark(row: Row) -> Mapping[str, object]:
-    """How many times better than its target a row is."""
-    assert row.goal is not None  # noqa: S101
-    assert row.ours is not None  # noqa: S101
-    figure = row.ratio if row.ratio is not None else row.ours.median
-    better = figure / row.goal.bound
-    score = better if row.goal.comparison == ">=" else 1 / better
-    state = "reached" if row.reached else "not reached"
-    unit = TIMES if row.ratio is not None else row.ours.unit
-    return {
-        "work": row.work,
-        "score": max(score, 0.1),
-        "state": state,
-        "label": f"{_number(figure)} {unit} ({row.goal})",
-    }
 
 
 def _value(sample: Sample) -> str:

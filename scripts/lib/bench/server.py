@@ -143,7 +143,11 @@ def postgres_processes(database_url: str) -> list[psutil.Process]:
 
 def facts(server: Server) -> dict[str, str]:
     """What a reader needs to judge the figures: machine, versions, the settings that matter."""
-    [(version,)] = query(server.url, "select split_part(version(), ' ', 2)")
+    [(version, collation)] = query(
+        server.url,
+        "select split_part(version(), ' ', 2), datcollate from pg_database"
+        " where datname = current_database()",
+    )
     settings = query(
         server.url,
         "select name, current_setting(name) from unnest(%s::text[]) as name",
@@ -158,6 +162,7 @@ def facts(server: Server) -> dict[str, str]:
         "load average": f"{load[0]:.2f} {load[1]:.2f} {load[2]:.2f}",
         "Python": platform.python_version(),
         "PostgreSQL": str(version),
+        "collation": str(collation),
         **dict(settings),
     }
 

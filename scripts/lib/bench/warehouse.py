@@ -36,24 +36,18 @@ _ALL_BLOCKS = """
 """
 
 
-_ROWS_READ = """
-    select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)) from pg_stat_user_tables
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run of dbt: wall-clock seconds, start included, and its models' own seconds.
 
     `blocks` are the blocks of 8 KiB that were read or found in the cache, catalogs included;
-    `table_blocks` those of each table, `rows_read` the rows that scans of all tables returned.
+    `table_blocks` those of each table.
     """
 
     wall_seconds: float
     model_seconds: dict[str, float]
     blocks: int
     table_blocks: dict[str, int]
-    rows_read: int
 
     @property
     def sum_seconds(self) -> float:
@@ -82,7 +76,7 @@ class Warehouse:
 
     def dbt(self, *arguments: str) -> Run:
         """Runs dbt, which has to succeed. Raises UserError with the end of its output."""
-        before, tables_before, rows_before = self._read()
+        before, tables_before = self._read()
         started = time.monotonic()
         finished = subprocess.run(
             [
@@ -105,13 +99,12 @@ class Warehouse:
             output = finished.stdout + finished.stderr
             raise UserError(f"dbt {arguments[0]} failed:\n{output[-3000:]}")
         time.sleep(STATISTICS_SECONDS)
-        after, tables_after, rows_after = self._read()
+        after, tables_after = self._read()
         return Run(
             wall_seconds,
             _model_seconds(self.folder / "target" / "run_results.json"),
             after - before,
             {name: count - tables_before.get(name, 0) for name, count in tables_after.items()},
-            rows_after - rows_before,
         )
 
     def land_increment(self) -> None:
@@ -134,10 +127,9 @@ class Warehouse:
             "DBT_LOG_PATH": str(self.folder / "logs"),
         }
 
-    def _read(self) -> tuple[int, dict[str, int], int]:
+    def _read(self) -> tuple[int, dict[str, int]]:
         [(everything,)] = query(self.database_url, _ALL_BLOCKS)
-        [(rows,)] = query(self.database_url, _ROWS_READ)
-        return int(everything), dict(query(self.database_url, _TABLE_BLOCKS)), int(rows or 0)
+        return int(everything), dict(query(self.database_url, _TABLE_BLOCKS))
 
 
 def landed(bench: Bench, name: str, users: int) -> Warehouse:

@@ -39,6 +39,8 @@ WRITING = {"build", "clone", "retry", "run", "run-operation", "seed", "snapshot"
 ROLE = "headwater_transformer"
 READ_NAME = "headwater-dbt-read"
 MAX_PAUSE_SECONDS = 86_400
+NOTHING_NEW = "had nothing new"
+LOOK_SECONDS = 0.2  # between two looks, at least
 _MAY_BUILD = "select has_database_privilege(current_database(), 'create')"
 _MAY_BE_TERSE = "select has_parameter_privilege('log_error_verbosity', 'set')"
 _BUILT_BY_OTHERS = """
@@ -179,7 +181,7 @@ def repeat_dbt(
             with writing_lock(database_url, _tell, schema):
                 asked = look(arguments, os.environ, database_url, schema)
                 if asked and asked.nothing_new() and not force:
-                    outcome = "had nothing new"
+                    outcome = NOTHING_NEW
                 else:
                     result = runner.invoke(arguments)
                     if result.exception:
@@ -193,7 +195,7 @@ def repeat_dbt(
         if told:  # dbt may have made another error of it
             sys.exit(128 + told[0])
         say(f"Run {number} {outcome} in {time.monotonic() - started:.1f} s")
-        time.sleep(pause)
+        time.sleep(max(pause, LOOK_SECONDS) if outcome == NOTHING_NEW else pause)
     raise AssertionError
 
 
