@@ -62,9 +62,15 @@
 -#}
 {% macro next_coming_of_age() -%}
     select least(
+        -- As `end_of_day`, which has the time zone by `ref`.
         (
-            select ((moment at time zone settings.value)::date + 1)::timestamp at time zone settings.value
+            select midnight - case
+                when ((midnight - interval '1 hour') at time zone settings.value)::date > today then interval '1 hour'
+                else interval '0'
+            end
             from {{ graph.nodes['seed.' ~ project_name ~ '.project_settings'].relation_name }} as settings
+            cross join lateral (select (moment at time zone settings.value)::date as today) as days
+            cross join lateral (select (today + 1)::timestamp at time zone settings.value as midnight) as midnights
             where settings.setting = 'time_zone'
         )
         {%- for node in graph.nodes.values() if node.resource_type == 'model' %}
