@@ -19,7 +19,7 @@ from tests.support.collector import status
 from tests.support.warehouse import MARTS, Warehouse, page_view
 
 NEXT_AGE = "select staging.next_coming_of_age(as_of) from staging.builds order by build_id desc"
-STEPS = 16
+STEPS = 12
 
 
 def look_at(warehouse: Warehouse, *arguments: str, **variables: str) -> Look:
