@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 from typing import NoReturn
@@ -14,7 +15,8 @@ from collector.settings import Settings
 
 
 def main() -> NoReturn:
-    """Ends like a command: with 0 after Ctrl-C, and with one line where it cannot run."""
+    """Ends like a command, with one line where it cannot run."""
+    argparse.ArgumentParser(prog="python -m collector", description=__doc__).parse_args()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         serve(Settings.from_environment())

@@ -6,6 +6,7 @@ import hmac
 import os
 import subprocess
 import unicodedata
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -80,15 +81,20 @@ def test_payloads_stay_out_of_the_log_of_postgresql() -> None:
     poison = f'{{"eventType":"page_viewed","userId":"{SECRET}","activity":{{"a":"\\u0000"}}}}'
     with own_server() as (url, data):
         migrate(url)
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            connection.execute("alter system set log_statement = 'all'")
+            connection.execute("select pg_reload_conf()")
         with running_collector(url) as collector:
             for body in (poison, f"[{poison}]"):
                 refused = httpx.post(f"{collector.url}/events", content=body, headers=JSON)
                 assert refused.status_code == 422
             user = f'{{"userId":"{SECRET}","name":"\\u0000"}}'
             assert httpx.post(f"{collector.url}/users", content=user).status_code == 422
-            assert httpx.post(f"{collector.url}/events", json=event()).status_code == 200
+            stored = httpx.post(f"{collector.url}/events", json=event(userId=SECRET))
+            assert stored.status_code == 200
         log = (data / "log").read_text()
     assert "ERROR:" in log
+    assert "insert into raw.events" in log
     assert SECRET not in log
 
 
