@@ -42,8 +42,15 @@ class Head(msgspec.Struct, rename="camel", gc=False):
     occurred_at: str | None = None
 
 
+class Look(msgspec.Struct, rename="camel", gc=False):
+    """What an event says, whatever it is, that is told before or sent by type."""
+
+    event_type: Any = None
+    occurred_at: Any = None
+
+
 _heads = msgspec.json.Decoder(Head)
-head_of = _heads.decode
+look_at = msgspec.json.Decoder(Look).decode
 
 
 class Maker:
@@ -68,7 +75,7 @@ class Maker:
             return list(found)
         if isinstance(row, bytes):
             try:
-                head = head_of(row)
+                head = _heads.decode(row)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 head = Head()
             if head.event_id:

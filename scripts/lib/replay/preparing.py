@@ -9,7 +9,7 @@ from typing import NamedTuple
 from scripts.lib.base.client import encode
 from scripts.lib.replay.batches import Batch, Place
 from scripts.lib.replay.identity import Identity
-from scripts.lib.replay.making import Maker, head_of
+from scripts.lib.replay.making import Maker, look_at
 from scripts.lib.replay.outcome import Outcome
 from scripts.lib.replay.reading.files import logical_name
 from scripts.lib.replay.replacing import free
@@ -119,7 +119,7 @@ class Preparer:
                 part.example("conflict", place, text)
         noted = Sent([event.event_id for event in named], [event.content for event in named])
         if only:
-            left = [n for n, each in enumerate(named) if head_of(each.text).event_type in only]
+            left = [n for n, each in enumerate(named) if look_at(each.text).event_type in only]
             part.already = len(named) - len(left)
             named, places = [named[n] for n in left], [places[n] for n in left]
         # Those that dbt moves to the edge of what is plausible have the time of others then.

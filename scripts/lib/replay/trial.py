@@ -14,7 +14,7 @@ from scripts.lib.base.client import Client
 from scripts.lib.replay.batches import Records
 from scripts.lib.replay.checking import check_columns, unsupported_text
 from scripts.lib.replay.identity import Identity
-from scripts.lib.replay.making import Maker, Options, head_of
+from scripts.lib.replay.making import Maker, Options, look_at
 from scripts.lib.replay.mapping.document import load_mapping
 from scripts.lib.replay.outcome import Outcome, summary
 from scripts.lib.replay.preparing import Preparer
@@ -70,14 +70,14 @@ def _show(
     names = ", ".join(path.name for path in history.files[:3])
     console.print(summary(f"{names}, the first at most {ROWS:,}", outcome))
     if outcome.kind == "events":
-        heads = [head_of(text) for text in texts]
-        times = sorted(head.occurred_at for head in heads if head.occurred_at)
-        for kind, count in Counter(head.event_type for head in heads).most_common():
+        looks = [look_at(text) for text in texts]
+        times = sorted(str(each.occurred_at) for each in looks if each.occurred_at)
+        for kind, count in Counter(str(each.event_type) for each in looks).most_common():
             console.print(printable(f"  {count:,} {kind}"), markup=False, highlight=False)
         if times:
             console.print(f"  from {times[0]} to {times[-1]}", highlight=False)
-        if len(times) < len(heads):
-            console.print(f"  {len(heads) - len(times):,} without a time: dated when they arrive")
+        if len(times) < len(looks):
+            console.print(f"  {len(looks) - len(times):,} without a time: dated when they arrive")
     for text in (*outcome.examples, *history.broken):
         console.print(printable(f"  {text}"), markup=False, highlight=False)
     if outcome.unsupported:
