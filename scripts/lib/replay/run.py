@@ -53,7 +53,7 @@ def replay(  # noqa: PLR0913
     files = [files] if isinstance(files, Path) else list(files)
     options = options or Options()
     rules = load_mapping(mapping) if mapping else None
-    history = open_history(files, rules)
+    history = History(files, rules.file if rules else FileOptions(), as_lines=rules is None)
     with closing(Client(url, key)) as client:
         client.check()
         source = client.source()
@@ -73,17 +73,6 @@ def replay(  # noqa: PLR0913
                 return replaying.finish()
             finally:
                 replaying.preparer.identity.close()
-
-
-def open_history(files: Sequence[Path], rules: RowMapping | None) -> History:
-    """The history in `files`, read as the mapping says. Raises MappingError where it needs one."""
-    history = History(files, rules.file if rules else FileOptions(), as_lines=rules is None)
-    if rules is None and history.is_table:
-        raise MappingError(
-            f"{files[0]}: a table needs --mapping; docs/replay.md shows how, and "
-            f"scripts/replay --inspect {files[0]} proposes one"
-        )
-    return history
 
 
 class _Replay:

@@ -19,7 +19,7 @@ from scripts.lib.replay.mapping.document import load_mapping
 from scripts.lib.replay.outcome import Outcome, summary
 from scripts.lib.replay.preparing import Preparer
 from scripts.lib.replay.reading.files import History
-from scripts.lib.replay.run import open_history
+from scripts.lib.replay.reading.records import FileOptions
 
 ROWS = 10_000  # read and, without being kept, shown to the collector
 SHOWN = 20
@@ -38,7 +38,7 @@ def dry_run(  # noqa: PLR0913, PLR0917
     Returns 1 where some would not land. Raises what `replay` does.
     """
     rules = load_mapping(mapping) if mapping else None
-    history = open_history(files, rules)
+    history = History(files, rules.file if rules else FileOptions(), as_lines=rules is None)
     with closing(Client(url, key)) as client:
         client.check()
         source = client.source()

@@ -90,12 +90,6 @@ class History:
         self._done = 0
         self._raw: io.BufferedReader | None = None
 
-    @property
-    def is_table(self) -> bool:
-        """Whether a file has columns, by its name: such a one needs a mapping."""
-        kinds = {_BY_NAME.get(Path(logical_name(path.name).lower()).suffix) for path in self.files}
-        return bool(kinds & {"csv", "parquet", "excel", "xes"})
-
     def position(self) -> int:
         """Bytes that are read so far, packed as they are."""
         return self._done + (self._raw.tell() if self._raw and not self._raw.closed else 0)
@@ -145,7 +139,10 @@ class History:
     def _reader(self, name: str, path: Path, stream: io.BufferedReader) -> Rows:
         kind = self.options.format or _kind(name, stream.peek(_PEEK))
         if self._as_lines and kind != "json":
-            raise HistoryError(f"{path}: is no JSON; it needs --mapping")
+            raise HistoryError(
+                f"{path}: a table needs --mapping; docs/replay.md shows how, and "
+                f"scripts/replay --inspect {path} proposes one"
+            )
         if kind in ("parquet", "excel") and name != path.name:
             raise HistoryError(f"{name}: unpack it first; {kind} is read from a file of its own")
         match kind:
