@@ -56,9 +56,6 @@ class Submission(Struct, frozen=True):
     done: asyncio.Future[None]
 
 
-Row = tuple[Submission, Event]
-
-
 class Writer:
     """Stores events; `write` returns after the commit."""
 
@@ -184,9 +181,8 @@ async def _without_refused(
     return [fault is None for fault in faults]
 
 
-def _line(row: Row) -> bytes:
+def _line(submission: Submission, event: Event) -> bytes:
     """A row in the text format of COPY."""
-    submission, event = row
     event_id = _escape(event.event_id.encode())
     return b"%b\t%b\t%b\n" % (submission.prefix, event_id, _escape(event.payload))
 
@@ -204,7 +200,9 @@ def _escape(text: bytes) -> bytes:
     return text.replace(b"\r", rb"\r").replace(b"\t", rb"\t")
 
 
-async def _add_events(connection: AsyncConnection, rows: Sequence[Row]) -> None:
+async def _add_events(
+    connection: AsyncConnection, rows: Sequence[tuple[Submission, Event]]
+) -> None:
     if len(rows) == 1 and len(rows[0][1].payload) < BYTES_AT_A_TIME:
         [(submission, event)] = rows
         key, payload = submission.key, event.payload.decode()
@@ -213,8 +211,8 @@ async def _add_events(connection: AsyncConnection, rows: Sequence[Row]) -> None:
     elif rows:
         async with connection.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
             lines = bytearray()
-            for row in rows:
-                lines += _line(row)
+            for submission, event in rows:
+                lines += _line(submission, event)
                 if len(lines) > BYTES_AT_A_TIME:
                     await copy.write(bytes(lines))
                     lines.clear()
