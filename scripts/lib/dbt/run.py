@@ -169,7 +169,6 @@ def repeat_dbt(
     schema = target_schema(arguments, settings)
     os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": run_name(schema)})
     told = end_backends_when_told(database_url, schema)
-    os.environ.setdefault("DBT_LOG_LEVEL_FILE", "info")  # a tenth of a run goes into the rest
     # Takes a second, and reads the environment.
     from scripts.lib.dbt.runner import KeepingRunner  # noqa: PLC0415
 
