@@ -85,6 +85,37 @@ def test_times_are_within_the_range_and_mostly_in_order(stream: Stream) -> None:
     assert 0.01 < late / len(times) < 0.05
 
 
+def test_some_events_are_taken_back(stream: Stream) -> None:
+    """Few, each of them once, and sent after what they take back."""
+    first: dict[str, int] = {}
+    for index, event in enumerate(stream.events):
+        first.setdefault(event["eventId"], index)
+    voids = {e["eventId"]: e for e in stream.events if e["eventType"] == "event_voided"}
+    wrong = [void["activity"]["eventId"] for void in voids.values()]
+    assert len(voids) == len(set(wrong)) == stream.voids
+    assert 10 < stream.voids < 200
+    assert all(first[each] < first[void] for void, each in zip(voids, wrong, strict=True))
+
+
+def test_some_users_have_a_second_device(stream: Stream) -> None:
+    """That tells its own time, now and then forgets its user, and at times is offline for days."""
+    devices: dict[int, set[str]] = defaultdict(set)
+    for event in stream.events:
+        if "anonymousId" in event and "userId" in event:
+            devices[event["userId"]].add(event["anonymousId"])
+    further = {event["anonymousId"] for event in stream.events if "+" in event["occurredAt"]}
+    assert 0.05 < sum(len(ids) > 1 for ids in devices.values()) / 2000 < 0.3
+    forgotten = [e for e in stream.events if e.get("anonymousId") in further and "userId" not in e]
+    assert len(forgotten) > 50
+    newest = datetime.fromisoformat(stream.events[0]["occurredAt"])
+    held_up = 0
+    for event in stream.events:
+        at = datetime.fromisoformat(event["occurredAt"])
+        held_up += at < newest - timedelta(days=1)
+        newest = max(newest, at)
+    assert held_up > 100
+
+
 def test_funnel_loses_users_at_each_step(stream: Stream) -> None:
     steps = ["submitted", "preaccepted", "accepted", "finalized", "approved"]
     users = [

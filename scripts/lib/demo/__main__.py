@@ -109,7 +109,8 @@ def _send(  # noqa: PLR0913
     progress.console.print(
         f"Sent {len(stream.users):,} users and {accepted + rejected:,} events over HTTP "
         f"({accepted / (time.monotonic() - started):,.0f} events/s): {accepted:,} accepted "
-        f"(of them {stream.duplicates:,} duplicates), {rejected:,} of an unsupported type refused."
+        f"(of them {stream.duplicates:,} duplicates, {stream.voids:,} that take one back), "
+        f"{rejected:,} of an unsupported type refused."
     )
 
 

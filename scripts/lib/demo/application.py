@@ -116,6 +116,9 @@ def _repay(journey: Journey, at: datetime, amount: int, quality: float) -> None:
             journey.event(at, "payment_missed", details)
         else:
             missed = 0
+            if journey.chance.random() < 0.04:  # it was paid, and booked too late
+                journey.event(at, "payment_missed", {"amountDue": due, "monthsLate": 1})
+                journey.take_back(at + DAY)
             journey.event(at, "payment_made", {"amount": due, "amountDue": due})
 
 

@@ -28,14 +28,16 @@ UNSUPPORTED_TYPE = "page_scrolled"
 class Stream:
     """What is to be sent, in this order: all of `users`, then all of `events`.
 
-    About 2 % of the events come late, 1 % are sent twice under one eventId, and 0.2 % are of a
-    type that the collector does not support.
+    About 2 % of the events come late, some by days, 1 % are sent twice under one eventId, and 0.2 %
+    are of a type that the collector does not support. Some users have a second device, with its
+    own zone and a clock that can be off. `voids` events are taken back.
     """
 
     users: list[dict[str, Any]]
     events: list[dict[str, Any]]
     duplicates: int
     unsupported: int
+    voids: int
 
     @property
     def distinct_events(self) -> int:
@@ -47,19 +49,25 @@ def generate(users: int = 2000, seed: int = 1) -> Stream:
     """The stream of `users` users. `seed` is a whole number from 1 to 1,000,000."""
     updates: list[dict[str, Any]] = []
     sendings: list[tuple[datetime, str, dict[str, Any]]] = []
-    duplicates = unsupported = 0
+    duplicates = unsupported = voids = 0
     for number in range(1, users + 1):
         rng = random.Random(f"{seed}-{number}")
-        journey = Journey(rng, seed * USERS_PER_SEED + number, UNTIL - timedelta(days=DAYS), UNTIL)
+        chance = random.Random(f"{seed}-{number}-chance")
+        user_id = seed * USERS_PER_SEED + number
+        journey = Journey(rng, chance, user_id, UNTIL - timedelta(days=DAYS), UNTIL)
         journey.sign_up()
         journey.browse()
         apply_for_loan(journey)
         journey.change_scores()
         updates.extend(journey.updates)
-        events = sorted(journey.events, key=lambda event: event[0])
-        for index, (occurred_at, event) in enumerate(events):
-            event["eventId"] = f"demo-{seed}-{number}-{index}"
-            sent_at = occurred_at
+        story = sorted(journey.events, key=lambda told: told.at)
+        for index, told in enumerate(story):
+            told.event["eventId"] = f"demo-{seed}-{number}-{index}"
+        for void, wrong in journey.taken_back:
+            void["activity"] = {"eventId": wrong["eventId"]}
+        voids += len(journey.taken_back)
+        for told in story:
+            event, sent_at = told.event, told.at + told.held_up
             if rng.random() < LATE_SHARE:
                 sent_at += timedelta(hours=rng.expovariate(1 / 12))
             sendings.append((sent_at, event["eventId"], event))
@@ -72,4 +80,4 @@ def generate(users: int = 2000, seed: int = 1) -> Stream:
                 again = sent_at + timedelta(seconds=rng.uniform(1, 600))
                 sendings.append((again, event["eventId"], event))
     sendings.sort(key=lambda sending: sending[:2])
-    return Stream(updates, [event for _, _, event in sendings], duplicates, unsupported)
+    return Stream(updates, [event for _, _, event in sendings], duplicates, unsupported, voids)
