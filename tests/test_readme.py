@@ -118,7 +118,9 @@ def test_links_lead_to_files(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_are_scripts(page: Path) -> None:
-    named = set(re.findall(r"(?<!tests/)\bscripts/([a-z_]+)(?![\w/])", page.read_text())) - {
+    named = set(
+        re.findall(r"(?<!tests/)\bscripts/([a-z_]+(?:-[a-z]+)*)(?![\w/])", page.read_text())
+    ) - {
         "lib",
         "mappings",
     }

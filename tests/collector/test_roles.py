@@ -34,6 +34,8 @@ FORBIDDEN = [
     "insert into raw.api_keys (name, scope, key_hash) values ('x', 'read', sha256('x'))",
     "update raw.api_keys set revoked_at = null",
     "select from secret.email_hash_key",
+    "select from raw.erasures",
+    "select from secret.erasing_identities",
     "create table raw.x ()",
     "create schema x",
     "select raw.ensure_event_partitions(24)",
@@ -66,6 +68,19 @@ def test_connections_of_the_collector_take_its_role(database: str) -> None:
 def test_forbidden_to_the_collector(as_collector: psycopg.Connection, statement: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         as_collector.execute(statement.encode())
+
+
+def test_whom_an_erasure_is_about_is_for_the_owner_alone(database: str) -> None:
+    with closing(psycopg.connect(database, autocommit=True)) as connection:
+        connection.execute("set session authorization headwater_transformer")
+        connection.execute("select from raw.erasures")
+        for statement in (
+            "select from secret.erasing_identities",
+            "select from secret.erasing_rows",
+            "update raw.erasures set state = 'finished'",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
 
 
 def test_running_collector_has_no_more_than_its_role(collector: Collector) -> None:

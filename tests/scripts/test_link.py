@@ -15,6 +15,10 @@ import httpx
 import pytest
 
 from collector.settings import ROOT
+from scripts.lib.base.database import Databases
+from scripts.lib.privacy.erasure import NotYetError, erase, go_on, preview
+from scripts.lib.privacy.people import Identity, all_identities, targets
+from scripts.lib.privacy.place import opened_place
 from tests.faults.servers import Postgres, own_postgres
 from tests.faults.trial import trial
 from tests.support.collector import rows_of, wait_until
@@ -461,3 +465,53 @@ def test_destination_from_a_snapshot_of_its_disk(linked: Pair, parsed_project: P
 
 def event_ids_in_raw(warehouse: Warehouse) -> list[str]:
     return [i for (i,) in warehouse.query("select event_id from raw.events order by 1")]
+
+
+@pytest.mark.slow
+def test_people_are_erased_on_both_sides(linked: Pair, parsed_project: Path) -> None:
+    """Also from rows that no build has read; what comes under their ids afterwards stays."""
+    project = shutil.copytree(parsed_project, linked.folder / "erased" / "dbt_project")
+    source = Warehouse(linked.source.url, project)
+    destination = Warehouse(linked.destination.url, project)
+    other_slot = "headwater_other"
+
+    def build() -> None:
+        source.land(page_view("after"))
+        linked.agree()
+        destination.run("--select", "+dim_users")
+
+    of_others = page_view("of-others", "bob", activity={"path": "/?of=jane@example.com"})
+    source.land(page_view("built"), of_others)
+    source.execute("insert into raw.user_ids (user_id, email) values ('1', 'jane@example.com')")
+    linked.agree()
+    destination.run("--select", "+dim_users")
+    source.land(page_view("unread"))
+    source.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", other_slot)
+    urls = (source.database_url, destination.database_url, source.database_url)
+    with opened_place(Databases(*urls, embedded=False)) as place:
+        people = all_identities(
+            [Identity("email", "jane@example.com")],
+            place.source, place.destination, *targets(place.destination),
+        )  # fmt: skip
+        linked.agree()
+        previewed = preview(place, people)
+        with pytest.raises(NotYetError, match=other_slot):
+            erase(place, people, build, print)
+        source.execute("select pg_drop_replication_slot(%s)", other_slot)
+        assert go_on(place, build, print)
+
+    assert previewed["raw.events"] == 4  # two on each side
+    linked.agree()
+    for server in (source, destination):
+        assert server.query("select event_id from raw.events order by 1") == [
+            ("after",), ("of-others",),
+        ]  # fmt: skip
+        assert server.query("select from raw.users") == []
+        assert server.query("select state from raw.erasures") == [("finished",)]
+        assert server.query("select from secret.erasing_rows") == []
+    assert destination.query(
+        "select event_id, activity ->> 'path' from marts.fct_events order by 1"
+    ) == [("after", "/"), ("of-others", "/?of=erased")]
+    before = destination.query("select * from marts.dim_users order by user_id")
+    destination.run("--select", "+dim_users", "--full-refresh", reload_raw=True)
+    assert destination.query("select * from marts.dim_users order by user_id") == before

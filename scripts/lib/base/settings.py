@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from collector.settings import ROOT, documented, setting
+from collector.settings import ROOT, documented, number, setting
 from collector.settings import Settings as CollectorSettings
 
 
@@ -30,6 +30,12 @@ class Settings(CollectorSettings):
     api_key: str = setting("", "Key that scripts/replay and scripts/demo send")
     alert_webhook_url: str = setting(
         "", "Where scripts/status and scripts/link --check post what is wrong"
+    )
+    retain_events_days: int = setting(
+        0, "Days after which scripts/dbt build drops events from raw; 0: never", number(0, 36_500)
+    )
+    retain_rejected_days: int = setting(
+        0, "Days after which it drops the text of what was refused; 0: never", number(0, 36_500)
     )
 
     @classmethod

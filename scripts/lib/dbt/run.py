@@ -145,23 +145,38 @@ def run_dbt(  # noqa: PLR0913
         if asked and (line := asked.nothing_new()) and not force:
             say(line)
             return 0
-        environment["PGAPPNAME"] = run_name(schema)
-        end = partial(end_backends, database_url, schema)
-        status = _run(arguments, environment, (descriptor,), on_line, end)
+        status = run_dbt_locked(arguments, settings, database_url, descriptor, on_line)
         if asked and not status:
             asked.keep()
         return status
 
 
-def repeat_dbt(
+def run_dbt_locked(
+    arguments: Sequence[str],
+    settings: Settings,
+    database_url: str,
+    descriptor: int,
+    on_line: Callable[[str], None] | None = None,
+) -> int:
+    """Runs a writing command of dbt whose lock the connection of `descriptor` holds."""
+    schema = target_schema(arguments, settings)
+    environment = dbt_environment(settings, database_url) | {"PGAPPNAME": run_name(schema)}
+    end = partial(end_backends, database_url, schema)
+    return _run(arguments, environment, (descriptor,), on_line, end)
+
+
+def repeat_dbt(  # noqa: PLR0913
     arguments: Sequence[str],
     settings: Settings,
     database_url: str,
     pause: float,
     *,
     force: bool = False,
+    after: Callable[[], None],
 ) -> NoReturn:
     """Runs dbt again and again in this process, `pause` seconds apart, until it is told to end.
+
+    `after` follows each run that succeeded.
 
     Saves what a process of its own costs each run: its start, dbt's imports and reading what was
     parsed. A line after each run says how it went.
@@ -193,6 +208,8 @@ def repeat_dbt(
             _tell(f"PostgreSQL: {error}")
         if told:  # dbt may have made another error of it
             sys.exit(128 + told[0])
+        if outcome == "succeeded":
+            after()
         say(f"Run {number} {outcome} in {time.monotonic() - started:.1f} s")
         time.sleep(max(pause, LOOK_SECONDS) if outcome == NOTHING_NEW else pause)
     raise AssertionError
@@ -247,9 +264,27 @@ def main() -> int:
         every, arguments = _pause(arguments[1:2]), arguments[2:]
     settings = read_settings()
     with open_databases(settings) as databases:
+        retain = partial(_retain, settings) if "build" in arguments else _nothing
         if every is not None:
-            repeat_dbt(arguments, settings, databases.destination, every, force=force)
-        return run_dbt(arguments, settings, databases.destination, say=_tell, force=force)
+            repeat_dbt(arguments, settings, databases.destination, every, force=force, after=retain)
+        status = run_dbt(arguments, settings, databases.destination, say=_tell, force=force)
+        if status == 0:
+            retain()
+        return status
+
+
+def _nothing() -> None:
+    """Where nothing is dropped from raw."""
+
+
+def _retain(settings: Settings) -> None:
+    """Drops from raw what the settings say, by the command, which says why where it cannot."""
+    ages = (
+        ("--older-than", settings.retain_events_days),
+        ("--rejected-older-than", settings.retain_rejected_days),
+    )
+    if options := [f"{option}={days}d" for option, days in ages if days]:
+        subprocess.call([ROOT / "scripts" / "retain", "--yes", *options], stdout=sys.stderr)
 
 
 def _pause(arguments: Sequence[str]) -> float:
