@@ -134,7 +134,12 @@ def test_nobody_can_be_identified_by_a_mart(manifest: dict[str, Any]) -> None:
         for place, meta in in_marts.items()
         if meta["pii_class"] == "direct_identifier"
     } == {("dim_users", "email_hash"): "keyed_hash"}
-    assert {meta.get("masking") for meta in in_marts.values()} == {None, "keyed_hash", "score_band"}
+    assert {meta.get("masking") for meta in in_marts.values()} == {
+        None,
+        "keyed_hash",
+        "left_out",
+        "score_band",
+    }
 
 
 def test_what_the_plan_says_identifies_leaves_the_marts(warehouse: Warehouse) -> None:
@@ -143,15 +148,31 @@ def test_what_the_plan_says_identifies_leaves_the_marts(warehouse: Warehouse) ->
     for event_type in ("page_viewed", "screen_viewed"):
         event = {"eventId": event_type, "eventType": event_type, "userId": 1, "activity": activity}
         warehouse.land(event)
-    activities = "select event_type, activity from marts.fct_events order by 1"
-    warehouse.run("--select", "+fct_events")
+    score = {"ficoScore": 812, "bureau": "x"}
+    scored = {"eventId": "s", "eventType": "credit_score_updated", "userId": 1, "activity": score}
+    warehouse.land(scored)
+    activities = (
+        "select event_type, activity from marts.fct_events"
+        " where event_type like '%viewed' order by 1"
+    )
+    marts = ("--select", "+fct_event_attributes", "+int_credit_reports", "fct_events")
+    warehouse.run(*marts)
     assert warehouse.query(activities) == [("page_viewed", activity), ("screen_viewed", activity)]
+    # A score is for the marts about credit.
+    assert warehouse.query("select score from intermediate.int_credit_reports") == [(812,)]
+    assert warehouse.query(
+        "select activity from marts.fct_events where event_type = 'credit_score_updated'"
+    ) == [({"bureau": "x"},)]
+    assert warehouse.query(
+        "select property, numeric_value, violation from marts.fct_event_attributes"
+        " where event_type = 'credit_score_updated' order by 1"
+    ) == [("bureau", None, None), ("ficoScore", None, None)]
 
     identifying = {"data_type": "text", "is_required": "false", "pii_class": "direct_identifier"}
     planned = {"event_type": "page_viewed", "property": "email", "description": "Address"}
     plan = warehouse.seed("event_properties")
     warehouse.set_seed("event_properties", [*plan, planned | identifying])
-    warehouse.run("--select", "+fct_events")
+    warehouse.run(*marts)
     masked = {"path": activity["path"]}
     assert warehouse.query(activities) == [("page_viewed", masked), ("screen_viewed", activity)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 from contextlib import closing
 from decimal import Decimal
@@ -224,3 +225,33 @@ def test_logins_of_urls_are_taken_out(postgres_url: str) -> None:
 
 def test_a_score_is_what_the_collector_takes_for_one() -> None:
     assert render("is_score", "score") == f"score between {MIN_SCORE} and {MAX_SCORE}"
+
+
+def has_luhn_sum(digits: str) -> bool:
+    doubled = [int(digit) * (1 + index % 2) for index, digit in enumerate(reversed(digits))]
+    return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
+
+
+def test_values_look_personal_where_they_have_the_form_of_it(postgres_url: str) -> None:
+    expected: dict[str, str | None] = {
+        "ann@example.com": "email",
+        "/welcome?to=Ann.B%2Bx%40mail.example.co.uk&x=1": "email",
+        "call +49 151 23456789": "phone",
+        "(212) 555-0123": "phone",
+        "212-555-0123": "phone",
+        "4111-1111-1111-1111": "card",
+        "paid with 378282246310005.": "card",
+        **dict.fromkeys(
+            (
+                "", "/pricing", "@", "ann@", "a@b", "2026-10-01 12:00:00+00", "10.0.0.1",
+                "0191d2c4-7b1e-7c3a-9a4e-123456789012", "1730419200000", "2125550123", "+1",
+                "4111 1111 1111 1112", "x@y", "user_8812",
+            )
+        ),
+    }  # fmt: skip
+    rng = random.Random(4)
+    for _ in range(300):
+        digits = str(rng.randint(3, 6)) + "".join(rng.choices("0123456789", k=rng.randint(12, 18)))
+        expected[digits] = "card" if has_luhn_sum(digits) else None
+    found = computed(postgres_url, render("likely_personal_value", "value"), [*expected], "text")
+    assert dict(zip(expected, found, strict=True)) == expected

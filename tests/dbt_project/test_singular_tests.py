@@ -56,9 +56,9 @@ FAULTS = {
         " (select min(event_key) from marts.fct_events)",
     ],
     "events_keep_to_the_tracking_plan": [
-        "update marts.fct_events set activity = '{}', occurred_on = '2026-10-31'"
+        "update intermediate.int_events set activity = '{}', occurred_on = '2026-10-31'"
         " where event_type = 'page_viewed'",
-        "update marts.fct_events set activity = '{\"path\": 1}',"
+        "update intermediate.int_events set activity = '{\"path\": 1}',"
         " occurred_on = '2026-10-31' where event_type = 'page_viewed'",
     ],
     "funnel_definitions_are_complete": [
@@ -73,6 +73,13 @@ FAULTS = {
     "funnel_steps_never_grow": [
         "update marts.conversion_funnel_daily set reached = reached_previous + 1",
         "update marts.conversion_funnel_daily set reached_previous = entered + 1",
+    ],
+    "no_personal_values_where_none_are_planned": [
+        'update staging.stg_events set activity = activity || \'{"path": "/ann%40example.com"}\''
+        " where event_type = 'page_viewed'",
+        'update staging.stg_events set activity = activity || \'{"note": "+49 151 23456789"}\'',
+        'update staging.stg_events set activity = activity || \'{"to": "4111 1111 1111 1111"}\'',
+        "update staging.stg_events set user_id = 'ann@example.com'",
     ],
     "raw_is_read_to_its_end": [
         "insert into raw.events (received_at, source, event_id, payload)"
@@ -98,7 +105,12 @@ FAULTS = {
     ],
 }
 # What applications do wrong, or what only takes long, stops no build.
-WARNINGS = {"events_do_not_conflict", "events_keep_to_the_tracking_plan", "raw_is_read_to_its_end"}
+WARNINGS = {
+    "events_do_not_conflict",
+    "events_keep_to_the_tracking_plan",
+    "no_personal_values_where_none_are_planned",
+    "raw_is_read_to_its_end",
+}
 
 
 @pytest.fixture(scope="module")
