@@ -9,160 +9,36 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from datetime import date, timedelta
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
-from rich.console import Console
 
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.target import layer_schema
 from scripts.lib.demo.generator import generate
-from scripts.lib.report import show
-from scripts.lib.site.warehouse import Dataset, read
+from scripts.lib.site.warehouse import read
+from tests.support.reporting import (
+    DURATIONS,
+    FROM_FACTS,
+    PROD,
+    RATES,
+    comparable,
+    counted,
+    durations,
+    facts,
+    percentile,
+    printed,
+    shown_by_site,
+    tasks_of_many_types,
+)
 from tests.support.warehouse import Warehouse
 
 pytestmark = pytest.mark.every_postgres
 
-Row = dict[str, Any]
-PROD = Settings.from_environment({})
 DEV = Settings.from_environment({"DBT_TARGET": "dev", "DBT_SCHEMA": "dev_ann"})
-# By dataset of the site: the same numbers from the facts, row by row, without a view of reports.
-FROM_FACTS = {
-    "conversion_daily": """
-        select funnel, segment, value as segment_value, cohort_on as day, complete.is_complete,
-            count(*) as attempts, count(*) filter (where is_converted) as conversions,
-            count(*) filter (where complete.is_complete is not false) as complete_attempts,
-            count(*) filter (where complete.is_complete is not false and is_converted)
-                as complete_conversions,
-            (
-                select array_agg(reached order by step_order) from (
-                    select step_order, (
-                        select count(*) from marts.fct_funnel_progress as others
-                        where others.funnel = progress.funnel
-                            and others.cohort_on = progress.cohort_on
-                            and others.segments ->> segment = value
-                            and others.furthest_step_order >= step_order
-                    ) as reached
-                    from seeds.funnels
-                    where funnels.funnel = progress.funnel and step_order is not null
-                ) as steps
-            ) as reached
-        from marts.fct_funnel_progress as progress,
-            jsonb_each_text(segments) as cuts (segment, value),
-            lateral (
-                select (cohort_on + 1)::timestamp + max(window_days) * interval '1 day'
-                    <= timestamp '2026-11-01'
-                from seeds.funnels where funnels.funnel = progress.funnel
-            ) as complete (is_complete)
-        group by 1, 2, 3, 4, 5
-    """,
-    "attribution_daily": """
-        select funnel, traffic_source, rule, converted_on as day, sum(credit) as conversions
-        from marts.attribution, lateral (values
-            ('First touch', first_touch_credit),
-            ('Last touch', last_touch_credit),
-            ('Last non-direct', last_non_direct_credit),
-            ('Linear', linear_credit),
-            ('Position-based', position_based_credit),
-            ('Time decay', time_decay_credit)
-        ) as rules (rule, credit)
-        group by 1, 2, 3, 4
-    """,
-    "retention_weekly": """
-        select cohort_week as day, weeks_since, cohort_users, users_active, retention_rate
-        from marts.retention_weekly where active_week + 6 < '2026-11-01'
-    """,
-    "tasks_daily": """
-        select label as task_type, day, sum(tasks_opened) as tasks_opened,
-            sum(opened_then_completed) as tasks_completed,
-            sum(opened_then_reworked) as tasks_reworked,
-            sum(opened_then_reassigned) as tasks_reassigned,
-            sum(daily.tasks_completed) as completions, sum(tasks_abandoned) as abandonments,
-            sum(backlog) as backlog
-        from marts.task_completion_daily as daily
-            join (select distinct task_type, label from labelled) as labels using (task_type)
-        group by 1, 2
-    """,
-    "credit_bands_daily": """
-        select band_order, band, is_good, day, users,
-            case when is_good then users else 0 end as users_in_good_bands, conversions,
-            payments_made, payments_made + payments_missed as payments_due
-        from marts.credit_band_daily join seeds.score_bands using (band, band_order)
-        where band <> 'unknown'
-    """,
-    "credit_moves_daily": """
-        select previous_band, band, valid_from::date as day, score > previous_score as is_up,
-            count(*) as moves
-        from marts.fct_credit_scores where previous_band <> band group by 1, 2, 3, 4
-    """,
-    "rejections_daily": """
-        select rejection_code, day, sum(events_rejected) as events_rejected
-        from marts.rejection_reasons_daily group by 1, 2 having sum(events_rejected) > 0
-    """,
-    "events_daily": """
-        select event_subject, occurred_on as day, count(*) as events
-        from marts.fct_events group by source, 1, 2
-    """,
-}
-LABELLED = """
-    with counts as (
-        select task_type, row_number() over (order by count(*) desc, task_type) as place
-        from marts.fct_tasks group by 1
-    ),
-    labelled as (
-        select *, case when place <= 11 then task_type else '(other)' end as label
-        from marts.fct_tasks join counts using (task_type)
-    ),
-    labelled_times as (
-        select label, opened_on, cycle_seconds from labelled where cycle_seconds is not null
-    )
-"""
-DURATIONS = {
-    "conversion_times_daily": (
-        "funnel",
-        "select funnel, cohort_on, seconds_to_convert from marts.fct_funnel_progress"
-        " where is_converted",
-    ),
-    "task_times_daily": (
-        "task_type",
-        LABELLED + "table labelled_times",
-    ),
-}
-# The rates that have a column in a mart, or an average over a fact.
-RATES = {
-    "conversion_rate": "select sum(reached) / sum(entered) from marts.conversion_funnel_daily"
-    " where segment = 'all' and is_complete is not false and (funnel, step_order) in"
-    " (select funnel, max(step_order) from seeds.funnels group by 1)",
-    "conversion_rate_so_far": "select avg(is_converted::integer) from marts.fct_funnel_progress",
-    "completion_rate": "select avg((status = 'completed')::integer) from marts.fct_tasks",
-    "rework_rate": "select avg((times_started > 1 or times_completed > 1)::integer)"
-    " from marts.fct_tasks",
-    "reassignment_rate": "select avg((assignee_count > 1)::integer) from marts.fct_tasks",
-    "on_time_rate": "select sum(payments_made) / sum(payments_made + payments_missed)"
-    " from marts.credit_band_daily where band <> 'unknown'",
-}
-
-
-def tasks_of_many_types() -> Iterator[Row]:
-    """Tasks of twenty types, more than a page names; of one type a short and a long one."""
-    for number in range(21):
-        kind = "two" if number < 2 else f"kind {number}"
-        activity = {"taskType": kind, "taskId": f"t{number}"}
-        seconds = 6000 if number == 1 else 60
-        for verb, second in (("scheduled", 0), ("started", 0), ("completed", seconds)):
-            yield {
-                "eventType": f"task_{verb}",
-                "eventId": f"{verb} {number}",
-                "userId": 1,
-                "occurredAt": f"2026-10-02T{second // 3600:02}:{second // 60 % 60:02}:00Z",
-                "activity": activity,
-            }
 
 
 @pytest.fixture(scope="module")
@@ -175,85 +51,6 @@ def warehouse(
         warehouse.land({"eventId": "x", "eventType": "page_viewed", "activity": {}})
         warehouse.run(reports=True)
         yield warehouse
-
-
-def decoded(dataset: Dataset, first: date) -> list[Row]:
-    """The rows of a dataset, as app.js reads them."""
-    rows = []
-    for values in dataset["rows"]:
-        row = dict(zip(dataset["columns"], values, strict=True))
-        for column, known in dataset["levels"].items():
-            places = row[column]
-            row[column] = [known[p] for p in places] if isinstance(places, list) else known[places]
-        row["day"] = first + timedelta(days=row["day"])
-        rows.append(row)
-    return rows
-
-
-def shown_by_site(warehouse: Warehouse, settings: Settings = PROD) -> dict[str, list[Row]]:
-    """The rows by dataset of all pages; of a view that two pages show, those of the first."""
-    site = read(settings, warehouse.database_url, days=8000)
-    assert site.first
-    datasets: dict[str, list[Row]] = {}
-    for page in site.datasets.values():
-        for name, dataset in page.items():
-            if "day" in dataset["columns"]:
-                datasets.setdefault(name, decoded(dataset, site.first))
-    return datasets
-
-
-def printed(warehouse: Warehouse, settings: Settings = PROD) -> str:
-    """The screen of `scripts/report`."""
-    console = Console(file=StringIO(), width=90)
-    show(settings, warehouse.database_url, console)
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue()
-
-
-def facts(warehouse: Warehouse, query: str) -> list[Row]:
-    """The rows of a query as the site would have them."""
-    with closing(psycopg.connect(warehouse.database_url, row_factory=dict_row)) as connection:
-        connection.execute("set timezone to 'UTC'")
-        return connection.execute((LABELLED + query).encode()).fetchall()
-
-
-def comparable(rows: list[Row], columns: set[str]) -> list[str]:
-    """Rows as text, numbers with the six decimals that marts have."""
-
-    def text(value: object) -> str:
-        if value is None or isinstance(value, str | bool | date | list):
-            return str(value)
-        return f"{float(str(value)):.6f}"
-
-    return sorted(str({key: text(row[key]) for key in sorted(columns)}) for row in rows)
-
-
-def percentile(times: list[float], share: float) -> float:
-    """PostgreSQL's percentile_cont."""
-    times = sorted(times)
-    place = share * (len(times) - 1)
-    low = times[int(place)]
-    return low + (place - int(place)) * (times[min(int(place) + 1, len(times) - 1)] - low)
-
-
-def durations(warehouse: Warehouse, name: str) -> dict[tuple[str, date], list[float]]:
-    """The times by kind and day, from the facts."""
-    found: dict[tuple[str, date], list[float]] = {}
-    for kind, day, seconds in warehouse.query(DURATIONS[name][1]):
-        found.setdefault((kind, day), []).append(float(seconds))
-    return found
-
-
-def counted(rows: list[Row], kind: str) -> dict[tuple[str, date], list[float]]:
-    """The times by kind and day, from a dataset that counts them."""
-    return {
-        (row[kind], row["day"]): [
-            time
-            for time, count in zip(row["seconds"], row["counts"], strict=True)
-            for _ in range(count)
-        ]
-        for row in rows
-    }
 
 
 def test_numbers_of_the_site_are_those_of_the_facts(warehouse: Warehouse) -> None:
@@ -390,25 +187,6 @@ def test_many_times_are_rounded_by_less_than_one_percent(warehouse: Warehouse) -
                 true = percentile([time for key in chosen for time in exact[key]], share)
                 about = percentile([time for key in chosen for time in rounded[key]], share)
                 assert about == pytest.approx(true, rel=0.01)
-
-
-def test_neither_page_nor_report_knows_a_definition() -> None:
-    """No name of a seed stands in their code: what they do, they do to all names alike."""
-    code = "".join(
-        path.read_text()
-        for path in [ROOT / "scripts/lib/report.py", *(ROOT / "scripts/lib/site").rglob("*")]
-        if path.suffix in (".js", ".py", ".html")
-    )
-    project = Warehouse("", ROOT / "dbt_project")
-    names = {row["band"] for row in project.seed("score_bands")} - {"good"}  # the tile's own id
-    names |= {row["funnel"] for row in project.seed("funnels")}
-    names |= {row["step"] for row in project.seed("funnels")} - {"converted"}
-    names |= {row["event_type"] for row in project.seed("event_types")} - {"conversion"}
-    names |= {row["segment"] for row in project.seed("segments")}
-    assert [name for name in sorted(names) if re.search(rf"['\"`]{name}['\"`]", code)] == []
-    assert not re.search(
-        r"percentile_cont\(|\bsum\(|\bcount\(", (ROOT / "scripts/lib/report.py").read_text()
-    )
 
 
 @pytest.mark.slow

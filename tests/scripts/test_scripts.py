@@ -1,108 +1,29 @@
-"""The entry points in scripts/: help, errors that say what to do, one writing dbt run at a time."""
+"""The entry points in scripts/: help, errors that say what to do, the demo."""
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
 import psycopg
 import pytest
-from psycopg import sql
 
 from collector.settings import ROOT
-from scripts.lib.dbt.lock import RUN_NAME, writing_lock
-from tests.support.collector import rows_of, wait_until
+from scripts.lib.dbt.target import PROJECT
+from tests.scripts.conftest import Start
+from tests.support.collector import rows_of
 from tests.support.warehouse import Warehouse
 
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file())
 HAND_ON = {"dbt", "mf", "psql", "test"}  # their arguments, to another program
-PROJECT = """
-name: scratch
-version: 0.1.0
-config-version: 2
-profile: scratch
-flags: {send_anonymous_usage_stats: false}
-"""
-PROFILE = """
-scratch:
-  target: prod
-  outputs:
-    prod:
-      type: postgres
-      host: "{{ env_var('PGHOST') }}"
-      port: "{{ env_var('PGPORT', '5432') | int }}"
-      user: "{{ env_var('PGUSER') }}"
-      password: "{{ env_var('PGPASSWORD', '') }}"
-      dbname: "{{ env_var('PGDATABASE') }}"
-      schema: scratch
-      application_name: "{{ env_var('PGAPPNAME') }}"
-"""
-Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def start(database: str, tmp_path: Path) -> Iterator[Start]:
-    """Starts a script on `database`, from another folder than the project's."""
-    running = []
-
-    def start(script: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [ROOT / "scripts" / script, *arguments],
-            cwd=tmp_path,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(tmp_path),
-                "HEADWATER_DATA": str(tmp_path / "data"),
-                "DATABASE_URL": database,
-                **environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process
-
-    yield start
-    for process in running:
-        with process:
-            process.kill()
-
-
-@pytest.fixture
-def dbt(start: Start, tmp_path: Path) -> Start:
-    """Runs a scratch dbt project whose one table is made by the given SQL."""
-    (tmp_path / "models").mkdir()
-    (tmp_path / "dbt_project.yml").write_text(PROJECT)
-    (tmp_path / "profiles.yml").write_text(PROFILE)
-
-    def dbt(sql: str, *options: str) -> subprocess.Popen[str]:
-        (tmp_path / "models" / "model.sql").write_text("{{ config(materialized='table') }}" + sql)
-        here = str(tmp_path)
-        return start("dbt", *options, "run", "--project-dir", here, DBT_PROFILES_DIR=here)
-
-    return dbt
-
-
-def sleeping(database: str) -> int:
-    """How many backends of dbt run the scratch model."""
-    rows = rows_of(
-        database,
-        "select count(*) from pg_stat_activity where application_name = %s and"
-        " datname = current_database() and state = 'active' and query like '%%pg_sleep%%'",
-        RUN_NAME,
-    )
-    return int(rows[0][0])
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -173,95 +94,6 @@ def test_report_before_a_build_says_what_to_do(start: Start) -> None:
     assert "run scripts/dbt build" in errors
 
 
-def test_dbt_passes_its_status_on(dbt: Start) -> None:
-    good = dbt("select 1 as one")
-    assert good.communicate()[0]
-    assert good.returncode == 0
-    bad = dbt("select 1 / 0 as one")
-    assert "division by zero" in bad.communicate()[0]
-    assert bad.returncode == 1
-
-
-def test_second_writing_run_waits_for_the_first(dbt: Start, database: str) -> None:
-    with writing_lock(database, print):
-        process = dbt("select 1 as one")
-        assert process.stderr is not None
-        said = process.stderr.readline()
-        assert said.startswith("Waiting for another dbt run (its backend ")
-        assert rows_of(database, "select to_regclass('scratch.model')") == [(None,)]
-    process.communicate()
-    assert process.returncode == 0
-    assert rows_of(database, "select one from scratch.model") == [(1,)]
-
-
-def test_lock_is_held_until_dbt_itself_is_gone(dbt: Start, database: str) -> None:
-    process = dbt("select 1 as one from pg_sleep(600)")
-    wait_until(lambda: sleeping(database) > 0)
-    (child,) = psutil.Process(process.pid).children()
-    process.kill()
-    process.wait()
-    lock = "select pg_try_advisory_lock(hashtext('headwater'), hashtext('dbt'))"
-    assert rows_of(database, lock) == [(False,)]
-    child.kill()
-
-    said: list[str] = []
-    with writing_lock(database, said.append):
-        wait_until(lambda: sleeping(database) == 0)
-    assert said[-1].startswith("Ended what a killed dbt run left behind: backend ")
-
-
-@pytest.mark.parametrize("options", [(), ("--every", "0")])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_dbt_leaves_no_query_behind(
-    dbt: Start, database: str, number: signal.Signals, options: tuple[str, ...]
-) -> None:
-    process = dbt("select 1 as one from pg_sleep(600)", *options)
-    wait_until(lambda: sleeping(database) > 0)
-    process.send_signal(number)
-    process.communicate()
-    assert process.returncode == 128 + number
-    wait_until(lambda: sleeping(database) == 0)
-
-
-def test_repeated_dbt_goes_on_after_a_failure(
-    dbt: Start, database: str, postgres_url: str, tmp_path: Path
-) -> None:
-    process = dbt("select count(*) as earlier from public.absent", "--every", "0.1")
-    assert process.stdout is not None
-    outcomes = (line.split()[2] for line in process.stdout if line.startswith("Run "))
-    assert next(outcomes) == "failed"
-    with psycopg.connect(database) as connection:
-        connection.execute("create table public.absent (id integer)")
-        connection.execute("grant select on public.absent to headwater_transformer")
-    assert "succeeded" in itertools.islice(outcomes, 20)
-    earlier = "select earlier from scratch.model"
-    assert rows_of(database, earlier) == [(0,)]
-    # What it parsed is kept for as long as it is as it was.
-    model = tmp_path / "models" / "model.sql"
-    model.write_text("{{ config(materialized='table') }} select 7 as earlier")
-    assert any(rows_of(database, earlier) == [(7,)] for _ in itertools.islice(outcomes, 20))
-
-    name = urlsplit(database).path[1:]
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        closing = sql.SQL("alter database {} allow_connections {}")
-        connection.execute(closing.format(sql.Identifier(name), sql.Literal(False)))
-        connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
-        )
-        try:
-            assert "failed" in itertools.islice(outcomes, 20)
-            assert next(outcomes) == "failed"  # not even the lock can be had
-        finally:
-            connection.execute(closing.format(sql.Identifier(name), sql.Literal(True)))
-    assert "succeeded" in itertools.islice(outcomes, 200)
-
-
-@pytest.mark.parametrize("pause", ["", "-1", "soon", "nan", "1e9"])
-def test_pause_that_is_none(start: Start, pause: str) -> None:
-    _, errors = start("dbt", "--every", pause, "run").communicate()
-    assert errors == "error: --every needs a number of seconds from 0 to 86400\n"
-
-
 def test_docs_in_one_file(start: Start, tmp_path: Path) -> None:
     target = {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
     process = start("docs", "--static", "site/docs.html", **target)
@@ -293,6 +125,7 @@ def short_path() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_demo_twice_doubles_nothing(start: Start, short_path: Path) -> None:
     environment = {
         "DATABASE_URL": "",
@@ -315,12 +148,27 @@ def test_demo_twice_doubles_nothing(start: Start, short_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sql_of_increments_is_clean_as_well(
-    warehouse: Warehouse, start: Start, tmp_path: Path
-) -> None:
+def test_sql_of_increments_is_clean_as_well(warehouse: Warehouse, tmp_path: Path) -> None:
     """Where marts are built, dbt compiles what an increment runs: scripts/lint sees it too."""
     warehouse.run()
-    target = {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
-    process = start("lint", DATABASE_URL=warehouse.database_url, **target)
-    output, errors = process.communicate()
-    assert process.returncode == 0, output + errors
+    models = [
+        node["original_file_path"]
+        for node in warehouse.manifest()["nodes"].values()
+        if node["config"]["materialized"] == "incremental"
+    ]
+    assert len(models) > 20
+    linted = subprocess.run(
+        [sys.executable, "-P", "-m", "scripts.lib.dbt.lint_sql", *map(PROJECT.joinpath, models)],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "HEADWATER_DATA": str(tmp_path),
+            "DATABASE_URL": warehouse.database_url,
+            "DBT_TARGET_PATH": str(tmp_path / "target"),
+            "DBT_LOG_PATH": str(tmp_path / "logs"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert linted.returncode == 0, linted.stdout + linted.stderr

@@ -48,6 +48,18 @@ def funnel(name: str, *steps: str, window_days: str = "") -> list[dict[str, str]
     return rows
 
 
+QUICK = funnel("quick", "page_viewed", "application_submitted", window_days="3")
+
+
+def low_limits(warehouse: Warehouse) -> list[dict[str, str]]:
+    """Limits of the marts that a small history reaches."""
+    limits = {"retention_weeks": "4", "carry_forward_days": "3", "segment_values": "2"}
+    return [
+        row | {"value": limits.get(row["setting"], row["value"])}
+        for row in warehouse.seed("project_settings")
+    ]
+
+
 def landed(warehouse: Warehouse) -> Histories:
     """The events of each user, from raw, where they stand as they were sent."""
     found: dict[str, list[Event]] = defaultdict(list)

@@ -16,11 +16,12 @@ SQLFLUFF = Path(sys.executable).with_name("sqlfluff")
 
 
 def main() -> int:
-    """Returns sqlfluff's exit status."""
+    """Lints the files that are named, or all, and returns sqlfluff's exit status."""
+    files = sys.argv[1:] or [str(PROJECT / name) for name in ("models", "tests")]
     settings = read_settings()
     with open_databases(settings) as databases:
         return subprocess.call(
-            [SQLFLUFF, "lint", "--disable-progress-bar", PROJECT / "models", PROJECT / "tests"],
+            [SQLFLUFF, "lint", "--disable-progress-bar", *files],
             env=dbt_environment(settings, databases.destination),
             cwd=ROOT,
         )

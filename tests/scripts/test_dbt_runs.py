@@ -1,0 +1,155 @@
+"""scripts/dbt: one writing run at a time, which leaves nothing behind, and --every."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg
+import pytest
+from psycopg import sql
+
+from scripts.lib.dbt.lock import RUN_NAME, writing_lock
+from tests.scripts.conftest import Start
+from tests.support.collector import rows_of, wait_until
+
+PROJECT = """
+name: scratch
+version: 0.1.0
+config-version: 2
+profile: scratch
+flags: {send_anonymous_usage_stats: false}
+"""
+PROFILE = """
+scratch:
+  target: prod
+  outputs:
+    prod:
+      type: postgres
+      host: "{{ env_var('PGHOST') }}"
+      port: "{{ env_var('PGPORT', '5432') | int }}"
+      user: "{{ env_var('PGUSER') }}"
+      password: "{{ env_var('PGPASSWORD', '') }}"
+      dbname: "{{ env_var('PGDATABASE') }}"
+      schema: scratch
+      application_name: "{{ env_var('PGAPPNAME') }}"
+"""
+
+
+@pytest.fixture
+def dbt(start: Start, tmp_path: Path) -> Start:
+    """Runs a scratch dbt project whose one table is made by the given SQL."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "dbt_project.yml").write_text(PROJECT)
+    (tmp_path / "profiles.yml").write_text(PROFILE)
+
+    def dbt(sql: str, *options: str) -> subprocess.Popen[str]:
+        (tmp_path / "models" / "model.sql").write_text("{{ config(materialized='table') }}" + sql)
+        here = str(tmp_path)
+        return start("dbt", *options, "run", "--project-dir", here, DBT_PROFILES_DIR=here)
+
+    return dbt
+
+
+def sleeping(database: str) -> int:
+    """How many backends of dbt run the scratch model."""
+    rows = rows_of(
+        database,
+        "select count(*) from pg_stat_activity where application_name = %s and"
+        " datname = current_database() and state = 'active' and query like '%%pg_sleep%%'",
+        RUN_NAME,
+    )
+    return int(rows[0][0])
+
+
+def test_dbt_passes_its_status_on(dbt: Start) -> None:
+    good = dbt("select 1 as one")
+    assert good.communicate()[0]
+    assert good.returncode == 0
+    bad = dbt("select 1 / 0 as one")
+    assert "division by zero" in bad.communicate()[0]
+    assert bad.returncode == 1
+
+
+def test_second_writing_run_waits_for_the_first(dbt: Start, database: str) -> None:
+    with writing_lock(database, print):
+        process = dbt("select 1 as one")
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        assert said.startswith("Waiting for another dbt run (its backend ")
+        assert rows_of(database, "select to_regclass('scratch.model')") == [(None,)]
+    process.communicate()
+    assert process.returncode == 0
+    assert rows_of(database, "select one from scratch.model") == [(1,)]
+
+
+def test_lock_is_held_until_dbt_itself_is_gone(dbt: Start, database: str) -> None:
+    process = dbt("select 1 as one from pg_sleep(600)")
+    wait_until(lambda: sleeping(database) > 0)
+    (child,) = psutil.Process(process.pid).children()
+    process.kill()
+    process.wait()
+    lock = "select pg_try_advisory_lock(hashtext('headwater'), hashtext('dbt'))"
+    assert rows_of(database, lock) == [(False,)]
+    child.kill()
+
+    said: list[str] = []
+    with writing_lock(database, said.append):
+        wait_until(lambda: sleeping(database) == 0)
+    assert said[-1].startswith("Ended what a killed dbt run left behind: backend ")
+
+
+@pytest.mark.parametrize("options", [(), ("--every", "0")])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_dbt_leaves_no_query_behind(
+    dbt: Start, database: str, number: signal.Signals, options: tuple[str, ...]
+) -> None:
+    process = dbt("select 1 as one from pg_sleep(600)", *options)
+    wait_until(lambda: sleeping(database) > 0)
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode == 128 + number
+    wait_until(lambda: sleeping(database) == 0)
+
+
+def test_repeated_dbt_goes_on_after_a_failure(
+    dbt: Start, database: str, postgres_url: str, tmp_path: Path
+) -> None:
+    process = dbt("select count(*) as earlier from public.absent", "--every", "0.1")
+    assert process.stdout is not None
+    outcomes = (line.split()[2] for line in process.stdout if line.startswith("Run "))
+    assert next(outcomes) == "failed"
+    with psycopg.connect(database) as connection:
+        connection.execute("create table public.absent (id integer)")
+        connection.execute("grant select on public.absent to headwater_transformer")
+    assert "succeeded" in itertools.islice(outcomes, 20)
+    earlier = "select earlier from scratch.model"
+    assert rows_of(database, earlier) == [(0,)]
+    # What it parsed is kept for as long as it is as it was.
+    model = tmp_path / "models" / "model.sql"
+    model.write_text("{{ config(materialized='table') }} select 7 as earlier")
+    assert any(rows_of(database, earlier) == [(7,)] for _ in itertools.islice(outcomes, 20))
+
+    name = urlsplit(database).path[1:]
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        closing = sql.SQL("alter database {} allow_connections {}")
+        connection.execute(closing.format(sql.Identifier(name), sql.Literal(False)))
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
+        )
+        try:
+            assert "failed" in itertools.islice(outcomes, 20)
+            assert next(outcomes) == "failed"  # not even the lock can be had
+        finally:
+            connection.execute(closing.format(sql.Identifier(name), sql.Literal(True)))
+    assert "succeeded" in itertools.islice(outcomes, 200)
+
+
+@pytest.mark.parametrize("pause", ["", "-1", "soon", "nan", "1e9"])
+def test_pause_that_is_none(start: Start, pause: str) -> None:
+    _, errors = start("dbt", "--every", pause, "run").communicate()
+    assert errors == "error: --every needs a number of seconds from 0 to 86400\n"

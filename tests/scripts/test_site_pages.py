@@ -1,0 +1,178 @@
+"""The pages of the insights site in a browser: for everybody, on paper, and of failed builds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from scripts.lib.base.browser import chromium
+from scripts.lib.site.build import FILES, MAX_PAGE_BYTES
+from tests.support.browsing import (
+    build_site,
+    copy_empty,
+    opened,
+    send_stream,
+    serious_faults,
+    table,
+)
+from tests.support.warehouse import Warehouse
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(chromium() is None, reason="no Chromium: apt-get install chromium"),
+]
+
+
+NOTHING = "\N{EN DASH}"
+
+
+@pytest.fixture(scope="module")
+def warehouse(
+    create_warehouse: Callable[[], AbstractContextManager[Warehouse]],
+) -> Iterator[Warehouse]:
+    """Marts of a generated stream, with one task whose type is an attack on the page."""
+    with create_warehouse() as warehouse:
+        send_stream(warehouse.database_url)
+        warehouse.build()
+        yield warehouse
+
+
+@pytest.mark.parametrize("file", FILES.values())
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_has_no_serious_accessibility_fault(
+    browser: Browser, folder: Path, file: str, scheme: str
+) -> None:
+    with opened(browser, folder / file, color_scheme=scheme) as page:
+        for summary in page.locator("summary").all():
+            summary.click()
+        assert page.locator(".plot svg").count() == page.locator(".plot").count()
+        assert serious_faults(page) == []
+
+
+@pytest.mark.parametrize("file", FILES.values())
+def test_page_fits_a_phone(browser: Browser, folder: Path, file: str) -> None:
+    with opened(browser, folder / file, viewport={"width": 390, "height": 844}) as page:
+        for summary in page.locator("summary").all():
+            summary.click()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_pages_are_light(folder: Path) -> None:
+    assets = sum(asset.stat().st_size for asset in (folder / "assets").iterdir())
+    for file in FILES.values():
+        assert assets + (folder / file).stat().st_size < MAX_PAGE_BYTES
+
+
+def test_docs_open_without_a_server(browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / "index.html") as page:
+        page.locator("#retention .model a").click()
+        expect(page.locator(".app-content")).to_contain_text("One row per cohort week and week")
+        page.goto(f"{folder.as_uri()}/docs/index.html#!/overview")
+        expect(page.locator(".app-content")).to_contain_text("How to read them")
+        page.goto("about:blank")
+        page.goto(f"{folder.as_uri()}/docs/index.html#!/model/model.headwater.fct_tasks?g_v=1")
+        expect(page.get_by_text("Lineage Graph")).to_be_visible()
+    assert (folder / "docs" / "index.html").stat().st_size < 4_000_000
+
+
+def test_failed_dbt_test_is_visible(
+    browser: Browser, folder: Path, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with opened(browser, folder / "health.html") as page:
+        assert page.locator("#problems").count() == 0
+        [passed, of, ran] = page.locator("#tests").inner_text().split()
+        assert (of, passed) == ("of", ran)
+        [built, _, all_of_them] = page.locator("#models").inner_text().split()
+        assert built == all_of_them
+    broken = warehouse.project / "tests" / "nobody_has_a_task.sql"
+    broken.write_text("select task_key from {{ ref('fct_tasks') }}")
+    try:
+        assert warehouse.try_dbt("test", "--select", broken.stem).returncode == 1
+    finally:
+        broken.unlink()
+    build_site(warehouse, tmp_path, "--no-docs")
+    with opened(browser, tmp_path / "health.html") as page:
+        expect(page.locator("#problems")).to_contain_text("nobody_has_a_task")
+        expect(page.locator("#tests")).to_have_text("0 of 1")
+    with opened(browser, tmp_path / "index.html") as page:
+        expect(page.locator(".alert")).to_contain_text("numbers here may be wrong")
+
+
+def test_failed_build_stays_visible(browser: Browser, warehouse: Warehouse, tmp_path: Path) -> None:
+    """Also where its results are elsewhere, or a later command has overwritten them."""
+    warehouse.execute(
+        "insert into staging.builds"
+        " (invocation_id, as_of, as_of_xid, finished_at, failures, is_whole)"
+        " select 'failed', now(), '1', now(), 3, true"
+    )
+    output = tmp_path / "site"
+    try:
+        build_site(warehouse, output, "--no-docs", target=str(tmp_path))
+    finally:
+        warehouse.execute("delete from staging.builds where invocation_id = 'failed'")
+    with opened(browser, output / "health.html") as page:
+        expect(page.locator("#problems")).to_contain_text("3 failed or were skipped")
+        assert table(page, "builds")[0][2] == "3 failed or were skipped"
+        expect(page.locator("nav .badge")).to_have_text("3 failed")
+    with opened(browser, output / "tasks.html") as page:
+        expect(page.locator(".alert")).to_contain_text("numbers here may be wrong")
+
+
+def test_health_is_that_of_the_marts(browser: Browser, folder: Path, warehouse: Warehouse) -> None:
+    [(events, last)] = warehouse.query(
+        "select count(*)::integer, to_char(max(received_at), 'FMDD Mon YYYY, HH24:MI')"
+        " from marts.fct_events"
+    )
+    refused = warehouse.query(
+        "select rejection_code, sum(events_rejected)::integer from marts.rejection_reasons_daily"
+        " where events_rejected > 0 group by 1"
+    )
+    with opened(browser, folder / "health.html") as page:
+        shown = [(row[1], int(row[2].replace(",", ""))) for row in table(page, "events")]
+        assert sum(count for _, count in shown) == events
+        counts: dict[str, int] = {}
+        for _, reason, count in table(page, "rejections"):
+            counts[reason] = counts.get(reason, 0) + int(count.replace(",", ""))
+        assert counts == dict(refused)
+        assert sum(int(row[1].replace(",", "")) for row in table(page, "freshness")) == events
+        assert table(page, "freshness")[0][2] == last
+
+
+def test_print_shows_whole_tables(browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / "health.html") as page:
+        page.emulate_media(media="print")
+        for region in page.locator(".scroll").all():
+            assert region.evaluate("box => box.scrollHeight <= box.clientHeight")
+
+
+def test_results_of_others(browser: Browser, warehouse: Warehouse, tmp_path: Path) -> None:
+    results = warehouse.project / "target" / "run_results.json"
+    (tmp_path / "run_results.json").write_text(
+        results.read_text().replace('"invocation_id": "', '"invocation_id": "other-')
+    )
+    output = tmp_path / "site"
+    build_site(warehouse, output, "--no-docs", target=str(tmp_path))
+    with opened(browser, output / "health.html") as page:
+        expect(page.locator("#tests")).to_have_text(NOTHING)
+
+
+def test_no_marts(browser: Browser, database: str, tmp_path: Path, folder: Path) -> None:
+    nothing = Warehouse(database, folder.parent / "dbt_project")
+    said = build_site(nothing, tmp_path, "--no-docs")
+    assert "run scripts/dbt build" in said
+    for file in FILES.values():
+        with opened(browser, tmp_path / file) as page:
+            expect(page.locator(".empty")).to_contain_text("Nothing is built yet")
+
+
+def test_no_events(browser: Browser, warehouse: Warehouse, tmp_path: Path) -> None:
+    copy_empty(warehouse.database_url)
+    empty = {"DBT_TARGET": "dev", "DBT_SCHEMA": "empty"}
+    said = build_site(warehouse, tmp_path, "--no-docs", **empty)
+    assert "no events yet" in said
+    with opened(browser, tmp_path / "index.html") as page:
+        expect(page.locator(".empty")).to_contain_text("No events yet")
