@@ -41,12 +41,11 @@ def test_builds_go_on_beside_an_open_reader(warehouse: Warehouse) -> None:
         # Changed code puts another table in the place of the one that is read.
         mart = warehouse.project / "models/tasks/marts/fct_tasks.sql"
         mart.write_text(mart.read_text() + "where true\n")
-        refused = warehouse.try_dbt("build", "--select", "fct_tasks")
+        refused = warehouse.try_dbt("build")
         assert refused.returncode == 1
         reason = "fct_tasks could not be replaced while it is read by backend "
         assert reason in refused.stdout
         assert "notebook" in refused.stdout
-        assert warehouse.try_dbt("build").returncode == 1
     status = subprocess.run(
         [ROOT / "scripts" / "status"],
         env={"PATH": os.environ["PATH"], "DATABASE_URL": warehouse.database_url},

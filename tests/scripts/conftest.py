@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
-from collector.settings import ROOT
 from scripts.lib.base.browser import open_browser
 from tests.faults.servers import own_postgres
 from tests.support.browsing import build_site
 from tests.support.replication import RAW, REJECT, UPDATE_USER, Pair
+from tests.support.scripts import Start, starting
 from tests.support.warehouse import Warehouse
-
-Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
 def start(database: str, tmp_path: Path) -> Iterator[Start]:
-    """Starts a script on `database`, from another folder than the project's."""
-    running = []
-
-    def start(script: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [ROOT / "scripts" / script, *arguments],
-            cwd=tmp_path,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(tmp_path),
-                "HEADWATER_DATA": str(tmp_path / "data"),
-                "DATABASE_URL": database,
-                **environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process
-
-    yield start
-    for process in running:
-        with process:
-            process.kill()
+    """Starts a script on `database`."""
+    with starting(database, tmp_path) as start:
+        yield start
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import pytest
 from psycopg import sql
 
 from scripts.lib.dbt.lock import RUN_NAME, writing_lock
-from tests.scripts.conftest import Start
 from tests.support.collector import rows_of, wait_until
+from tests.support.scripts import Start
 
 PROJECT = """
 name: scratch

@@ -18,8 +18,8 @@ import pytest
 
 from collector.settings import ROOT
 from scripts.lib.dbt.target import PROJECT
-from tests.scripts.conftest import Start
 from tests.support.collector import rows_of
+from tests.support.scripts import Start
 from tests.support.warehouse import Warehouse
 
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file())

@@ -29,8 +29,8 @@ def metrics(file: Path) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_failed_and_missed_builds(warehouse: Warehouse, tmp_path: Path) -> None:
-    broken = warehouse.project / "tests" / "there_is_no_seed.sql"
-    broken.write_text("select event_type from {{ ref('event_types') }}")
+    types = warehouse.seed("event_types")
+    warehouse.set_seed("event_types", [types[0] | {"is_interaction": "perhaps"}])
     assert warehouse.try_dbt("build").returncode == 1
     with webhook() as (url, posted):
         failed = status(warehouse.database_url, url=url)
@@ -38,7 +38,7 @@ def test_failed_and_missed_builds(warehouse: Warehouse, tmp_path: Path) -> None:
     assert [post["status"] for post in posted] == ["failed"]
     assert "failed or were skipped" in posted[0]["text"]
 
-    broken.unlink()
+    warehouse.set_seed("event_types", types)
     warehouse.dbt("build", "--select", "segments")
     file = tmp_path / "headwater.prom"
     known = status(warehouse.database_url, "--textfile", str(file))
