@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -122,3 +123,49 @@ def test_only_staging_reads_raw() -> None:
     entities = {"base_events", "stg_events", "stg_users", "stg_rejected_events"}
     assert set(readers) == {*entities, "stg_raw_lag"}
     assert set(readers.values()) == {"staging"}
+
+
+def test_rates_are_written_once() -> None:
+    divisions = re.compile(
+        r"/\s*nullif\(|::numeric\s*/|/\s*[\w.]*(?:entered|reached|attempts|users|tasks)"
+    )
+    assert divisions.search("round(reached::numeric / nullif(entered, 0), 6)")
+    for path in (PROJECT / "models").rglob("*.sql"):
+        assert not divisions.search(path.read_text()), f"{path.name}: use rate(part, whole)"
+
+
+def test_settings_that_no_model_could_do_with_build_nothing(
+    empty: tuple[Warehouse, str],
+) -> None:
+    warehouse, _ = empty
+    right = warehouse.seed("project_settings")
+    values = {"segment_values": "0", "time_zone": "Nowhere/At_all", "session_gap_minutes": "30 min"}
+    wrong = [
+        row | {"value": values.get(row["setting"], row["value"])}
+        for row in right
+        if row["setting"] != "retention_weeks"
+    ]
+    repeated = next(row for row in right if row["setting"] == "carry_forward_days")
+    warehouse.set_seed("project_settings", [*wrong, repeated, repeated | {"setting": "carry_on"}])
+    refused = warehouse.try_dbt("build", "--select", "project_settings", "stg_users")
+    assert refused.returncode == 1
+    for fault in (
+        "carry_forward_days is there 2 times",
+        "carry_on is no setting",
+        "retention_weeks is missing",
+        "segment_values is '0', which is no whole number from 1 to 1000000",
+        "session_gap_minutes is '30 min', which is no whole number from 1",
+        "time_zone is 'Nowhere/At_all', which is no time zone that PostgreSQL knows",
+        "Correct dbt_project/seeds/project_settings.csv",
+    ):
+        assert fault in refused.stdout
+    assert "SKIP=1" in refused.stdout
+
+    # What is loaded stays as it was; nor is anything built by what somebody took from it.
+    warehouse.set_seed("project_settings", right)
+    warehouse.run("--select", "stg_users")
+    warehouse.execute("delete from seeds.project_settings where setting = 'retention_weeks'")
+    refused = warehouse.try_dbt("run", "--select", "stg_users")
+    assert refused.returncode != 0
+    assert "retention_weeks is missing" in refused.stdout + refused.stderr
+    warehouse.run("--select", "project_settings")

@@ -26,7 +26,7 @@ final as (
 
     select
         *,
-        {{ rate('on_time_rate') }} as on_time_rate
+        {{ rate_of('on_time_rate') }} as on_time_rate
 
     from totals
 

@@ -27,8 +27,8 @@ final as (
 
     select
         *,
-        {{ rate('step_rate') }} as step_rate,
-        {{ rate('overall_rate') }} as overall_rate
+        {{ rate_of('step_rate') }} as step_rate,
+        {{ rate_of('overall_rate') }} as overall_rate
 
     from steps
 

@@ -27,7 +27,7 @@ final as (
 
     select
         *,
-        {{ rate('completion_rate') }} as completion_rate
+        {{ rate_of('completion_rate') }} as completion_rate
 
     from totals
 

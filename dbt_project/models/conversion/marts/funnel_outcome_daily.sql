@@ -164,12 +164,9 @@ final as (
         outcomes.segment,
         outcomes.segment_value,
         outcomes.attempts,
-        round(
-            outcomes.attempts / sum(outcomes.attempts) over (
+        {{ rate('outcomes.attempts', 'sum(outcomes.attempts) over (
                 partition by outcomes.funnel, outcomes.cohort_on, outcomes.segment, outcomes.segment_value
-            ),
-            6
-        ) as outcome_rate,
+            )') }} as outcome_rate,
         {{ end_of_day('outcomes.cohort_on') }} + funnels.conversion_window as completes_at,
         {{ end_of_day('outcomes.cohort_on') }} + funnels.conversion_window <= {{ as_of() }} as is_complete,
         round(outcomes.seconds_to_end[1], 3) as seconds_to_end_p50,

@@ -68,7 +68,7 @@ final as (
         day,
         events_accepted,
         events_rejected,
-        round(events_rejected / nullif(events_accepted + events_rejected, 0)::numeric, 6) as rejection_rate
+        {{ rate('events_rejected', 'events_accepted + events_rejected') }} as rejection_rate
 
     from totals
 

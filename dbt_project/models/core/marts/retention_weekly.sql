@@ -113,7 +113,7 @@ final as (
         weeks.weeks_since,
         weeks.cohort_users,
         coalesce(active.users_active, 0) as users_active,
-        round(coalesce(active.users_active, 0)::numeric / weeks.cohort_users, 6) as retention_rate,
+        {{ rate('coalesce(active.users_active, 0)', 'weeks.cohort_users') }} as retention_rate,
         weeks.active_week + 6 < {{ report_date(as_of()) }} as is_complete
 
     from weeks

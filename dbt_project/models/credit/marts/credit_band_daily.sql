@@ -91,7 +91,7 @@ final as (
         conversions,
         payments_made,
         payments_missed,
-        round(payments_made::numeric / nullif(payments_made + payments_missed, 0), 6) as on_time_rate
+        {{ rate('payments_made', 'payments_made + payments_missed') }} as on_time_rate
 
     from daily
 

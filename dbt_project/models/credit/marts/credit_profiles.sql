@@ -87,9 +87,7 @@ final as (
         coalesce(payments.payments_made, 0) as payments_made,
         coalesce(payments.payments_missed, 0) as payments_missed,
         coalesce(payments.payments_not_due, 0) as payments_not_due,
-        round(
-            payments.payments_made::numeric / nullif(payments.payments_made + payments.payments_missed, 0), 6
-        ) as on_time_rate,
+        {{ rate('payments.payments_made', 'payments.payments_made + payments.payments_missed') }} as on_time_rate,
         payments.last_payment_at,
         payments.last_missed_at
 

@@ -95,7 +95,7 @@ final as (
         coalesce(tasks_daily.opened_then_completed, 0) as opened_then_completed,
         coalesce(tasks_daily.opened_then_reworked, 0) as opened_then_reworked,
         coalesce(tasks_daily.opened_then_reassigned, 0) as opened_then_reassigned,
-        round(tasks_daily.opened_then_completed::numeric / nullif(tasks_daily.tasks_opened, 0), 6) as completion_rate,
+        {{ rate('tasks_daily.opened_then_completed', 'tasks_daily.tasks_opened') }} as completion_rate,
         days.day < {{ report_date(as_of()) }} and coalesce(tasks_daily.opened_still_open, 0) = 0 as is_complete,
         round(times_daily.wait_seconds[1], 3) as wait_seconds_p50,
         round(times_daily.wait_seconds[2], 3) as wait_seconds_p90,

@@ -28,10 +28,16 @@
 {%- endmacro %}
 
 
-{#- A rate of `rates` from the columns of these names; null where the whole is 0. -#}
-{% macro rate(name) -%}
+{#- One count of another, to six decimals; null where the whole is 0. Every rate is made by it. -#}
+{% macro rate(part, whole) -%}
+    round(({{ part }})::numeric / nullif({{ whole }}, 0), 6)
+{%- endmacro %}
+
+
+{#- A rate of `rates`, from the columns of these names. -#}
+{% macro rate_of(name) -%}
     {%- if execute -%}
         {%- set part, whole = rates()[name] -%}
-        round({{ part }}::numeric / nullif({{ whole }}, 0), 6)
+        {{ rate(part, whole) }}
     {%- endif -%}
 {%- endmacro %}
