@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from scripts.lib.privacy.export_user import export
 from scripts.lib.privacy.people import Identity, all_identities, targets
 from scripts.lib.privacy.place import Place, opened_place
 from tests.support.identities import VISITORS, stories
+from tests.support.postgres import programs
 from tests.support.warehouse import MARTS, Warehouse
 
 EMAIL = "jane.unmistakable@example.com"
@@ -304,3 +307,57 @@ def test_bad_arguments_are_said_in_a_line(
     nowhere = Warehouse("postgresql://nobody@127.0.0.1:1/none", tmp_path / "dbt_project")
     code, output = finished(script(nowhere, name, *arguments))
     assert (code, said in output, len(output.splitlines())) == (status, True, 1), output
+
+
+@pytest.mark.slow
+def test_erasure_that_is_killed_is_finished_and_leaves_no_file(warehouse: Warehouse) -> None:
+    """By the commands, with the log of dbt, the site and a dump of the database."""
+    plant(warehouse)
+    for event_type in ("page_viewed", "user_signed_up", "application_submitted"):
+        # Of the event that begins an attempt the site shows the kind of device.
+        warehouse.land(event(event_type, event_type, "person-4711-x", device=EMAIL, path="/apply"))
+    warehouse.run(reports=True)
+    folder = warehouse.project.parent
+    query = (
+        "select split_part(activity ->> 'device', '.', 2) as device from marts.fct_events"
+        " where strpos(activity ->> 'device', '@') > 0"
+    )
+    for name, arguments in (("dbt", ("show", "--inline", query)), ("site", ("--no-docs",))):
+        code, output = finished(script(warehouse, name, *arguments))
+        assert code == 0, output
+    assert any("unmistakable" in path.read_text() for path in (folder / "logs").iterdir())
+    assert "unmistakable" in (folder / "site" / "index.html").read_text()
+
+    code, output = finished(script(warehouse, "erase", "--email", EMAIL))
+    assert code == 1
+    assert "error: nobody is there to be asked: add --yes" in output
+    code, output = finished(script(warehouse, "erase", "--email", EMAIL, "--dry-run"))
+    assert code == 0
+    assert re.search("^ +10  raw.events$", output, re.MULTILINE), output
+    assert not any(value in output for value in PLANTED)
+    assert warehouse.query("select from raw.erasures") == []
+
+    with script(warehouse, "erase", "--email", EMAIL, "--yes", process_group=0) as killed:
+        assert killed.stdout
+        for line in killed.stdout:
+            if line.startswith("Having dbt"):
+                os.killpg(killed.pid, signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    assert warehouse.query("select state from raw.erasures") == [("raw",)]
+    code, output = finished(script(warehouse, "erase", "--resume"))
+    assert code == 0, output
+    assert finished(script(warehouse, "erase", "--resume"))[0] == 0
+    assert warehouse.query("select state from raw.erasures") == [("finished",)]
+    code, output = finished(script(warehouse, "erase", "--email", EMAIL, "--yes"))
+    assert (code, "Nothing is held under them." in output) == (0, True)
+
+    dump = subprocess.run(
+        [programs() / "pg_dump", warehouse.database_url], capture_output=True, check=True
+    ).stdout
+    files = [
+        path for path in folder.rglob("*") if path.is_file() and "dbt_project" not in path.parts
+    ]
+    assert len(files) > 10
+    for value in PLANTED:
+        assert value.encode() not in dump
+        assert [path for path in files if value.encode() in path.read_bytes()] == []

@@ -150,6 +150,8 @@ def _finish_destination(
         build()
         name_people(destination, identities)
         destination.execute(prod[0].fill(statement("forget")))
+    for connection in {id(each): each for each in (place.source, destination)}.values():
+        connection.execute("analyze")  # statistics have the values that most rows have
     erasure.done(place.name)
 
 
