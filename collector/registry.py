@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from difflib import get_close_matches
 from functools import lru_cache
+from io import StringIO
+from pathlib import Path
 
 from collector.problems import Problem
 from collector.settings import ROOT
@@ -13,12 +15,56 @@ SEED = "dbt_project/seeds/event_types.csv"
 
 
 def supported_event_types() -> frozenset[str]:
-    """The column `event_type`; raises OSError or KeyError where the seed is not readable.
+    """The column `event_type`. Raises OSError, or ValueError with file, line and remedy."""
+    columns, rows = read_seed(ROOT / SEED)
+    if "event_type" not in columns:
+        raise ValueError(f"{SEED} line 1: there is no column event_type: add it")
+    for line, row in rows:
+        if not row["event_type"].strip():
+            raise ValueError(f"{SEED} line {line}: event_type is empty: name it or delete the line")
+    return frozenset(row["event_type"] for _, row in rows)
 
-    Excel begins a file with a BOM.
+
+def read_seed(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The columns of a seed and its rows, each with the number of its first line.
+
+    Raises OSError, and ValueError with file, line and remedy where it is not UTF-8 with commas and
+    a value for each column in each row. Excel begins a file with a BOM; that is taken.
     """
-    with (ROOT / SEED).open(encoding="utf-8-sig", newline="") as file:
-        return frozenset(row["event_type"] for row in csv.DictReader(file))
+    place = f"dbt_project/seeds/{path.name} line"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{place} {line}: byte {error.object[error.start]:#04x} is not UTF-8: "
+            "save the file as UTF-8 (in Excel: CSV UTF-8)"
+        ) from None
+    reader = csv.reader(StringIO(text), strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    line = 1
+    try:
+        for row in reader:
+            rows.append((line, row))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(
+            f"{place} {line}: {error}: close each quote, and double one within a value"
+        ) from None
+    columns = rows[0][1] if rows else []
+    if len(columns) < 2 and any(each in text for each in ";\t"):
+        raise ValueError(f"{place} 1: {columns} has no comma: separate the values by commas")
+    if not columns or not all(columns) or len(set(columns)) < len(columns):
+        raise ValueError(f"{place} 1: {columns} has to name each column once: delete empty ones")
+    for line, row in rows[1:]:
+        if not any(each.strip() for each in row):
+            raise ValueError(f"{place} {line}: the line is empty: delete it")
+        if len(row) != len(columns):
+            raise ValueError(
+                f"{place} {line}: {len(row)} values for {len(columns)} columns: write a comma "
+                "between any two, and quotes around a value that has one"
+            )
+    return columns, [(line, dict(zip(columns, row, strict=True))) for line, row in rows[1:]]
 
 
 def unsupported(event_type: str, supported: frozenset[str], *, suggest: bool) -> Problem:

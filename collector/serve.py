@@ -23,6 +23,7 @@ import uvicorn
 from collector.app import create_app
 from collector.connection import described
 from collector.protocol import limited_protocol
+from collector.registry import supported_event_types
 from collector.settings import Settings
 
 
@@ -36,6 +37,10 @@ def serve(settings: Settings, kind: str = "") -> None:
     Raises StartError where it cannot start, or where one of several processes ends by itself.
     """
     require_schema(settings.source_database_url)
+    try:
+        supported_event_types()
+    except ValueError as error:
+        raise StartError(str(error)) from None
     _set_up_logging()
     several = settings.workers > 1
     shared = bound(settings.host, settings.port, shared=several)

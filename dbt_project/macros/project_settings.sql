@@ -1,28 +1,12 @@
 {#- A value of seed `project_settings`, as text. -#}
 {% macro project_setting(setting) -%}
-    {%- if setting not in known_settings() -%}
-        {{ exceptions.raise_compiler_error('There is no setting ' ~ setting ~ ': macros/project_settings.sql lists them.') }}
+    {%- if setting not in var('known_settings') -%}
+        {{ exceptions.raise_compiler_error('There is no setting ' ~ setting ~ ': dbt_project.yml lists them.') }}
     {%- endif -%}
     (
         select project_settings.value from {{ ref('project_settings').render() }} as project_settings
         where project_settings.setting = '{{ setting }}'
     )
-{%- endmacro %}
-
-
-{#- The settings, each with the least that it can be; the time zone is a name. -#}
-{% macro known_settings() -%}
-    {{ return({
-        'time_zone': none,
-        'session_gap_minutes': 1,
-        'attribution_window_days': 1,
-        'attribution_max_touches': 1,
-        'attribution_half_life_days': 1,
-        'retention_weeks': 0,
-        'carry_forward_days': 0,
-        'segment_values': 1,
-        'clock_tolerance_minutes': 0,
-    }) }}
 {%- endmacro %}
 
 
@@ -40,7 +24,7 @@
                 when rows_of_setting > 1 then ' is there ' || rows_of_setting || ' times'
                 when not is_known then ' is no setting'
                 when least is null then ' is ' || value || ', which is no time zone that PostgreSQL knows'
-                else ' is ' || value || ', which is no whole number from ' || least || ' to 1000000'
+                else ' is ' || value || ', which is no whole number from ' || least || ' to {{ var('largest_setting') }}'
             end as fault
         from (
             select
@@ -53,12 +37,12 @@
                     when known.setting is null then false
                     when known.least is null
                         then given.value = 'UTC' or given.value in (select zones.name from pg_timezone_names as zones)
-                    when given.value ~ '^[0-9]{1,7}$' then given.value::integer between known.least and 1000000
+                    when given.value ~ '^[0-9]{1,7}$' then given.value::integer between known.least and {{ var('largest_setting') }}
                     else false
                 end) as is_sound
             from (
                 values
-                {%- for setting, least in known_settings().items() %}
+                {%- for setting, least in var('known_settings').items() %}
                 ('{{ setting }}', {{ 'null' if least is none else least }}::integer) {{- ',' if not loop.last }}
                 {%- endfor %}
             ) as known (setting, least)

@@ -190,6 +190,29 @@ def test_seed_that_excel_saved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert registry.supported_event_types() == {"page_viewed"}
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"event_type;subject\npage_viewed;product\n", 1),
+        (b"subject,description\nproduct,\n", 1),
+        (b"event_type,subject\npage_viewed,product\n\nconversion,x\n", 3),
+        (b"event_type,subject\npage_viewed\n", 2),
+        (b"event_type,subject\n ,product\n", 2),
+        (b"event_type,subject\npage_viewed,\xe4\n", 2),
+        (b'event_type,subject\npage_viewed,"product\n', 2),
+    ],
+)
+def test_seed_that_is_broken(
+    content: bytes, line: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seed = tmp_path / registry.SEED
+    seed.parent.mkdir(parents=True)
+    seed.write_bytes(content)
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    with pytest.raises(ValueError, match=rf"^{registry.SEED} line {line}: .*: \w.*$"):
+        registry.supported_event_types()
+
+
 def test_scores_and_emails_as_they_are_written(client: httpx.Client, collector: Collector) -> None:
     for score in (720.0, 300.0, 8.5e2):
         assert client.post("/users", json={"userId": 1, "ficoScore": score}).status_code < 300

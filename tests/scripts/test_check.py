@@ -60,7 +60,7 @@ def test_sound_change_passes_and_each_fault_is_found(checkout: Path, database: s
     passed = check(checkout, database)
     assert passed.returncode == 0, passed.stdout + passed.stderr
     assert verdicts(passed.stdout) == dict.fromkeys(
-        ("YAML", "parse", "names and layers", "unit tests"), "ok"
+        ("seeds", "YAML", "parse", "names and layers", "unit tests"), "ok"
     )
     assert passed.stdout.endswith("check: ok\n")
     schemas = "select schema_name from information_schema.schemata where schema_name ~ 'marts|stag'"
@@ -78,6 +78,7 @@ def test_sound_change_passes_and_each_fault_is_found(checkout: Path, database: s
     failed = check(checkout, database)
     assert failed.returncode == 1
     assert verdicts(failed.stdout) == {
+        "seeds": "ok",
         "YAML": "ok",
         "parse": "ok",
         "names and layers": "FAILED",
@@ -98,9 +99,12 @@ def test_project_that_dbt_cannot_read(checkout: Path, database: str) -> None:
     (models / "core/marts/broken.sql").write_text("select * from {{ ref('nowhere') }}\n")
     spine = models / "core/intermediate/int_time_spine.yml"
     spine.write_text(spine.read_text().replace("data_tests:", "data_test:"))
+    segments = checkout / "dbt_project/seeds/segments.csv"
+    segments.write_text(segments.read_text() + "all,device,\n")
     failed = check(checkout, database)
     assert failed.returncode == 1
-    assert verdicts(failed.stdout) == {"YAML": "FAILED", "parse": "FAILED"}
+    assert verdicts(failed.stdout) == dict.fromkeys(("seeds", "YAML", "parse"), "FAILED")
+    assert "dbt_project/seeds/segments.csv line 3: segment 'all'" in failed.stdout
     assert "models/core/intermediate/int_time_spine.yml: $.models[0].columns[0]" in failed.stdout
     assert "nowhere" in failed.stdout
     assert "before dbt can read the project" in failed.stdout

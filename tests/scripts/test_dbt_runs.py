@@ -1,8 +1,10 @@
-"""scripts/dbt: one writing run at a time, which leaves nothing behind, and --every."""
+"""scripts/dbt: no run on nonsense, one writing run at a time, nothing left behind, and --every."""
 
 from __future__ import annotations
 
 import itertools
+import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -13,10 +15,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from collector.settings import ROOT
 from scripts.lib.dbt.lock import RUN_NAME, writing_lock
 from tests.support.collector import rows_of, wait_until
 from tests.support.scripts import Start
 
+BUILT = shutil.ignore_patterns("target", "logs")
 PROJECT = """
 name: scratch
 version: 0.1.0
@@ -73,6 +77,18 @@ def test_dbt_passes_its_status_on(dbt: Start) -> None:
     bad = dbt("select 1 / 0 as one")
     assert "division by zero" in bad.communicate()[0]
     assert bad.returncode == 1
+
+
+def test_dbt_is_not_started_on_nonsense(start: Start, tmp_path: Path) -> None:
+    project = shutil.copytree(ROOT / "dbt_project", tmp_path / "project", ignore=BUILT)
+    seed = project / "seeds/funnels.csv"
+    seed.write_text(seed.read_text().replace(",90,", ",-7,"))
+    process = start("dbt", "build", "--project-dir", str(project))
+    output, errors = process.communicate()
+    assert (process.returncode, output) == (1, "")
+    said = r"dbt_project/seeds/funnels\.csv line 1\d: window_days '-7' is none: .*\n"
+    assert re.fullmatch(f"error: {said}(?:{said}){{3}}", errors)
+    assert not (project / "target").exists()
 
 
 def test_second_writing_run_waits_for_the_first(dbt: Start, database: str) -> None:

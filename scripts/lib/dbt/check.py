@@ -21,12 +21,14 @@ from scripts.lib.dbt.lint_sql import SQLFLUFF
 from scripts.lib.dbt.properties import unknown_keys
 from scripts.lib.dbt.run import dbt_environment
 from scripts.lib.dbt.runner import KeepingRunner
+from scripts.lib.dbt.seeds import problems
 from scripts.lib.dbt.target import PROJECT, layer_schema
 
 BOUNCER = Path(sys.executable).with_name("dbt-bouncer")
 SCHEMA = "check_" + os.environ.get("USER", "analyst")
-DESCRIPTION = """Check a change to dbt_project in half a minute: the keys of its YAML, that it
-parses without a deprecation, names and layers, the style of the SQL, and the unit tests.
+DESCRIPTION = """Check a change to dbt_project in half a minute: the definitions in its seeds, the
+keys of its YAML, that it parses without a deprecation, names and layers, the style of the SQL, and
+the unit tests.
 
 The unit tests need empty tables. They are built once, in schemas of their own (check_...), and
 again where a model changed; the marts are not touched. Data tests are part of scripts/dbt build."""
@@ -132,6 +134,11 @@ def changed_sql(since: str) -> list[Path]:
 
 def checks(dbt: Dbt, sql: Sequence[Path]) -> Iterator[tuple[str, str, Callable[[], str]]]:
     """Yields the checks in order: what is checked, what to do when it fails, and the check."""
+    yield (
+        "seeds",
+        "Correct the lines: dbt would build nonsense.",
+        lambda: "\n".join(problems(PROJECT)),
+    )
     yield (
         "YAML",
         "Correct the key: dbt would ignore it.",

@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from scripts.lib.dbt.target import option
+from scripts.lib.dbt.target import project_folder
 
 _REPEATABLE = {"build", "run"}
 # What depends on files outside the project, or on earlier results.
@@ -120,8 +120,7 @@ def look(
     verbs = _REPEATABLE.intersection(arguments)
     if len(verbs) != 1 or any(part in each for each in arguments for part in _UNTOLD):
         return None
-    folder = Path(option(arguments, "--project-dir", default=environment["DBT_PROJECT_DIR"]))
-    project = _fingerprint(folder, environment)
+    project = _fingerprint(project_folder(arguments, environment), environment)
     return Look(database_url, environment["PGOPTIONS"], schema, list(arguments), project)
 
 

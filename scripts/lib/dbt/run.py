@@ -30,7 +30,8 @@ from scripts.lib.dbt.lock import (
     writing_lock,
 )
 from scripts.lib.dbt.look import look
-from scripts.lib.dbt.target import PROJECT, target_schema
+from scripts.lib.dbt.seeds import require_sound_seeds
+from scripts.lib.dbt.target import PROJECT, project_folder, target_schema
 
 # By its path, and not beside this module, which has the name of dbt's package.
 PROGRAM = (sys.executable, "-P", str(Path(__file__).with_name("program.py")))
@@ -56,6 +57,7 @@ USAGE = """usage: scripts/dbt [--every SECONDS] [--force] ARGUMENTS OF DBT
 
 Run dbt on the destination database (DESTINATION_DATABASE_URL, DATABASE_URL or the embedded
 PostgreSQL) with the project's profile. Commands that write into one target wait for each other.
+What is wrong with the definitions (dbt_project/seeds) is said before dbt starts, line by line.
 A build or run that would change nothing says so in one line and is not run, but with --force.
 With --every the command is run again and again in one process, SECONDS apart, which spares each run
 dbt's start.
@@ -132,13 +134,15 @@ def run_dbt(  # noqa: PLR0913
 ) -> int:
     """Runs dbt with `arguments` on `database_url` and returns its exit status.
 
-    A command that writes first gets the lock, waiting where another holds it, and ends what a
-    killed run left behind. `say` gets what is to be known about that; `on_line` gets dbt's output
-    line by line, which otherwise goes where this process's does.
+    A command that writes is refused where definitions are not sound (UserError). It first gets the
+    lock, waiting where another holds it, and ends what a killed run left behind. `say` gets what is
+    to be known about that; `on_line` gets dbt's output line by line, which otherwise goes where
+    this process's does.
     """
     environment = dbt_environment(settings, database_url)
     if not WRITING.intersection(arguments):
         return _run(arguments, environment | {"PGAPPNAME": READ_NAME}, (), on_line)
+    require_sound_seeds(project_folder(arguments, environment))
     schema = target_schema(arguments, settings)
     with writing_lock(database_url, say, schema) as descriptor:
         asked = look(arguments, environment, database_url, schema)
@@ -197,6 +201,7 @@ def repeat_dbt(  # noqa: PLR0913
                 if asked and asked.nothing_new() and not force:
                     outcome = NOTHING_NEW
                 else:
+                    require_sound_seeds(project_folder(arguments, os.environ))
                     result = runner.invoke(arguments)
                     if result.exception:
                         _tell(f"dbt: {result.exception}")
@@ -204,6 +209,8 @@ def repeat_dbt(  # noqa: PLR0913
                         outcome = "succeeded"
                         if asked:
                             asked.keep()
+        except UserError as error:
+            _tell(str(error))
         except psycopg.OperationalError as error:  # as long as PostgreSQL is away
             _tell(f"PostgreSQL: {error}")
         if told:  # dbt may have made another error of it

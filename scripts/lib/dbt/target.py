@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from collector.settings import ROOT
 from scripts.lib.base.settings import Settings
@@ -25,6 +26,11 @@ def target_schema(arguments: Sequence[str], settings: Settings) -> str:
     """The staging schema, by which a target is called, of the one that dbt's arguments name."""
     target = option(arguments, "-t", "--target", default=settings.dbt_target)
     return layer_schema(replace(settings, dbt_target=target), STAGING)
+
+
+def project_folder(arguments: Sequence[str], environment: Mapping[str, str]) -> Path:
+    """The folder of the project that dbt reads, by its arguments or its environment."""
+    return Path(option(arguments, "--project-dir", default=environment["DBT_PROJECT_DIR"]))
 
 
 def option(arguments: Sequence[str], *names: str, default: str) -> str:

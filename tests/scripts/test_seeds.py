@@ -1,0 +1,205 @@
+"""Definitions that are nonsense are refused before dbt starts; others mean to dbt what they say."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from dbt_common.clients.agate_helper import from_csv
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.registry import read_seed
+from collector.settings import ROOT
+from scripts.lib.dbt.seeds import problems
+
+PROJECT = ROOT / "dbt_project"
+SEEDS = sorted(path.stem for path in (PROJECT / "seeds").glob("*.csv"))
+GOOD = {seed: (PROJECT / "seeds" / f"{seed}.csv").read_text() for seed in SEEDS}
+FREE = {"description", "property_value"}
+END = "signup_to_conversion,4,converted,conversion,,,90,converted\n"
+SIGNED_UP = "signup_to_conversion,1,signed_up,user_signed_up,,,90,"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The seeds, and what is declared of them. Who changes a file puts it back."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copy(PROJECT / "dbt_project.yml", folder)
+    shutil.copytree(PROJECT / "seeds", folder / "seeds")
+    return folder
+
+
+def problems_with(project: Path, seed: str, content: bytes) -> list[str]:
+    """What is said where a seed has another content."""
+    path = project / "seeds" / f"{seed}.csv"
+    path.write_bytes(content)
+    try:
+        return problems(project)
+    finally:
+        path.write_text(GOOD[seed])
+
+
+def read_by_dbt(path: Path) -> list[dict[str, str]]:
+    columns = path.read_text(encoding="utf-8-sig").splitlines()[0].replace('"', "").split(",")
+    table = from_csv(path, text_columns=columns)
+    return [{name: row[name] or "" for name in columns} for row in table.rows]
+
+
+def read_here(path: Path) -> list[dict[str, str]]:
+    _, rows = read_seed(path)
+    nulls = ("", "null")
+    return [{k: "" if v.strip().lower() in nulls else v for k, v in row.items()} for _, row in rows]
+
+
+def test_shipped_definitions_are_sound(project: Path) -> None:
+    assert problems(project) == []
+
+
+@pytest.mark.parametrize(
+    ("seed", "old", "new", "line", "said"),
+    [
+        ("funnels", SIGNED_UP, SIGNED_UP.replace("90", "-7"), 11, "window_days '-7'"),
+        ("funnels", ",90,", ",0,", 11, "window_days '0'"),
+        ("funnels", SIGNED_UP, SIGNED_UP.replace("90", "1.5"), 11, "window_days '1.5'"),
+        ("funnels", SIGNED_UP, SIGNED_UP.replace("90", "30"), 12, "another than in line 11"),
+        ("funnels", "path,/pricing", "path,", 12, "property 'path'"),
+        ("funnels", "path,/pricing", "path,null", 12, "property 'path'"),
+        ("funnels", "path,/pricing", ",/pricing", 12, "property ''"),
+        ("funnels", ",,,,declined", ",,,,converted", 9, "outcome 'converted'"),
+        ("funnels", ",,,,declined", ",,,,approved", 9, "outcome 'approved'"),
+        ("funnels", ",,,,declined", ",,,,open", 9, "outcome 'open'"),
+        ("funnels", ",,,,declined", ",,,,", 9, "outcome ''"),
+        ("funnels", "90,converted", "90,expired", 14, "outcome 'expired'"),
+        ("funnels", SIGNED_UP, SIGNED_UP + "won", 11, "outcome 'won' is on a middle step"),
+        ("funnels", "page_viewed", "page_veiwed", 12, "'page_veiwed' is unknown: write page_v"),
+        ("funnels", "conversion,3", "conversion,5", 13, "step_order '5'"),
+        ("funnels", "conversion,3", "conversion,2", 13, "step_order '2'"),
+        ("funnels", "conversion,1,", "conversion,0,", 11, "step_order '0'"),
+        ("funnels", "3,applied", "3,signed_up", 13, "step 'signed_up' is in line 11 too"),
+        ("funnels", END, END + "lost,,gone,conversion,,,,gone\n", 15, "funnel 'lost' has no step"),
+        ("funnels", SIGNED_UP, SIGNED_UP[:-1], 11, "7 values for 8 columns"),
+        ("funnels", SIGNED_UP, SIGNED_UP + ",", 11, "9 values for 8 columns"),
+        ("funnels", SIGNED_UP, "\n" + SIGNED_UP, 11, "empty"),
+        ("funnels", END, END + ",,,,,,,\n", 15, "empty"),
+        ("funnels", SIGNED_UP, '"' + SIGNED_UP, 11, "close each quote"),
+        ("funnels", "signed_up,user", "signed_up ,user", 11, "step 'signed_up '"),
+        ("funnels", "outcome\n", "outcome,\n", 1, "name each column once"),
+        ("funnels", "window_days", "window", 1, "'window'"),
+        ("segments", "device,device", "all,device", 2, "segment 'all'"),
+        ("segments", "device,device", "band,device", 2, "segment 'band'"),
+        ("segments", "device,device", "source,device", 2, "segment 'source'"),
+        ("segments", "device,device", "device,", 2, "property ''"),
+        ("score_bands", "579", "580", 3, "min_score '580'"),
+        ("score_bands", "579", "578", 3, "min_score '580'"),
+        ("score_bands", "300", "301", 2, "min_score '301'"),
+        ("score_bands", "850", "849", 6, "bands end at 849"),
+        ("score_bands", "poor,1", "poor,9", 3, "band_order '2'"),
+        ("score_bands", "poor,", "unknown,", 2, "band 'unknown'"),
+        ("score_bands", "false", "falsch", 2, "is_good 'falsch'"),
+        ("event_types", "user,true", "user,wahr", 2, "is_interaction 'wahr'"),
+        ("event_types", "screen_viewed,", "page_viewed,", 4, "is in line 3 too"),
+        ("event_properties", "path,text", "path,string", 2, "data_type 'string'"),
+        ("event_properties", "path,text", "path,", 2, "data_type ''"),
+        ("event_properties", "true,none", "true,secret", 2, "pii_class 'secret'"),
+        ("event_properties", "referrer,", "path,", 3, "property 'path' is in line 2 too"),
+        ("project_settings", "UTC", "Europe/Berlln", 2, "Europe/Berlin"),
+        ("project_settings", "minutes,30", "minutes,0", 3, "session_gap_minutes"),
+        ("project_settings", "minutes,30", "minutes,half", 3, "session_gap_minutes"),
+        ("project_settings", "session_gap_", "session_gab_", 3, "setting 'session_gab_minutes'"),
+        ("project_settings", GOOD["project_settings"].splitlines()[-1] + "\n", "", 9, "clock_tol"),
+        ("sources", "default,false", "default,", 2, "is_test ''"),
+        ("unwanted_referrals", "paypal.com", "https://paypal.com/", 4, "host 'https://"),
+        ("unwanted_referrals", "own", "mine", 2, "reason 'mine'"),
+        ("traffic_sources", "google.de", "www.google.de", 4, "name 'www.google.de'"),
+        ("illegal_ids", "undefined", "Undefined", 2, "id 'Undefined'"),
+    ],
+)  # fmt: skip
+def test_nonsense_is_named_with_its_line(  # noqa: PLR0917
+    project: Path, seed: str, old: str, new: str, line: int, said: str
+) -> None:
+    assert old in GOOD[seed]
+    found = problems_with(project, seed, GOOD[seed].replace(old, new, 1).encode())
+    places = [
+        each for each in found if each.startswith(f"dbt_project/seeds/{seed}.csv line {line}:")
+    ]
+    assert any(said in each for each in places), found
+    assert not any("\n" in each for each in found)
+
+
+def test_missing_file_is_named(project: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(project, tmp_path / "copy")
+    (copy / "seeds" / "segments.csv").unlink()
+    [said] = problems(copy)
+    assert said.startswith("dbt_project/seeds/segments.csv is missing")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_column_takes_what_is_not_seen(project: Path, seed: str) -> None:
+    header, first = list(csv.reader(io.StringIO(GOOD[seed])))[:2]
+    unseen = ["x ", "\u200bx", "x\xa0", "\0"]
+    columns = {name: at for at, name in enumerate(header) if name not in FREE}
+    changed = [[*first[:at], each, *first[at + 1 :]] for at in columns.values() for each in unseen]
+    text = io.StringIO()
+    csv.writer(text).writerows([header, *changed])
+    found = "\n".join(problems_with(project, seed, text.getvalue().encode()))
+    for line, (name, each) in enumerate(itertools.product(columns, unseen), 2):
+        assert f"line {line}: {name} {each!r} has " in found
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.sampled_from(SEEDS),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "cp1252", "utf-16"]),
+    delimiter=st.sampled_from([",", ",", ";", "\t"]),
+    ending=st.sampled_from(["\n", "\r\n", "\r"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    tail=st.sampled_from(["", "", "\n", "\r\n\r\n", ",,\r\n"]),
+    extra=st.sampled_from([0, 0, 1]),
+    umlaut=st.booleans(),
+)
+def test_forms_of_spreadsheets_keep_the_meaning_or_are_named(  # noqa: PLR0917
+    project: Path, seed: str, encoding: str, delimiter: str, ending: str, quoting: int,
+    tail: str, extra: int, umlaut: bool,
+) -> None:  # fmt: skip
+    rows = list(csv.reader(io.StringIO(GOOD[seed])))
+    if umlaut and "description" in rows[0]:
+        rows[1][rows[0].index("description")] = "für Österreich"
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, lineterminator=ending, quoting=quoting)  # type: ignore[arg-type]
+    writer.writerows([[*row, *[""] * extra] for row in rows])
+    content = (text.getvalue() + tail).encode(encoding)
+    found = problems_with(project, seed, content)
+    if found:
+        assert any(re.match(rf"dbt_project/seeds/{seed}\.csv line \d+: ", each) for each in found)
+        assert encoding in ("cp1252", "utf-16") or delimiter != "," or tail or extra, found
+        return
+    path = project / "form.csv"
+    path.write_bytes(content)
+    meant = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+    meant = [{k: "" if v == "null" else v for k, v in row.items()} for row in meant]
+    assert read_here(path) == read_by_dbt(path) == meant
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.sampled_from(SEEDS),
+    place=st.floats(0, 1),
+    cut=st.integers(0, 3),
+    put=st.text(',;"\n\r\0 \xa0-0', max_size=3),
+)
+def test_what_is_taken_is_what_dbt_reads(
+    project: Path, seed: str, place: float, cut: int, put: str
+) -> None:
+    text = GOOD[seed]
+    at = int(place * len(text))
+    content = (text[:at] + put + text[at + cut :]).encode()
+    if not problems_with(project, seed, content):
+        path = project / "form.csv"
+        path.write_bytes(content)
+        assert read_here(path) == read_by_dbt(path)
