@@ -103,7 +103,7 @@ def fct_event(given: Given, event: Event) -> Row:
         "event_type": event.event_type,
         "event_subject": subjects.get(event.event_type, "unregistered"),
         "occurred_at_source": event.occurred_at_source,
-        "activity": quality.activity_in_marts(given, event),
+        "activity": quality.activity_in_marts(given, event, shown=True),
         "is_interaction": event.is_interaction,
         "is_identified": event.is_identified,
         "has_conflict": event.has_conflict,

@@ -118,12 +118,14 @@ def rejections(given: Given) -> tuple[list[dict[str, object]], list[dict[str, ob
     return rates, reasons
 
 
-def activity_in_marts(given: Given, event: Event) -> dict[str, Any]:
-    """Without the logins of URLs and without what identifies somebody directly."""
+def activity_in_marts(given: Given, event: Event, *, shown: bool = False) -> dict[str, Any]:
+    """Without logins of URLs and what identifies somebody; where shown, without any class."""
     personal = {
         plan["property"]
         for plan in given.seeds["event_properties"]
-        if (plan["event_type"], plan["pii_class"]) == (event.event_type, "direct_identifier")
+        if plan["event_type"] == event.event_type
+        and plan["pii_class"] != "none"
+        and (shown or plan["pii_class"] == "direct_identifier")
     }
     return {
         name: LOGIN.sub(r"\1", value) if isinstance(value, str) else value
