@@ -39,6 +39,25 @@
 
 
 {#-
+    The host of a referrer, where that is another site: nobody comes from where they are, nor from
+    where they were sent to pay or sign in (seed `unwanted_referrals`). The limit keeps each host
+    computed once and not at every use.
+-#}
+{% macro referring_host(referrer, url) -%}
+    (
+        select
+            case
+                when
+                    not {{ is_host_of('hosts.referrer', 'unwanted_referrals') }}
+                    and (hosts.own is null or hosts.referrer <> hosts.own)
+                    then hosts.referrer
+            end
+        from (select {{ url_host(referrer) }} as referrer, {{ url_host(url) }} as own limit 1) as hosts
+    )
+{%- endmacro %}
+
+
+{#-
     Whether a host is one of a seed's, or a subdomain of one. A pattern made once a query.
 -#}
 {% macro is_host_of(host, seed) -%}

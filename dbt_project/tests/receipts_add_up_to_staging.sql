@@ -3,15 +3,7 @@ with
 
 counted as (
 
-    select
-        source,
-        day,
-        coalesce(rejection_code, '') as rejection_code,
-        event_count
-
-    from {{ ref('int_receipts_daily') }}
-
-    where event_count > 0
+    select * from {{ ref('int_receipts_daily') }}
 
 ),
 
@@ -20,7 +12,7 @@ staged as (
     select
         source,
         {{ report_date('received_at') }} as day,
-        coalesce(rejection_code, '') as rejection_code,
+        coalesce(rejection_code, 'accepted') as result,
         count(*) as event_count
 
     from {{ ref('stg_events') }}
@@ -32,12 +24,12 @@ staged as (
 select
     source,
     day,
-    rejection_code,
+    result,
     counted.event_count as events_counted,
     staged.event_count as events_staged
 
 from counted
 
-full join staged using (source, day, rejection_code)
+full join staged using (source, day, result)
 
 where counted.event_count is distinct from staged.event_count

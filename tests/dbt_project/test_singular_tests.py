@@ -88,7 +88,7 @@ FAULTS = {
         " values ('2026-10-01', '2026-10-01', 'default', 'unread', '{}')",
     ],
     "receipts_add_up_to_staging": [
-        "delete from intermediate.int_receipts_daily where rejection_code is null",
+        "delete from intermediate.int_receipts_daily where result = 'accepted'",
         "update intermediate.int_receipts_daily set day = day - 1",
         "update intermediate.int_receipts_daily set event_count = event_count + 1",
     ],

@@ -18,7 +18,7 @@
 {% macro ages_of(column) -%}
     {%- set ages = [] -%}
     {%- for unique_id in [model.unique_id] + model.depends_on.nodes if unique_id in graph.nodes -%}
-        {%- do ages.extend(graph.nodes[unique_id].config.get('meta', {}).get('comes_of_age', {}).get(column, [])) -%}
+        {%- do ages.extend(graph.nodes[unique_id].config.get('meta', {}).get('comes_of_age', {}).get(column.split('.')[-1], [])) -%}
     {%- endfor -%}
     {{ return(ages) }}
 {%- endmacro %}

@@ -5,12 +5,6 @@
     far as the fact itself, however far that is, its mark is the build that read.
 -#}
 
-{#- Name of a model as in `watermarks`. -#}
-{% macro mark_name(relation) -%}
-    '{{ relation.schema }}.{{ relation.identifier }}'
-{%- endmacro %}
-
-
 {#-
     Rows of a fact that came (`change` 1) and went (-1) since the model last read them, with values
     in the counted columns alone. A model that is computed whole reads all rows, as having come.
@@ -66,7 +60,7 @@
     {%- if config.get('meta', {}).get('counted') %}
     {%- set readers = [] -%}
     {%- for node in graph.nodes.values() if node.config.get('meta', {}).get('changes_of') == model.name -%}
-        {%- do readers.append("'" ~ node.schema ~ '.' ~ node.alias ~ "'") -%}
+        {%- do readers.append(mark_name(node)) -%}
     {%- endfor -%}
     {%- if not continues() %}
     update {{ watermarks() }} set build_id = 0 where model_name in ({{ readers | join(', ') }});

@@ -26,7 +26,7 @@
         {%- do parts.append(without_comments(node.raw_code)) -%}
         {%- do parts.append(tojson(
             [
-                config.materialized, config.get('unique_key'), config.get('indexes'), config.meta.get('changes'),
+                config.materialized, config.incremental_strategy, config.get('unique_key'), config.get('indexes'), config.meta.get('changes'),
                 config.meta.get('changes_of'), config.meta.get('counted'),
             ], sort_keys=true
         )) -%}
@@ -35,7 +35,7 @@
         {%- endfor -%}
         {%- do collect_macros(node.depends_on.macros, visited, parts) -%}
         {%- if is_kept -%}
-            {%- do collect_macros(['macro.' ~ project_name ~ '.get_incremental_entity_sql'], visited, parts) -%}
+            {%- do collect_macros(['macro.' ~ project_name ~ '.get_incremental_' ~ config.incremental_strategy ~ '_sql'], visited, parts) -%}
         {%- endif -%}
         {%- for parent in node.depends_on.nodes if parent.startswith('model.') and parent not in visited -%}
             {%- do collect_code(parent, visited, parts) -%}

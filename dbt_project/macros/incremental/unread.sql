@@ -15,11 +15,7 @@
     loaded_xid < {{ cut_off() }}
     {%- if is_incremental() and not is_outdated() %}
         {%- if mark_holds() %}
-    and loaded_xid >= (
-        select marks.read_below_xid
-        from {{ watermarks() }} as marks
-        where marks.model_name = '{{ this.schema }}.{{ this.identifier }}'
-    )
+    and loaded_xid >= {{ read_below(this) }}
         {%- else %}
     and not exists (
         select 1 from {{ read_rows(row_key, read_row_ids) }} as known
@@ -72,7 +68,7 @@
     {%- set mark -%}
         select 1
         from {{ watermarks() }} as marks
-        where marks.model_name = '{{ this.schema }}.{{ this.identifier }}'
+        where marks.model_name = {{ mark_name(this) }}
             and marks.xid_origin = {{ xid_origin() }}
             and marks.read_below_xid <= pg_snapshot_xmax(pg_current_snapshot())
     {%- endset -%}

@@ -4,6 +4,21 @@
     selected keeps its mark and catches up in the next build.
 -#}
 
+{#- Name of a model as in `watermarks`, from its relation or from its node. -#}
+{% macro mark_name(model) -%}
+    '{{ model.schema }}.{{ model.identifier or model.alias }}'
+{%- endmacro %}
+
+
+{#- The transaction below which a model that reads raw has read. -#}
+{% macro read_below(relation) -%}
+    (
+        select coalesce(max(marks.read_below_xid), '0') from {{ watermarks() }} as marks
+        where marks.model_name = {{ mark_name(relation) }}
+    )
+{%- endmacro %}
+
+
 {#-
     Rows of a changed relation with a `build_id` above this one are new to the model. A literal, so
     that the planner knows how few they are. In a unit test there is no `this`.
@@ -72,7 +87,7 @@
     {%- for unique_id in unique_ids | sort
         if unique_id.startswith('model.') and graph.nodes[unique_id].config.materialized == 'incremental'
         and (not readers_only or graph.nodes[unique_id].config.get('meta', {}).get('changes_of')) -%}
-    , '{{ graph.nodes[unique_id].schema }}.{{ graph.nodes[unique_id].alias }}'
+    , {{ mark_name(graph.nodes[unique_id]) }}
     {%- endfor -%}
 {%- endmacro %}
 
@@ -113,7 +128,7 @@
     {{ forget_changes() }}
     insert into {{ watermarks() }} (model_name, build_id, read_below_xid, xid_origin, definitions, code, as_of)
     select
-        '{{ this.schema }}.{{ this.identifier }}',
+        {{ mark_name(this) }},
         -- No further than what the model was built from; whole next time where that has no mark
         -- here, as with --defer: its builds are numbered elsewhere.
         least(builds.build_id, (

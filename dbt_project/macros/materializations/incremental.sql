@@ -13,7 +13,7 @@
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {%- do run_query(get_create_table_as_sql(True, new_rows, sql)) -%}
     {%- call statement('main') -%}
-        {{ get_incremental_entity_sql({
+        {{ adapter.get_incremental_strategy_macro(context, config.get('incremental_strategy'))({
             'target_relation': known, 'temp_relation': new_rows, 'unique_key': config.get('unique_key'),
             'dest_columns': comments_of(known) | reject('equalto', '') | list,
         }) }}

@@ -12,7 +12,7 @@ final as (
         funnel,
         outcome,
         count(*) as attempts,
-        round((percentile_cont(0.5) within group (order by seconds_to_convert))::numeric, 3) as seconds_to_convert_p50
+        {{ percentile(0.5, 'seconds_to_convert') }} as seconds_to_convert_p50
 
     from attempts
 

@@ -14,8 +14,8 @@ totals as (
         count(completed_at) as tasks_completed,
         count(abandoned_at) as tasks_abandoned,
         count(*) filter (where closed_on is null) as backlog,
-        round((percentile_cont(0.5) within group (order by wait_seconds))::numeric, 3) as wait_seconds_p50,
-        round((percentile_cont(0.5) within group (order by cycle_seconds))::numeric, 3) as cycle_seconds_p50
+        {{ percentile(0.5, 'wait_seconds') }} as wait_seconds_p50,
+        {{ percentile(0.5, 'cycle_seconds') }} as cycle_seconds_p50
 
     from tasks
 

@@ -2,12 +2,6 @@
 
 with
 
-marks as (
-
-    select * from {{ watermarks() }}
-
-),
-
 unread as (
 
     select
@@ -18,10 +12,7 @@ unread as (
     from {{ source('raw', 'events') }}
 
     where
-        loaded_xid >= (
-            select coalesce(max(marks.read_below_xid), '0') from marks
-            where marks.model_name = '{{ ref('stg_events').schema }}.{{ ref('stg_events').identifier }}'
-        )
+        loaded_xid >= {{ read_below(ref('stg_events')) }}
 
     union all
 
@@ -33,10 +24,7 @@ unread as (
     from {{ source('raw', 'users') }}
 
     where
-        loaded_xid >= (
-            select coalesce(max(marks.read_below_xid), '0') from marks
-            where marks.model_name = '{{ ref('stg_users').schema }}.{{ ref('stg_users').identifier }}'
-        )
+        loaded_xid >= {{ read_below(ref('stg_users')) }}
 
 ),
 

@@ -48,7 +48,7 @@ typed as (
         end as email_hash,
 
         ---------- numerics
-        {{ json_numeric("source.payload -> 'ficoScore'") }} as sent_score,
+        {{ json_score("source.payload -> 'ficoScore'") }} as score,
 
         ---------- booleans
         coalesce(jsonb_typeof(source.payload -> 'ficoScore'), 'null') <> 'null' as has_score,
@@ -68,7 +68,6 @@ scored as (
 
     select
         *,
-        case when {{ is_score('sent_score') }} then round(sent_score)::integer end as score,
         {{ skew_corrected_time('sent_occurred_at', 'segment_sent_at', 'received_at') }} as client_occurred_at
 
     from typed
@@ -78,19 +77,13 @@ scored as (
 -- A source that lost its last rows in a failover gives their ids out again.
 known as (
 
-    {% if is_incremental() -%}
     select
-        user_row_id,
-        other_user_ids || user_id as user_ids
+        known.user_row_id,
+        known.other_user_ids || known.user_id as user_ids
 
-    from {{ this }}
+    from {{ known_rows({'user_row_id': 'bigint', 'other_user_ids': 'text[]', 'user_id': 'text'}) }} as known
 
-    where user_row_id in (select source.user_row_id from source)
-    {%- else -%}
-    select
-        null::bigint as user_row_id,
-        '{}'::text[] as user_ids
-    {%- endif %}
+    where known.user_row_id in (select source.user_row_id from source)
 
 ),
 

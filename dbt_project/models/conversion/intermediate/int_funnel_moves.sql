@@ -8,20 +8,6 @@
 
 with recursive
 
-changed_users as not materialized (
-
-    select * from {{ ref('int_users__changed') }}
-    where build_id > {{ low_mark() }}
-
-),
-
-events as (
-
-    select * from {{ ref('int_funnel_events') }}
-    where user_id in (select changed_users.user_id from changed_users)
-
-),
-
 -- Named once only, so that the search below goes by index.
 next_events as (
 
@@ -31,14 +17,7 @@ next_events as (
 
 funnels as (
 
-    select
-        funnel,
-        max(step_order) as last_step_order,
-        max(window_days) * interval '24 hours' as conversion_window
-
-    from {{ ref('funnels') }}
-
-    group by 1
+    select * from {{ ref('int_funnels') }}
 
 ),
 
@@ -46,9 +25,11 @@ entries as (
 
     select distinct on (user_id, funnel) *
 
-    from events
+    from {{ ref('int_funnel_events') }}
 
-    where step_order = 1
+    where
+        step_order = 1
+        and {{ is_of_changed_user() }}
 
     order by user_id, funnel, position
 
@@ -60,13 +41,13 @@ moves as (
     select
         entries.user_id,
         entries.funnel,
-        entries.event_key as entry_event_key,
-        entries.source,
         1 as attempt,
+        entries.event_key,
+        entries.source,
+        entries.step_order,
         entries.step_order as reached_step_order,
-        entries.step_order as move_step_order,
-        entries.occurred_at,
         entries.occurred_at as started_at,
+        entries.occurred_at,
         entries.position,
         case when funnels.last_step_order = 1 then coalesce(entries.outcome, 'converted') end as outcome
 
@@ -79,16 +60,13 @@ moves as (
     select
         moves.user_id,
         moves.funnel,
-        case when next_event.is_entry then next_event.event_key else moves.entry_event_key end as entry_event_key,
-        case when next_event.is_entry then next_event.source else moves.source end as source,
         moves.attempt + next_event.is_entry::integer as attempt,
-        case
-            when next_event.is_entry then 1
-            else coalesce(next_event.step_order, moves.reached_step_order)
-        end as reached_step_order,
-        next_event.step_order as move_step_order,
-        next_event.occurred_at,
+        next_event.event_key,
+        next_event.source,
+        next_event.step_order,
+        coalesce(next_event.step_order, moves.reached_step_order) as reached_step_order,
         case when next_event.is_entry then next_event.occurred_at else moves.started_at end as started_at,
+        next_event.occurred_at,
         next_event.position,
         case
             when next_event.step_order = funnels.last_step_order then coalesce(next_event.outcome, 'converted')
@@ -124,24 +102,6 @@ moves as (
         limit 1
     ) as next_event
 
-),
-
-final as (
-
-    select
-        user_id,
-        funnel,
-        attempt,
-        entry_event_key,
-        source,
-        move_step_order as step_order,
-        reached_step_order,
-        started_at,
-        occurred_at,
-        outcome
-
-    from moves
-
 )
 
-select * from final
+select * from moves

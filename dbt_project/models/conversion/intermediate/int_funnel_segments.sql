@@ -8,19 +8,12 @@
 
 with
 
-changed_users as not materialized (
-
-    select * from {{ ref('int_users__changed') }}
-    where build_id > {{ low_mark() }}
-
-),
-
 entries as (
 
     select * from {{ ref('int_funnel_moves') }}
     where
         step_order = 1
-        and user_id in (select changed_users.user_id from changed_users)
+        and {{ is_of_changed_user() }}
 
 ),
 
@@ -56,7 +49,7 @@ properties as (
 
     from entries
 
-    inner join events on entries.entry_event_key = events.event_key
+    inner join events on entries.event_key = events.event_key
 
     cross join segments
 

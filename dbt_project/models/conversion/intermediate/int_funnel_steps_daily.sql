@@ -1,10 +1,12 @@
 {{
     config(
-        unique_key='cohort_on',
-        meta={'changes_of': 'fct_funnel_progress'},
+        unique_key=['funnel', 'cohort_on', 'step_order'],
+        meta={'changes_of': 'fct_funnel_progress', 'keeps_emptied': true},
         indexes=[{'columns': ['cohort_on']}]
     )
 }}
+
+{%- set seconds_to_reach = 'extract(epoch from attempts.reached_at[changed_steps.step_order] - attempts.started_at)' %}
 
 with
 
@@ -77,20 +79,19 @@ changed_steps as (
 
 ),
 
-reached as (
+counts as (
 
     select
-        attempts.funnel,
-        attempts.cohort_on,
+        changed_steps.funnel,
+        changed_steps.cohort_on,
         changed_steps.step_order,
         attempts.segment,
         attempts.segment_value,
 
         count(*) as reached,
         count(distinct attempts.user_id) as users,
-        percentile_cont(array[0.5, 0.9]) within group (
-            order by extract(epoch from attempts.reached_at[changed_steps.step_order] - attempts.started_at)
-        )::numeric[] as seconds_to_reach
+        {{ percentile(0.5, seconds_to_reach) }} as seconds_to_reach_p50,
+        {{ percentile(0.9, seconds_to_reach) }} as seconds_to_reach_p90
 
     from changed_steps
 
@@ -104,47 +105,23 @@ reached as (
 
 ),
 
+-- A step that nobody reaches any more keeps a row of none.
 final as (
 
     select
         funnel,
         cohort_on,
         step_order,
-        segment,
-        segment_value,
-        reached,
-        users,
-        round(seconds_to_reach[1], 3) as seconds_to_reach_p50,
-        round(seconds_to_reach[2], 3) as seconds_to_reach_p90
+        coalesce(counts.segment, 'all') as segment,
+        coalesce(counts.segment_value, 'all') as segment_value,
+        coalesce(counts.reached, 0) as reached,
+        coalesce(counts.users, 0) as users,
+        counts.seconds_to_reach_p50,
+        counts.seconds_to_reach_p90
 
-    from reached
-    {%- if continues() %}
+    from changed_steps
 
-    union all
-
-    select
-        funnel,
-        cohort_on,
-        step_order,
-        segment,
-        segment_value,
-        reached,
-        users,
-        seconds_to_reach_p50,
-        seconds_to_reach_p90
-
-    from {{ this }} as known
-
-    where
-        cohort_on in (select changes.cohort_on from changes)
-        and not exists (
-            select 1 from changed_steps
-            where
-                known.funnel = changed_steps.funnel
-                and known.cohort_on = changed_steps.cohort_on
-                and known.step_order = changed_steps.step_order
-        )
-    {%- endif %}
+    left join counts using (funnel, cohort_on, step_order)
 
 )
 

@@ -11,17 +11,10 @@
 
 with
 
-changed_users as not materialized (
-
-    select * from {{ ref('int_users__changed') }}
-    where build_id > {{ low_mark() }}
-
-),
-
 touches as (
 
     select * from {{ ref('int_touches') }}
-    where user_id in (select changed_users.user_id from changed_users)
+    where {{ is_of_changed_user() }}
 
 ),
 

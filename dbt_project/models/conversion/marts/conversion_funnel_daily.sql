@@ -9,30 +9,12 @@
 
 with
 
-changes as (
-
-    select * from {{ changes_of('fct_funnel_progress') }}
-
-),
-
-concerned as (
-
-    select cohort_on from changes
-    {%- if continues() %}
-
-    union
-
-    -- Whose last window is over by now.
-    select cohort_on from {{ this }}
-    where {{ has_come_of_age('completes_at', '0 hours') }}
-    {%- endif %}
-
-),
-
 reached as (
 
     select * from {{ ref('int_funnel_steps_daily') }}
-    where cohort_on in (select concerned.cohort_on from concerned)
+    where
+        reached > 0
+        and {{ is_changed_in('fct_funnel_progress', 'cohort_on', of_age='completes_at') }}
 
 ),
 

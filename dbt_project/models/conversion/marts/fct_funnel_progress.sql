@@ -7,42 +7,29 @@
             'counted': ['user_id', 'funnel', 'cohort_on', 'started_at', 'reached_at', 'outcome', 'ended_at', 'segments'],
         },
         indexes=[
-            {'columns': ['user_id']},
-            {'columns': ['expires_at']},
+            {'columns': ['user_id']}, {'columns': ['expires_at']},
             {'columns': ['funnel', 'cohort_on', 'furthest_step_order']},
             {'columns': ['funnel', 'cohort_on', 'outcome']},
         ]
     )
 }}
 
+{#- Also whose window is over by now. -#}
+{%- set is_concerned = is_of_changed_user('expires_at') %}
+
 with
-
-changed_users as not materialized (
-
-    select user_id from {{ ref('int_users__changed') }}
-    where build_id > {{ low_mark() }}
-    {%- if continues() %}
-
-    union
-
-    -- Whose window is over by now.
-    select user_id from {{ this }}
-    where {{ has_come_of_age('expires_at', '0 hours') }}
-    {%- endif %}
-
-),
 
 moves as (
 
     select * from {{ ref('int_funnel_moves') }}
-    where user_id in (select changed_users.user_id from changed_users)
+    where {{ is_concerned }}
 
 ),
 
 segments as (
 
     select * from {{ ref('int_funnel_segments') }}
-    where user_id in (select changed_users.user_id from changed_users)
+    where {{ is_concerned }}
 
 ),
 
@@ -55,14 +42,7 @@ funnel_steps as (
 
 funnels as (
 
-    select
-        funnel,
-        max(step_order) as last_step_order,
-        max(window_days) * interval '24 hours' as conversion_window
-
-    from funnel_steps
-
-    group by 1
+    select * from {{ ref('int_funnels') }}
 
 ),
 
@@ -73,8 +53,8 @@ attempts as (
         funnel,
         attempt,
 
-        min(entry_event_key) as entry_event_key,
-        min(source) as source,
+        min(event_key) filter (where step_order = 1) as entry_event_key,
+        min(source) filter (where step_order = 1) as source,
         min(started_at) as started_at,
         array_agg(occurred_at order by step_order) filter (where step_order is not null) as reached_at,
         max(reached_step_order) as furthest_step_order,
@@ -84,12 +64,6 @@ attempts as (
     from moves
 
     group by 1, 2, 3
-
-),
-
-as_of as (
-
-    select {{ as_of() }} as as_of
 
 ),
 
@@ -108,14 +82,13 @@ final as (
         attempts.reached_at,
         attempts.furthest_step_order,
         funnel_steps.step as furthest_step,
-        case
-            when attempts.outcome is not null then attempts.outcome
-            when attempts.started_at + funnels.conversion_window <= as_of.as_of then 'expired'
-            else 'open'
-        end as outcome,
+        coalesce(
+            attempts.outcome,
+            case when attempts.started_at + funnels.conversion_window <= {{ as_of() }} then 'expired' else 'open' end
+        ) as outcome,
         attempts.ended_at,
         attempts.started_at + funnels.conversion_window as expires_at,
-        attempts.started_at + funnels.conversion_window <= as_of.as_of as is_complete,
+        attempts.started_at + funnels.conversion_window <= {{ as_of() }} as is_complete,
         attempts.furthest_step_order = funnels.last_step_order as is_converted,
         attempts.reached_at[funnels.last_step_order] as converted_at,
         round(extract(epoch from attempts.reached_at[funnels.last_step_order] - attempts.started_at), 3)
@@ -131,8 +104,6 @@ final as (
         on
             attempts.funnel = funnel_steps.funnel
             and attempts.furthest_step_order = funnel_steps.step_order
-
-    cross join as_of
 
 )
 

@@ -12,7 +12,7 @@ events as (
 
     select * from {{ ref('stg_events') }}
     where
-        build_id > {{ low_mark() }}
+        {{ has_changed() }}
         and aliased_ids <> '{}'
 
 ),

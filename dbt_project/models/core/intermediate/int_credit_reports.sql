@@ -21,7 +21,7 @@ select
     event_row_id as row_id,
     source,
     'event' as score_source,
-    round({{ json_numeric("activity -> 'ficoScore'") }})::integer as score,
+    {{ json_score("activity -> 'ficoScore'") }} as score,
     occurred_at,
     received_at
 
@@ -29,4 +29,4 @@ from {{ ref('int_events') }}
 
 where
     event_type = 'credit_score_updated'
-    and {{ is_score(json_numeric("activity -> 'ficoScore'")) }}
+    and {{ json_score("activity -> 'ficoScore'") }} is not null

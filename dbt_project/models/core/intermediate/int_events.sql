@@ -21,7 +21,7 @@ events as (
     where
         event_key in (
             select changed_events.event_key from {{ ref('int_events__changed').render() }} as changed_events
-            where changed_events.build_id > {{ low_mark() }}
+            where {{ has_changed('changed_events') }}
         )
     {%- endif %}
 

@@ -1,8 +1,9 @@
 {{
     config(
-        unique_key='day',
-        meta={'changes_of': 'stg_events', 'keeps_emptied': true},
-        indexes=[{'columns': ['day']}]
+        incremental_strategy='counts',
+        unique_key=['source', 'day', 'result'],
+        meta={'changes_of': 'stg_events'},
+        indexes=[{'columns': ['source', 'day', 'result'], 'unique': true}]
     )
 }}
 
@@ -10,39 +11,7 @@ with
 
 changes as (
 
-    select
-        source,
-        {{ report_date('received_at') }} as day,
-        rejection_code,
-        change
-
-    from {{ changes_of('stg_events') }}
-
-),
-
-counts as (
-
-    select
-        source,
-        day,
-        rejection_code,
-        change as event_count
-
-    from changes
-    {%- if continues() %}
-
-    union all
-
-    select
-        source,
-        day,
-        rejection_code,
-        event_count
-
-    from {{ this }}
-
-    where day in (select changes.day from changes)
-    {%- endif %}
+    select * from {{ changes_of('stg_events') }}
 
 ),
 
@@ -50,11 +19,11 @@ final as (
 
     select
         source,
-        day,
-        rejection_code,
-        sum(event_count)::bigint as event_count
+        {{ report_date('received_at') }} as day,
+        coalesce(rejection_code, 'accepted') as result,
+        sum(change)::bigint as event_count
 
-    from counts
+    from changes
 
     group by 1, 2, 3
 

@@ -10,14 +10,14 @@ with
 events as (
 
     select * from {{ ref('stg_events') }}
-    where build_id > {{ low_mark() }}
+    where {{ has_changed() }}
 
 ),
 
 user_updates as (
 
     select * from {{ ref('stg_users') }}
-    where build_id > {{ low_mark() }}
+    where {{ has_changed() }}
 
 ),
 
@@ -30,7 +30,7 @@ identities as (
 changed_identities as (
 
     select * from identities
-    where build_id > {{ low_mark() }}
+    where {{ has_changed() }}
 
 ),
 

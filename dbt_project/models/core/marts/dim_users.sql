@@ -8,24 +8,17 @@
 
 with
 
-changed_users as not materialized (
-
-    select * from {{ ref('int_users__changed') }}
-    where build_id > {{ low_mark() }}
-
-),
-
 events as (
 
     select * from {{ ref('fct_events') }}
-    where user_id in (select changed_users.user_id from changed_users)
+    where {{ is_of_changed_user() }}
 
 ),
 
 user_updates as (
 
     select * from {{ ref('int_users__updates') }}
-    where user_id in (select changed_users.user_id from changed_users)
+    where {{ is_of_changed_user() }}
 
 ),
 
@@ -34,7 +27,7 @@ credit_scores as (
     select * from {{ ref('int_credit_scores') }}
     where
         is_current
-        and user_id in (select changed_users.user_id from changed_users)
+        and {{ is_of_changed_user() }}
 
 ),
 
@@ -47,7 +40,7 @@ activity as (
         min(occurred_at) as first_event_at,
         max(occurred_at) as last_event_at,
         bool_or(is_identified) as is_identified,
-        (array_agg(source order by occurred_at, received_at, event_row_id))[1] as first_event_source
+        {{ first_of('source') }} as first_event_source
 
     from events
 

@@ -40,8 +40,7 @@ counts as (
     from staged
 
     where
-        rejection_code is null
-        and event_count > 0
+        result = 'accepted'
         and source not in (select test_sources.source from test_sources)
 
 ),

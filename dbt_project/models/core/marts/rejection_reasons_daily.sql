@@ -54,15 +54,13 @@ reasons as (
     select
         source,
         day,
-        rejection_code,
+        result as rejection_code,
         event_count as events_rejected,
         event_count as times_rejected
 
     from staged
 
-    where
-        rejection_code is not null
-        and event_count > 0
+    where result <> 'accepted'
 
 ),
 

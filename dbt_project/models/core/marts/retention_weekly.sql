@@ -9,62 +9,10 @@
 
 with
 
-changes as (
-
-    select * from {{ changes_of('int_user_weeks') }}
-
-),
-
-{% if continues() -%}
--- Of those that are not at their end, every week begins another row.
-concerned as (
-
-    select cohort_week from changes
-
-    union
-
-    select cohort_week from {{ this }}
-    where {{ is_of_another_day('active_week + 6') }}
-
-),
-
-{% endif -%}
-counts as (
-
-    select
-        cohort_week,
-        active_week,
-        change as users_active
-
-    from changes
-    {%- if continues() %}
-
-    union all
-
-    select
-        cohort_week,
-        active_week,
-        users_active
-
-    from {{ this }}
-
-    where cohort_week in (select concerned.cohort_week from concerned)
-    {%- endif %}
-
-),
-
 active as (
 
-    select
-        cohort_week,
-        active_week,
-        sum(users_active)::bigint as users_active
-
-    from counts
-
-    group by 1, 2
-
-    having sum(users_active) > 0
+    select * from {{ ref('int_cohort_weeks') }}
+    where {{ is_changed_in('int_user_weeks', 'cohort_week', of_day='active_week + 6') }}
 
 ),
 

@@ -1,8 +1,9 @@
 {{
     config(
-        unique_key='day',
+        incremental_strategy='counts',
+        unique_key=['band', 'day'],
         meta={'changes_of': 'int_credit_days'},
-        indexes=[{'columns': ['day']}]
+        indexes=[{'columns': ['band', 'day'], 'unique': true}]
     )
 }}
 
@@ -14,55 +15,20 @@ changes as (
 
 ),
 
-counts as (
-
-    select
-        band,
-        day,
-        change * users_entered as users_entered,
-        change * users_left as users_left,
-        change * conversions as conversions,
-        change * payments_made as payments_made,
-        change * payments_missed as payments_missed
-
-    from changes
-    {%- if continues() %}
-
-    union all
-
-    select
-        band,
-        day,
-        users_entered,
-        users_left,
-        conversions,
-        payments_made,
-        payments_missed
-
-    from {{ this }}
-
-    where day in (select changes.day from changes)
-    {%- endif %}
-
-),
-
 final as (
 
     select
         band,
         day,
-        sum(users_entered)::bigint as users_entered,
-        sum(users_left)::bigint as users_left,
-        sum(conversions)::bigint as conversions,
-        sum(payments_made)::bigint as payments_made,
-        sum(payments_missed)::bigint as payments_missed
+        sum(change * users_entered)::bigint as users_entered,
+        sum(change * users_left)::bigint as users_left,
+        sum(change * conversions)::bigint as conversions,
+        sum(change * payments_made)::bigint as payments_made,
+        sum(change * payments_missed)::bigint as payments_missed
 
-    from counts
+    from changes
 
     group by 1, 2
-
-    -- A day on which nothing happened any more has no row.
-    having sum(users_entered + users_left + conversions + payments_made + payments_missed) > 0
 
 )
 

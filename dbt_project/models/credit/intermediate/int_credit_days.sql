@@ -11,60 +11,17 @@
 
 with
 
-changed_users as not materialized (
+moments as (
 
-    select * from {{ ref('int_users__changed') }}
-    where build_id > {{ low_mark() }}
+    select * from {{ ref('int_credit_moments') }}
+    where {{ is_of_changed_user() }}
 
 ),
 
 scores as (
 
     select * from {{ ref('int_credit_scores') }}
-    where user_id in (select changed_users.user_id from changed_users)
-
-),
-
--- Named once only, so that the score of a moment is found by index: periods have no gaps.
-all_scores as (
-
-    select * from {{ ref('int_credit_scores') }}
-
-),
-
-conversions as (
-
-    select * from {{ ref('int_conversions') }}
-    where user_id in (select changed_users.user_id from changed_users)
-
-),
-
-payments as (
-
-    select * from {{ ref('int_events') }}
-    where
-        event_type in ('payment_made', 'payment_missed')
-        and user_id in (select changed_users.user_id from changed_users)
-
-),
-
-moments as (
-
-    select
-        user_id,
-        converted_at as happened_at,
-        'conversion' as happening
-
-    from conversions
-
-    union all
-
-    select
-        user_id,
-        occurred_at as happened_at,
-        event_type as happening
-
-    from payments
+    where {{ is_of_changed_user() }}
 
 ),
 
@@ -79,23 +36,8 @@ banded as (
     from moments
 
     left join lateral (
-        {{ score_at('all_scores', 'moments.user_id', 'moments.happened_at') }}
+        {{ score_at(ref('int_credit_scores').render(), 'moments.user_id', 'moments.happened_at') }}
     ) as score_then on moments.user_id = score_then.user_id
-
-),
-
--- Who pays or converts without a score is in the band `unknown`, from then until the first score.
-unknown_users as (
-
-    select
-        user_id,
-        min(happened_at) as happened_at
-
-    from banded
-
-    where band = 'unknown'
-
-    group by 1
 
 ),
 
@@ -106,50 +48,40 @@ happenings as (
     union all
 
     select
-        user_id,
-        band,
-        valid_from as happened_at,
-        'entered' as happening
+        scores.user_id,
+        moves.band,
+        scores.valid_from as happened_at,
+        moves.happening
 
     from scores
 
-    where band is distinct from previous_band
+    cross join lateral (values (scores.band, 'entered'), (scores.previous_band, 'left')) as moves (band, happening)
+
+    where scores.band is distinct from scores.previous_band
 
     union all
 
+    -- Who pays or converts without a score is in the band `unknown`, from then until the first score.
     select
-        user_id,
-        previous_band as band,
-        valid_from as happened_at,
-        'left' as happening
-
-    from scores
-
-    where band is distinct from previous_band
-
-    union all
-
-    select
-        user_id,
+        unscored.user_id,
         'unknown' as band,
-        happened_at,
-        'entered' as happening
+        moves.moment as happened_at,
+        moves.happening
 
-    from unknown_users
+    from (
+        select
+            user_id,
+            min(happened_at) as since
+        from banded
+        where band = 'unknown'
+        group by 1
+    ) as unscored
 
-    union all
+    left join scores on unscored.user_id = scores.user_id and scores.previous_score is null
 
-    select
-        user_id,
-        'unknown' as band,
-        min(valid_from) as happened_at,
-        'left' as happening
+    cross join lateral (values (unscored.since, 'entered'), (scores.valid_from, 'left')) as moves (moment, happening)
 
-    from scores
-
-    where user_id in (select unknown_users.user_id from unknown_users)
-
-    group by 1
+    where moves.moment is not null
 
 ),
 

@@ -8,19 +8,12 @@
 
 with
 
-changed_users as not materialized (
-
-    select * from {{ ref('int_users__changed') }}
-    where build_id > {{ low_mark() }}
-
-),
-
 payments as (
 
     select * from {{ ref('int_events') }}
     where
         event_type in ('payment_made', 'payment_missed', 'payment_not_due')
-        and user_id in (select changed_users.user_id from changed_users)
+        and {{ is_of_changed_user() }}
 
 ),
 

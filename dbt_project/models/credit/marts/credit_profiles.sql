@@ -6,34 +6,22 @@
     )
 }}
 
+{#- Also whose score of 30 or 90 days ago is another by now. -#}
+{%- set is_concerned = is_of_changed_user('valid_from', ref('int_credit_scores')) %}
+
 with
-
-changed_users as (
-
-    select user_id from {{ ref('int_users__changed') }}
-    where build_id > {{ low_mark() }}
-    {%- if continues() %}
-
-    union
-
-    -- Whose score of 30 or 90 days ago is another by now.
-    select user_id from {{ ref('int_credit_scores') }}
-    where {{ has_come_of_age('valid_from', '720 hours') }} or {{ has_come_of_age('valid_from', '2160 hours') }}
-    {%- endif %}
-
-),
 
 scores as (
 
     select * from {{ ref('int_credit_scores') }}
-    where user_id in (select changed_users.user_id from changed_users)
+    where {{ is_concerned }}
 
 ),
 
 payments as (
 
     select * from {{ ref('int_payments__by_user') }}
-    where user_id in (select changed_users.user_id from changed_users)
+    where {{ is_concerned }}
 
 ),
 

@@ -1,8 +1,8 @@
 {{
     config(
-        unique_key='opened_on',
-        meta={'changes_of': 'fct_tasks'},
-        indexes=[{'columns': ['task_type', 'opened_on'], 'unique': true}, {'columns': ['opened_on']}]
+        unique_key=['task_type', 'opened_on'],
+        meta={'changes_of': 'fct_tasks', 'keeps_emptied': true},
+        indexes=[{'columns': ['task_type', 'opened_on'], 'unique': true}]
     )
 }}
 
@@ -11,6 +11,7 @@ with
 changes as (
 
     select * from {{ changes_of('fct_tasks') }}
+    where num_nonnulls(wait_seconds, cycle_seconds) > 0
 
 ),
 
@@ -29,8 +30,6 @@ changed_times as (
 
     from changes
 
-    where num_nonnulls(wait_seconds, cycle_seconds) > 0
-
     group by 1, 2, wait_seconds, cycle_seconds
 
     having sum(change) <> 0
@@ -47,41 +46,22 @@ changed_days as (
 
 ),
 
+-- A day that has no times any more keeps a row without.
 final as (
 
     select
-        task_type,
-        opened_on,
+        changed_days.task_type,
+        changed_days.opened_on,
 
-        percentile_cont(array[0.5, 0.9, 0.95]) within group (order by wait_seconds)::numeric[] as wait_seconds,
-        percentile_cont(array[0.5, 0.9, 0.95]) within group (order by cycle_seconds)::numeric[] as cycle_seconds
+        percentile_cont(array[0.5, 0.9, 0.95]) within group (order by tasks.wait_seconds)::numeric[] as wait_seconds,
+        percentile_cont(array[0.5, 0.9, 0.95]) within group (order by tasks.cycle_seconds)::numeric[] as cycle_seconds
 
-    from tasks
+    from changed_days
 
-    where
-        (task_type, opened_on) in (select changed_days.* from changed_days)
-        and num_nonnulls(wait_seconds, cycle_seconds) > 0
+    left join tasks
+        on changed_days.task_type = tasks.task_type and changed_days.opened_on = tasks.opened_on
 
     group by 1, 2
-    {%- if continues() %}
-
-    union all
-
-    select
-        task_type,
-        opened_on,
-        wait_seconds,
-        cycle_seconds
-
-    from {{ this }} as known
-
-    where
-        opened_on in (select changes.opened_on from changes)
-        and not exists (
-            select 1 from changed_days
-            where known.task_type = changed_days.task_type and known.opened_on = changed_days.opened_on
-        )
-    {%- endif %}
 
 )
 

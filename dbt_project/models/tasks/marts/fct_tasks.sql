@@ -15,56 +15,16 @@
 
 with
 
-changed_users as not materialized (
-
-    select * from {{ ref('int_users__changed') }}
-    where build_id > {{ low_mark() }}
-
-),
-
 events as (
 
     select * from {{ ref('int_task_events') }}
-    where user_id in (select changed_users.user_id from changed_users)
+    where {{ is_of_changed_user() }}
 
 ),
 
--- Without a task id, the work item is the n-th scheduling per user and type; what comes before
--- the first scheduling belongs to it too.
 numbered as (
 
-    select
-        *,
-
-        case
-            when task_id is null
-                then greatest(1, count(*) filter (where event_type = 'task_scheduled') over arrivals)
-        end as work_item_number
-
-    from events
-
-    window arrivals as (
-        partition by user_id, task_id, case when task_id is null then task_type end
-        order by occurred_at, received_at, event_row_id
-    )
-
-),
-
-compared as (
-
-    select
-        *,
-
-        case when task_id is null then task_type end as numbered_type,
-        event_type in ('task_completed', 'task_abandoned') as is_closing,
-        lag(event_type) over task_events in ('task_completed', 'task_abandoned') as was_closed
-
-    from numbered
-
-    window task_events as (
-        partition by user_id, task_id, work_item_number, case when task_id is null then task_type end
-        order by occurred_at, received_at, event_row_id
-    )
+    {{ work_items('events') }}
 
 ),
 
@@ -76,19 +36,10 @@ tasks as (
         work_item_number,
         numbered_type,
 
-        coalesce(
-            (
-                array_agg(task_type order by occurred_at, received_at, event_row_id)
-                filter (where task_type <> 'unspecified')
-            )[1],
-            'unspecified'
-        ) as task_type,
-        (
-            array_agg(assignee order by occurred_at desc, received_at desc, event_row_id desc)
-            filter (where assignee is not null)
-        )[1] as assignee,
+        coalesce({{ first_of('task_type', "task_type <> 'unspecified'") }}, 'unspecified') as task_type,
+        {{ first_of('assignee', 'assignee is not null', 'desc') }} as assignee,
         count(distinct assignee) as assignee_count,
-        (array_agg(event_type order by occurred_at desc, received_at desc, event_row_id desc))[1] as last_event_type,
+        {{ first_of('event_type', order='desc') }} as last_event_type,
 
         min(occurred_at) as opened_at,
         max(occurred_at) as last_event_at,
@@ -108,7 +59,7 @@ tasks as (
             order by occurred_at, received_at, event_row_id
         ) filter (where is_closing <> coalesce(was_closed, false)) as status_changes
 
-    from compared
+    from numbered
 
     group by 1, 2, 3, 4
 

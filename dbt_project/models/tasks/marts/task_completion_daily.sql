@@ -9,30 +9,17 @@
 
 with
 
-changed_types as (
-
-    select task_type from {{ changes_of('fct_tasks') }}
-    {%- if continues() %}
-
-    union
-
-    select task_type from {{ this }}
-    where {{ is_of_another_day('day') }}
-    {%- endif %}
-
-),
-
 tasks_daily as (
 
     select * from {{ ref('int_tasks_daily') }}
-    where task_type in (select changed_types.task_type from changed_types)
+    where {{ is_changed_in('fct_tasks', 'task_type', of_day='day') }}
 
 ),
 
 times_daily as (
 
     select * from {{ ref('int_task_times_daily') }}
-    where task_type in (select changed_types.task_type from changed_types)
+    where {{ is_changed_in('fct_tasks', 'task_type', of_day='day') }}
 
 ),
 

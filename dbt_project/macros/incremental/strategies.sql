@@ -1,0 +1,109 @@
+{#-
+    The two incremental strategies of this project. `unique_key` names what a model is about, one
+    column or several; the model computes it, and these put it into the table, in one transaction
+    with the model's mark.
+
+    Every column is qualified: an unqualified one that the relation of a subquery lacks is taken from
+    the table that is deleted from, and the condition is true of every row.
+-#}
+
+{#-
+    `entity`, the default: a model computes whole entities (an event, a user, a group of a day),
+    never slices of them. The rows of every changed entity are deleted and the freshly computed ones
+    inserted.
+
+    Where rows can disappear (an event voided, two tasks that become one) the changed entities are
+    not all in the new rows. `meta.changes` then names the relation whose `build_id` tells which
+    entities changed besides, or `meta.changes_of` the fact whose changes do. With
+    `meta.keeps_emptied` the new rows have every changed entity, one with nothing in it too.
+-#}
+{% macro get_incremental_entity_sql(arg_dict) %}
+    {%- set target = arg_dict['target_relation'] -%}
+    {%- set new_rows = arg_dict['temp_relation'] -%}
+    {%- set keys = key_columns(arg_dict['unique_key']) -%}
+    {%- set columns = get_quoted_csv(arg_dict['dest_columns']) -%}
+    {%- set meta = config.get('meta', {}) -%}
+    {%- set is_replaced -%}
+        {%- if not continues() and not reads_raw() and not invocation_args_dict.get('empty') -%}
+        true
+        {%- else -%}
+        ({{ qualified(keys, 'replaced') }}) in (
+            select {{ qualified(keys, 'new_rows') }} from {{ new_rows }} as new_rows
+            {%- if meta.changes %}
+            union all
+            select {{ qualified(keys, 'changes') }} from {{ ref(meta.changes).render() }} as changes
+            where {{ has_changed('changes') }}
+            {%- elif meta.changes_of and not meta.keeps_emptied %}
+            union all
+            select {{ qualified(keys, 'changes') }} from {{ changes_of(meta.changes_of) }}
+            {%- endif %}
+        )
+        {%- endif -%}
+    {%- endset -%}
+
+    {{ note_changes(target, new_rows, is_replaced) }}
+
+    delete from {{ target }} as replaced
+    where {{ is_replaced }};
+
+    insert into {{ target }} ({{ columns }})
+    select {{ columns }} from {{ new_rows }}
+{% endmacro %}
+
+
+{#-
+    `counts`: a model computes by how much its counts change, from `changes_of` a fact. They are
+    added to those that it has, and a group of which nothing is left goes.
+-#}
+{% macro get_incremental_counts_sql(arg_dict) %}
+    {%- set target = arg_dict['target_relation'] -%}
+    {%- set new_rows = arg_dict['temp_relation'] -%}
+    {%- set keys = key_columns(arg_dict['unique_key']) -%}
+    {%- set counts = arg_dict['dest_columns'] | reject('in', keys) | list -%}
+    {%- if not continues() and not invocation_args_dict.get('empty') %}
+    delete from {{ target }};
+
+    insert into {{ target }} ({{ (keys + counts) | join(', ') }})
+    select {{ qualified(keys + counts, 'added') }} from {{ new_rows }} as added
+    {%- else %}
+    with
+
+    known as (
+
+        delete from {{ target }} as known
+        using {{ new_rows }} as added
+        where ({{ qualified(keys, 'known') }}) = ({{ qualified(keys, 'added') }})
+        returning known.*
+
+    )
+
+    insert into {{ target }} ({{ (keys + counts) | join(', ') }})
+    select
+        {{ qualified(keys, 'parts') }}
+        {%- for count in counts %},
+        sum(parts.{{ count }})
+        {%- endfor %}
+    from (
+        select {{ qualified(keys + counts, 'added') }} from {{ new_rows }} as added
+        union all
+        select {{ qualified(keys + counts, 'known') }} from known
+    ) as parts
+    group by {{ qualified(keys, 'parts') }}
+    having
+        {%- for count in counts %}
+        {{ 'or ' if not loop.first }}sum(parts.{{ count }}) <> 0
+        {%- endfor %}
+    {%- endif %}
+{% endmacro %}
+
+
+{% macro key_columns(unique_key) -%}
+    {{ return([unique_key] if unique_key is string else unique_key) }}
+{%- endmacro %}
+
+
+{% macro qualified(columns, relation) -%}
+    {%- for column in columns -%}
+        {{ relation }}.{{ column }} {{- ', ' if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}
