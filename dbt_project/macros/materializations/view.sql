@@ -5,6 +5,10 @@
 {% materialization view, adapter='postgres' %}
     {%- set known = load_relation(this) -%}
     {%- if known is none or not known.is_view or not is_view_the_same() -%}
+        {%- if not known or known.is_view -%}
+            {#- A model that it was made of before may just be dropping it: wait for that. -#}
+            {%- do adapter.drop_relation(this.incorporate(type='view')) -%}
+        {%- endif -%}
         {{ return(dbt.materialization_view_default()) }}
     {%- endif -%}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
@@ -23,7 +27,7 @@
 {% macro is_view_the_same() -%}
     {%- do run_query('create temporary view new_view as ' ~ sql) -%}
     {%- set definitions -%}
-        select pg_get_viewdef('pg_temp.new_view'::regclass) = pg_get_viewdef('{{ this }}'::regclass)
+        select pg_get_viewdef('pg_temp.new_view'::regclass) = pg_get_viewdef(to_regclass('{{ this }}'))
     {%- endset -%}
     {%- set is_same = run_query(definitions).rows[0][0] -%}
     {%- do run_query('drop view pg_temp.new_view') -%}

@@ -73,7 +73,12 @@ owners as (
 
 known as (
 
-    select * from {{ known_rows({'anonymous_id': 'text', 'user_id': 'text', 'seen_user_ids': 'text[]'}) }} as held
+    select
+        held.anonymous_id,
+        held.user_id,
+        held.seen_user_ids
+
+    from {{ known_rows({'anonymous_id': 'text', 'user_id': 'text', 'seen_user_ids': 'text[]'}) }} as held
 
 ),
 

@@ -30,14 +30,14 @@ forgotten_names as (
     )
     where seen_user_ids && (select array_agg(people.user_id) from people)
 
-),
-
--- Counts of values that nobody has any more: a value may have been theirs alone.
-forgotten_values as (
-
-    delete from {intermediate}.int_funnel_segment_values
-    where attempts = 0
-
 )
 
-delete from {staging}.changed_rows
+delete from {staging}.changed_rows;
+
+-- Counts of values that nobody has any more, where funnels are built: one may have been theirs alone.
+do $$
+begin
+    delete from {intermediate}.int_funnel_segment_values where attempts = 0;
+exception when undefined_table then
+    null;
+end $$;
