@@ -72,7 +72,7 @@ def test_segments_messages_in_the_marts(
         post(client, *(track(f"of {each}", userId=None, anonymousId=each) for each in visitors))
         campaign = {"campaign": {"source": "News", "medium": None, "name": "may"}}
         post(client, track("unknown", "Order Completed", context=campaign))
-        warehouse.run("--select", "+dim_users")
+        warehouse.run("--select", "+dim_users", "fct_credit_scores")
         assert_times(warehouse)
         assert_user_once(collector, warehouse)
         assert owners(warehouse) == {f"of {each}": f"anonymous:{each}" for each in visitors}
@@ -91,7 +91,7 @@ def test_segments_messages_in_the_marts(
             message("identify", userId="bea", anonymousId="desk"),
             message("page", userId="bea", anonymousId="old", properties={"path": "/"}),
         )
-        warehouse.run("--select", "+dim_users")
+        warehouse.run("--select", "+dim_users", "fct_credit_scores")
         assert owners(warehouse) == {f"of {visitor}": "bea" for visitor in visitors}
         users = warehouse.query("select user_id, is_anonymous from marts.dim_users order by 1")
         assert users == [("bea", False), ("u", False)]

@@ -5,7 +5,10 @@
     next run is made. What somebody writes into the marts by hand is not seen.
 -#}
 
-{#- Functions, so that the look asks in one statement. What one of them does not find is null. -#}
+{#-
+    Functions, so that the look asks in one statement. What one of them does not find is null. They
+    are dropped first, which the owner of the schema may, whoever made them before.
+-#}
 {% macro create_look() %}
     {%- set staging = generate_schema_name('staging', none) -%}
     {%- set bodies = {
@@ -14,7 +17,8 @@
         'has_unread_rows(xid xid8) returns boolean': has_unread_rows(),
     } -%}
     {%- for signature, body in bodies.items() %}
-    create or replace function {{ staging }}.{{ signature }} language plpgsql as $$
+    drop function if exists {{ staging }}.{{ signature.partition(' returns')[0] }};
+    create function {{ staging }}.{{ signature }} language plpgsql as $$
     begin
         return ({{ body }});
     exception
