@@ -12,8 +12,8 @@ from unittest.mock import patch
 import pytest
 
 from scripts.lib.base.cli import read_settings
+from scripts.lib.dbt.environment import dbt_environment
 from scripts.lib.dbt.look import Look, look
-from scripts.lib.dbt.run import dbt_environment
 from scripts.lib.demo.generator import generate
 from tests.support.collector import status
 from tests.support.warehouse import MARTS, Warehouse, page_view

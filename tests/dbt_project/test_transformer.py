@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from collector.migrate import migrate
-from scripts.lib.dbt.run import ROLE
+from scripts.lib.dbt.environment import ROLE
 from scripts.lib.demo.generator import generate
 from tests.support.warehouse import MARTS, Warehouse
 

@@ -21,8 +21,9 @@ from psycopg.types.json import Jsonb
 
 from scripts.lib.base.cli import UserError, read_settings
 from scripts.lib.base.settings import Settings
+from scripts.lib.dbt.environment import dbt_environment
 from scripts.lib.dbt.lock import run_name, writing_lock
-from scripts.lib.dbt.run import READ_NAME, WRITING, dbt_environment
+from scripts.lib.dbt.run import READ_NAME, WRITING
 from scripts.lib.dbt.target import target_schema
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ import psycopg
 from collector.settings import ROOT
 from scripts.lib.base.cli import parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
+from scripts.lib.dbt.environment import dbt_environment
 from scripts.lib.dbt.lint_sql import SQLFLUFF
 from scripts.lib.dbt.properties import unknown_keys
-from scripts.lib.dbt.run import dbt_environment
 from scripts.lib.dbt.runner import KeepingRunner
 from scripts.lib.dbt.seeds import problems
 from scripts.lib.dbt.target import PROJECT, layer_schema

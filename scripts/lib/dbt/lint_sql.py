@@ -9,7 +9,7 @@ from pathlib import Path
 from collector.settings import ROOT
 from scripts.lib.base.cli import read_settings, run
 from scripts.lib.base.database import open_databases
-from scripts.lib.dbt.run import dbt_environment
+from scripts.lib.dbt.environment import dbt_environment
 from scripts.lib.dbt.target import PROJECT
 
 SQLFLUFF = Path(sys.executable).with_name("sqlfluff")

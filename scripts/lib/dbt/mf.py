@@ -9,7 +9,8 @@ import sys
 
 from scripts.lib.base.cli import UserError, read_settings, run, say
 from scripts.lib.base.database import open_databases
-from scripts.lib.dbt.run import dbt_environment, run_dbt
+from scripts.lib.dbt.environment import dbt_environment
+from scripts.lib.dbt.run import run_dbt
 from scripts.lib.dbt.target import PROJECT
 
 # `mf` without its look on the package index for a newer version.

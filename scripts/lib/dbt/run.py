@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +15,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import psycopg
-from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, UndefinedFunction
 
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError, read_settings, run, say
-from scripts.lib.base.database import libpq_environment, open_databases, require_sessions
+from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings
+from scripts.lib.dbt.environment import dbt_environment
 from scripts.lib.dbt.lock import (
     CANCEL_SECONDS,
     end_backends,
@@ -31,28 +30,16 @@ from scripts.lib.dbt.lock import (
 )
 from scripts.lib.dbt.look import look
 from scripts.lib.dbt.seeds import require_sound_seeds
-from scripts.lib.dbt.target import PROJECT, project_folder, target_schema
+from scripts.lib.dbt.target import project_folder, target_schema
 
 # By its path, and not beside this module, which has the name of dbt's package.
 PROGRAM = (sys.executable, "-P", str(Path(__file__).with_name("program.py")))
 _tell = partial(say, to=sys.stderr)  # standard output is dbt's
 WRITING = {"build", "clone", "retry", "run", "run-operation", "seed", "snapshot", "test"}
-ROLE = "headwater_transformer"
 READ_NAME = "headwater-dbt-read"
 MAX_PAUSE_SECONDS = 86_400
 NOTHING_NEW = "had nothing new"
 LOOK_SECONDS = 0.2  # between two looks, at least
-_MAY_BUILD = "select has_database_privilege(current_database(), 'create')"
-_MAY_BE_TERSE = "select has_parameter_privilege('log_error_verbosity', 'set')"
-_BUILT_BY_OTHERS = """
-    select relnamespace::regnamespace::text from pg_class
-    where relname = 'watermarks' and relkind = 'r' and raw.is_to_hand_over(relowner)
-        and raw.missed_heartbeats() is not null
-"""
-# A build's sorts fit into more than 4 MB, and compiling its many statements takes longer than they
-# do. What puts one table in the place of another waits for who reads it, and those who come after
-# wait for both: not for long. The environment's own PGOPTIONS come later and win.
-_SESSION = "-c work_mem=64MB -c jit=off -c lock_timeout=10s"
 USAGE = """usage: scripts/dbt [--every SECONDS] [--force] ARGUMENTS OF DBT
 
 Run dbt on the destination database (DESTINATION_DATABASE_URL, DATABASE_URL or the embedded
@@ -66,61 +53,6 @@ Examples: scripts/dbt build
           scripts/dbt show --inline 'select count(*) from {{ ref("fct_events") }}'
           scripts/dbt --every 60 build
           scripts/dbt build --help   for dbt's own help"""
-
-
-def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
-    """The environment in which dbt, or a tool that loads dbt, finds project and database.
-
-    The profile reads libpq's variables, since its Jinja cannot take a URL apart. Where the login
-    role may, all of dbt's connections take `ROLE`. Raises UserError where that cannot work yet.
-    """
-    require_sessions(database_url, "DESTINATION_DATABASE_URL", options="-c role=none")
-    profiles = settings.data_directory / "dbt"
-    if "DBT_PROFILES_DIR" not in os.environ:
-        profiles.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / "profiles.yml.example", profiles / "profiles.yml")
-    environment = {
-        **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
-        "DBT_PROFILES_DIR": os.environ.get("DBT_PROFILES_DIR", str(profiles)),
-        "DBT_PROJECT_DIR": str(PROJECT),
-        "DBT_TARGET": settings.dbt_target,
-        "DBT_SCHEMA": settings.dbt_schema,
-        **libpq_environment(database_url),
-    }
-    session = _SESSION + _quiet(database_url)
-    if _may_take_role(database_url):
-        # Not `role` in the profile: a build with it was refused what the role may do.
-        session = f"{session} -c role={ROLE}"
-    environment["PGOPTIONS"] = f"{session} {environment.get('PGOPTIONS', '')}".strip()
-    return environment
-
-
-def _quiet(database_url: str) -> str:
-    """The option that keeps rows out of PostgreSQL's log, where the login role may set it."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        may = connection.execute(_MAY_BE_TERSE).fetchone() == (True,)
-    return " -c log_error_verbosity=terse" if may else ""
-
-
-def _may_take_role(database_url: str) -> bool:
-    """Whether the login role may become `ROLE` and that may build. Raises UserError if not yet."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        try:
-            connection.execute(f"set role {ROLE}")
-        except (InsufficientPrivilege, InvalidParameterValue):
-            return False
-        if connection.execute(_MAY_BUILD).fetchone() != (True,):
-            return False
-        try:
-            schemas = [name for (name,) in connection.execute(_BUILT_BY_OTHERS)]
-        except UndefinedFunction:
-            raise UserError(
-                "The raw schema is of an earlier version: run scripts/migrate"
-            ) from None
-    if schemas:
-        names = ", ".join(schemas)
-        raise UserError(f"What is in {names} has to be handed over to {ROLE}: run scripts/migrate")
-    return True
 
 
 def run_dbt(  # noqa: PLR0913
@@ -149,7 +81,9 @@ def run_dbt(  # noqa: PLR0913
         if asked and (line := asked.nothing_new()) and not force:
             say(line)
             return 0
-        status = run_dbt_locked(arguments, settings, database_url, descriptor, on_line)
+        named = environment | {"PGAPPNAME": run_name(schema)}
+        end = partial(end_backends, database_url, schema)
+        status = _run(arguments, named, (descriptor,), on_line, end)
         if asked and not status:
             asked.keep()
         return status
