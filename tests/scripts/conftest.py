@@ -11,6 +11,8 @@ from playwright.sync_api import Browser
 from scripts.lib.base.browser import open_browser
 from tests.faults.servers import own_postgres
 from tests.support.browsing import build_site
+from tests.support.collector import Collector
+from tests.support.replaying import Replayer
 from tests.support.replication import RAW, REJECT, UPDATE_USER, Pair
 from tests.support.scripts import Start, starting
 from tests.support.warehouse import Warehouse
@@ -62,3 +64,9 @@ def browser() -> Iterator[Browser]:
     """One Chromium for the module."""
     with open_browser() as browser:
         yield browser
+
+
+@pytest.fixture
+def replayer(collector: Collector, tmp_path: Path) -> Replayer:
+    """Replays files of a folder to a collector."""
+    return Replayer(collector, tmp_path)

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import re
-import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
-from psycopg.types.json import Jsonb
 
-from collector.settings import ROOT
 from scripts.lib.base.database import Databases
 from scripts.lib.demo.generator import generate
 from scripts.lib.privacy.erasure import erase, go_on, preview
@@ -24,14 +16,9 @@ from scripts.lib.privacy.export_user import export
 from scripts.lib.privacy.people import Identity, all_identities, targets
 from scripts.lib.privacy.place import Place, opened_place
 from tests.support.identities import VISITORS, stories
-from tests.support.postgres import programs
+from tests.support.planting import EMAIL, PLANTED, plant
 from tests.support.warehouse import MARTS, Warehouse
 
-EMAIL = "jane.unmistakable@example.com"
-PLANTED = (
-    "unmistakable", "Qwertz Xyzzy", "person-4711-x", "visitor-8f3e", "before-4711", "plugh-payload",
-    "event-of-jane",
-)  # fmt: skip
 TABLES = """
     select format('%I.%I', schemaname, name) from (
         select schemaname, tablename as name from pg_tables
@@ -40,52 +27,6 @@ TABLES = """
     ) as relations
     where schemaname !~ '^(pg_|information_schema$)'
 """
-
-
-def event(event_id: str, event_type: str, user_id: object, **activity: Any) -> dict[str, Any]:  # noqa: ANN401
-    named = {"userId": user_id} if user_id is not None else {}
-    return {"eventId": event_id, "eventType": event_type, "activity": activity, **named}
-
-
-def plant(warehouse: Warehouse) -> None:
-    """One person, in every place that events and users have, and others beside."""
-    warehouse.land(
-        event("event-of-jane-1", "page_viewed", None, path="/a", device="mobile")
-        | {"anonymousId": "visitor-8f3e"},
-        event("event-of-jane-2", "page_viewed", "person-4711-x", path=f"/hi/{EMAIL}", device=EMAIL)
-        | {"anonymousId": "visitor-8f3e"},
-        event("event-of-jane-3", "user_aliased", "person-4711-x", previousId="before-4711"),
-        event("event-of-jane-4", "page_viewed", None, path="/b", note="plugh-payload")
-        | {"anonymousId": "before-4711"},
-        event("event-of-jane-5", "credit_score_updated", "person-4711-x", ficoScore=812),
-        event("event-of-jane-6", "task_scheduled", "person-4711-x", taskType="plugh-payload")
-        | {"segment": {"traits": {"name": "Qwertz Xyzzy"}}},
-        event("event-of-jane-7", "event_voided", "person-4711-x", eventId="event-of-bob-3"),
-        event("event-of-bob-1", "task_scheduled", "bob", assignee=EMAIL, taskType="call"),
-        event(
-            "event-of-bob-2", "page_viewed", "bob", path="/?e=jane.unmistakable%40example.com&x=1"
-        )
-        | {"anonymousId": "visitor-8f3e", "occurredAt": "2026-10-01T12:00:01Z"},
-        event("event-of-bob-3", "page_viewed", "bob", path="/c", device="mobile"),
-    )
-    for user, payload in (
-        ("person-4711-x", {"email": EMAIL, "name": "Qwertz Xyzzy", "ficoScore": 812}),
-        ("bob", {"userId": "bob", "ficoScore": 700, "referredBy": EMAIL.upper()}),
-    ):
-        warehouse.execute(
-            "insert into raw.users (received_at, occurred_at, source, user_id, payload)"
-            " values ('2026-10-01 11:00+00', '2026-10-01 11:00+00', 'default', %s, %s)",
-            user, Jsonb(payload),
-        )  # fmt: skip
-        warehouse.execute(
-            "insert into raw.user_ids (user_id, email) values (%s, %s)",
-            user, payload.get("email"),
-        )  # fmt: skip
-    warehouse.execute(
-        "insert into raw.rejected_events (received_at, source, code, message, payload) values"
-        " ('2026-10-01', 'default', 'x', 'x', '{\"userId\": \"person-4711-x\", \"plugh-payload'),"
-        " ('2026-10-01', 'default', 'x', 'x', '{\"userId\": \"bob\"}')"
-    )
 
 
 def places_of(warehouse: Warehouse, *values: str) -> set[tuple[str, str]]:
@@ -262,102 +203,3 @@ def test_export_has_all_that_is_held_of_a_person_and_nothing_of_others(
     assert '"bob"' not in json.dumps({**held, "refused": []})
     # Looking changes nothing.
     assert warehouse.query("select from secret.erasing_rows") == []
-
-
-def script(
-    warehouse: Warehouse, name: str, *arguments: str, process_group: int | None = None
-) -> subprocess.Popen[str]:
-    folder = warehouse.project.parent
-    return subprocess.Popen(
-        [ROOT / "scripts" / name, *arguments],
-        env={
-            "PATH": os.environ["PATH"],
-            "DATABASE_URL": warehouse.database_url,
-            "HEADWATER_DATA": str(folder),
-            "DBT_TARGET_PATH": str(folder / "target"),
-            "DBT_LOG_PATH": str(folder / "logs"),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        process_group=process_group,
-    )
-
-
-def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
-    output, _ = process.communicate()
-    return process.returncode, output
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "status", "said"),
-    [
-        ("erase", (), 1, "error: say who: --user, --email, --anonymous-id or --file; see --help"),
-        ("erase", ("--user", "undefined"), 2, "this id means nobody"),
-        ("erase", ("--email", "jane"), 2, "this is no email"),
-        ("erase", ("--resume", "--user", "1"), 2, "--resume goes without names"),
-        ("erase", ("--file", "/nowhere"), 1, "error: --file /nowhere cannot be read"),
-        ("export-user", (), 1, "error: say who"),
-    ],
-)
-def test_bad_arguments_are_said_in_a_line(
-    tmp_path: Path, name: str, arguments: tuple[str, ...], status: int, said: str
-) -> None:
-    nowhere = Warehouse("postgresql://nobody@127.0.0.1:1/none", tmp_path / "dbt_project")
-    code, output = finished(script(nowhere, name, *arguments))
-    assert (code, said in output, len(output.splitlines())) == (status, True, 1), output
-
-
-@pytest.mark.slow
-def test_erasure_that_is_killed_is_finished_and_leaves_no_file(warehouse: Warehouse) -> None:
-    """By the commands, with the log of dbt, the site and a dump of the database."""
-    plant(warehouse)
-    for event_type in ("page_viewed", "user_signed_up", "application_submitted"):
-        # Of the event that begins an attempt the site shows the kind of device.
-        warehouse.land(event(event_type, event_type, "person-4711-x", device=EMAIL, path="/apply"))
-    warehouse.run(reports=True)
-    folder = warehouse.project.parent
-    query = (
-        "select split_part(activity ->> 'device', '.', 2) as device from marts.fct_events"
-        " where strpos(activity ->> 'device', '@') > 0"
-    )
-    for name, arguments in (("dbt", ("show", "--inline", query)), ("site", ("--no-docs",))):
-        code, output = finished(script(warehouse, name, *arguments))
-        assert code == 0, output
-    assert any("unmistakable" in path.read_text() for path in (folder / "logs").iterdir())
-    assert "unmistakable" in (folder / "site" / "index.html").read_text()
-
-    code, output = finished(script(warehouse, "erase", "--email", EMAIL))
-    assert code == 1
-    assert "error: nobody is there to be asked: add --yes" in output
-    code, output = finished(script(warehouse, "erase", "--email", EMAIL, "--dry-run"))
-    assert code == 0
-    assert re.search("^ +10  raw.events$", output, re.MULTILINE), output
-    assert not any(value in output for value in PLANTED)
-    assert warehouse.query("select from raw.erasures") == []
-
-    with script(warehouse, "erase", "--email", EMAIL, "--yes", process_group=0) as killed:
-        assert killed.stdout
-        for line in killed.stdout:
-            if line.startswith("Having dbt"):
-                os.killpg(killed.pid, signal.SIGKILL)
-    assert killed.returncode == -signal.SIGKILL
-    assert warehouse.query("select state from raw.erasures") == [("raw",)]
-    code, output = finished(script(warehouse, "erase", "--resume"))
-    assert code == 0, output
-    assert finished(script(warehouse, "erase", "--resume"))[0] == 0
-    assert warehouse.query("select state from raw.erasures") == [("finished",)]
-    code, output = finished(script(warehouse, "erase", "--email", EMAIL, "--yes"))
-    assert (code, "Nothing is held under them." in output) == (0, True)
-
-    dump = subprocess.run(
-        [programs() / "pg_dump", warehouse.database_url], capture_output=True, check=True
-    ).stdout
-    files = [
-        path for path in folder.rglob("*") if path.is_file() and "dbt_project" not in path.parts
-    ]
-    assert len(files) > 10
-    for value in PLANTED:
-        assert value.encode() not in dump
-        assert [path for path in files if value.encode() in path.read_bytes()] == []

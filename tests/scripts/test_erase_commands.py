@@ -1,0 +1,115 @@
+"""`scripts/erase` and `export-user` as commands: refused in a line, killed, resumed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from collector.settings import ROOT
+from tests.support.planting import EMAIL, PLANTED, event, plant
+from tests.support.postgres import programs
+from tests.support.warehouse import Warehouse
+
+
+def script(
+    warehouse: Warehouse, name: str, *arguments: str, process_group: int | None = None
+) -> subprocess.Popen[str]:
+    folder = warehouse.project.parent
+    return subprocess.Popen(
+        [ROOT / "scripts" / name, *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": warehouse.database_url,
+            "HEADWATER_DATA": str(folder),
+            "DBT_TARGET_PATH": str(folder / "target"),
+            "DBT_LOG_PATH": str(folder / "logs"),
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=process_group,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+    output, _ = process.communicate()
+    return process.returncode, output
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "status", "said"),
+    [
+        ("erase", (), 1, "error: say who: --user, --email, --anonymous-id or --file; see --help"),
+        ("erase", ("--user", "undefined"), 2, "this id means nobody"),
+        ("erase", ("--email", "jane"), 2, "this is no email"),
+        ("erase", ("--resume", "--user", "1"), 2, "--resume goes without names"),
+        ("erase", ("--file", "/nowhere"), 1, "error: --file /nowhere cannot be read"),
+        ("export-user", (), 1, "error: say who"),
+    ],
+)
+def test_bad_arguments_are_said_in_a_line(
+    tmp_path: Path, name: str, arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    nowhere = Warehouse("postgresql://nobody@127.0.0.1:1/none", tmp_path / "dbt_project")
+    code, output = finished(script(nowhere, name, *arguments))
+    assert (code, said in output, len(output.splitlines())) == (status, True, 1), output
+
+
+@pytest.mark.slow
+def test_erasure_that_is_killed_is_finished_and_leaves_no_file(warehouse: Warehouse) -> None:
+    """By the commands, with the log of dbt, the site and a dump of the database."""
+    plant(warehouse)
+    for event_type in ("page_viewed", "user_signed_up", "application_submitted"):
+        # Of the event that begins an attempt the site shows the kind of device.
+        warehouse.land(event(event_type, event_type, "person-4711-x", device=EMAIL, path="/apply"))
+    warehouse.run(reports=True)
+    folder = warehouse.project.parent
+    query = (
+        "select split_part(activity ->> 'device', '.', 2) as device from marts.fct_events"
+        " where strpos(activity ->> 'device', '@') > 0"
+    )
+    for name, arguments in (("dbt", ("show", "--inline", query)), ("site", ("--no-docs",))):
+        code, output = finished(script(warehouse, name, *arguments))
+        assert code == 0, output
+    assert any("unmistakable" in path.read_text() for path in (folder / "logs").iterdir())
+    assert "unmistakable" in (folder / "site" / "index.html").read_text()
+
+    code, output = finished(script(warehouse, "erase", "--email", EMAIL))
+    assert code == 1
+    assert "error: nobody is there to be asked: add --yes" in output
+    code, output = finished(script(warehouse, "erase", "--email", EMAIL, "--dry-run"))
+    assert code == 0
+    assert re.search("^ +10  raw.events$", output, re.MULTILINE), output
+    assert not any(value in output for value in PLANTED)
+    assert warehouse.query("select from raw.erasures") == []
+
+    with script(warehouse, "erase", "--email", EMAIL, "--yes", process_group=0) as killed:
+        assert killed.stdout
+        for line in killed.stdout:
+            if line.startswith("Having dbt"):
+                os.killpg(killed.pid, signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    assert warehouse.query("select state from raw.erasures") == [("raw",)]
+    code, output = finished(script(warehouse, "erase", "--resume"))
+    assert code == 0, output
+    assert finished(script(warehouse, "erase", "--resume"))[0] == 0
+    assert warehouse.query("select state from raw.erasures") == [("finished",)]
+    code, output = finished(script(warehouse, "erase", "--email", EMAIL, "--yes"))
+    assert (code, "Nothing is held under them." in output) == (0, True)
+
+    dump = subprocess.run(
+        [programs() / "pg_dump", warehouse.database_url], capture_output=True, check=True
+    ).stdout
+    files = [
+        path for path in folder.rglob("*") if path.is_file() and "dbt_project" not in path.parts
+    ]
+    assert len(files) > 10
+    for value in PLANTED:
+        assert value.encode() not in dump
+        assert [path for path in files if value.encode() in path.read_bytes()] == []
