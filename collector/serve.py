@@ -23,7 +23,7 @@ import uvicorn
 from collector.app import create_app
 from collector.connection import described
 from collector.protocol import limited_protocol
-from collector.registry import supported_event_types
+from collector.registry import SeedError, supported_event_types
 from collector.settings import Settings
 
 
@@ -39,7 +39,7 @@ def serve(settings: Settings, kind: str = "") -> None:
     require_schema(settings.source_database_url)
     try:
         supported_event_types()
-    except ValueError as error:
+    except SeedError as error:
         raise StartError(str(error)) from None
     _set_up_logging()
     several = settings.workers > 1

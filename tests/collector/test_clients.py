@@ -209,7 +209,7 @@ def test_seed_that_is_broken(
     seed.parent.mkdir(parents=True)
     seed.write_bytes(content)
     monkeypatch.setattr(registry, "ROOT", tmp_path)
-    with pytest.raises(ValueError, match=rf"^{registry.SEED} line {line}: .*: \w.*$"):
+    with pytest.raises(registry.SeedError, match=rf"^{registry.SEED} line {line}: .*: \w.*$"):
         registry.supported_event_types()
 
 

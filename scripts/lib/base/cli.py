@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from collector import __version__
 from collector.migrate import NewerSchemaError
+from collector.registry import SeedError
 from scripts.lib.base.settings import Settings
 
 
@@ -30,7 +31,7 @@ def run(main: Callable[[], int]) -> NoReturn:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         sys.exit(main())
-    except (UserError, NewerSchemaError) as error:
+    except (UserError, NewerSchemaError, SeedError) as error:
         sys.exit(f"error: {error}")
     except psycopg.OperationalError as error:
         sys.exit(f"error: PostgreSQL: {str(error).strip()}\nCheck DATABASE_URL and the server.")

@@ -19,7 +19,7 @@ from zoneinfo import available_timezones
 import yaml
 
 from collector.contract import MAX_SCORE, MIN_SCORE
-from collector.registry import read_seed
+from collector.registry import SeedError, read_seed
 from scripts.lib.base.cli import UserError
 
 _INTEGER = r"-?(0|[1-9][0-9]{0,8})"  # as PostgreSQL's type holds it, and in one way only
@@ -89,7 +89,7 @@ def problems(project: Path) -> list[str]:
             seeds[seed] = _read(project / "seeds" / f"{seed}.csv", types)
         except FileNotFoundError:
             found.append(f"dbt_project/seeds/{seed}.csv is missing: take it back from git")
-        except ValueError as error:
+        except SeedError as error:
             found.append(str(error))
     for seed, rows in seeds.items():
         types, tests = declared[seed]
@@ -126,7 +126,7 @@ def _place(seed: str, line: int) -> str:
 def _read(path: Path, types: _Types) -> list[Row]:
     columns, rows = read_seed(path)
     if odd := sorted({*columns} ^ {*types}):
-        raise ValueError(
+        raise SeedError(
             f"{_place(path.stem, 1)}: columns {odd}: the columns are {', '.join(types)}"
         )
     return [Row(path.stem, line, values) for line, values in rows]

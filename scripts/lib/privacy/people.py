@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import psycopg
 from psycopg import sql
 
+from collector.registry import read_seed
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
 
@@ -101,9 +101,9 @@ def _identity(kind: Kind, text: str) -> Identity:
 
 
 def illegal_ids() -> list[str]:
-    """Ids that mean nobody, in lower case."""
-    with (_SEEDS / "illegal_ids.csv").open(newline="") as file:
-        return [row["id"] for row in csv.DictReader(file)]
+    """Ids that mean nobody, in lower case. Raises SeedError."""
+    _, rows = read_seed(_SEEDS / "illegal_ids.csv")
+    return [row["id"] for _, row in rows]
 
 
 def statement(name: str) -> bytes:
