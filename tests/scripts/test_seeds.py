@@ -7,6 +7,7 @@ import io
 import itertools
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ from hypothesis import strategies as st
 
 from collector.registry import read_seed
 from collector.settings import ROOT
+from scripts.lib.base.cli import run
 from scripts.lib.dbt.seeds import problems
+from scripts.lib.privacy import people
+from scripts.lib.privacy.erase import main
 
 PROJECT = ROOT / "dbt_project"
 SEEDS = sorted(path.stem for path in (PROJECT / "seeds").glob("*.csv"))
@@ -203,3 +207,15 @@ def test_what_is_taken_is_what_dbt_reads(
         path = project / "form.csv"
         path.write_bytes(content)
         assert read_here(path) == read_by_dbt(path)
+
+
+def test_commands_that_read_a_seed_end_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "illegal_ids.csv").write_bytes(b"id,description\nnull\n")
+    monkeypatch.setattr(people, "_SEEDS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["erase", "--user", "17"])
+    with pytest.raises(
+        SystemExit, match=r"^error: dbt_project/seeds/illegal_ids\.csv line 2: 1 val"
+    ):
+        run(main)
