@@ -10,7 +10,7 @@ from tests.faults.trial import trial
 
 
 def test_acknowledgement_before_the_commit_is_found(tmp_path: Path) -> None:
-    """A planted defect loses events, and they are counted."""
+    """A planted defect loses events, and they are counted, where commits take their time."""
     with (
         own_postgres() as postgres,
         trial(
@@ -21,6 +21,12 @@ def test_acknowledgement_before_the_commit_is_found(tmp_path: Path) -> None:
             PLANTED_DEFECT="early_acknowledgement",
         ) as it,
     ):
+        it.postgres.execute(  # 0.1 s, which is the longest; nothing is delayed without fsync
+            "alter system set fsync = on",
+            "alter system set commit_siblings = 0",
+            "alter system set commit_delay = 100000",
+            "select pg_reload_conf()",
+        )
         for _ in range(5):
             it.load()
             it.supervisor.collector.process.kill()
