@@ -16,7 +16,7 @@ from psycopg import sql
 from collector.connection import Connection
 from collector.migrate import migrate
 from tests.support.api import event
-from tests.support.collector import Collector, rows_of, running_collector
+from tests.support.collector import Collector, readiness, rows_of, running_collector
 from tests.support.postgres import own_server
 
 pytestmark = pytest.mark.every_postgres
@@ -85,12 +85,14 @@ def test_whom_an_erasure_is_about_is_for_the_owner_alone(database: str) -> None:
 
 def test_running_collector_has_no_more_than_its_role(collector: Collector) -> None:
     """What needs a right that the role lacks fails in the process, whoever it logged in as."""
-    client = httpx.Client(base_url=collector.url)
-    assert client.post("/events", json=event()).status_code == 200
-    assert client.post("/users", json={"email": "a@b"}).status_code == 201
-    assert client.post("/users", json={"email": "a@b", "userId": 1}).status_code == 200
-    assert client.get("/users").status_code == 200
-    with closing(psycopg.connect(collector.database_url, autocommit=True)) as owner:
+    with (
+        httpx.Client(base_url=collector.url) as client,
+        closing(psycopg.connect(collector.database_url, autocommit=True)) as owner,
+    ):
+        assert client.post("/events", json=event()).status_code == 200
+        assert client.post("/users", json={"email": "a@b"}).status_code == 201
+        assert client.post("/users", json={"email": "a@b", "userId": 1}).status_code == 200
+        assert client.get("/users").status_code == 200
         for revoke, path in (
             ("insert on raw.events", "/events"),
             ("insert on raw.users", "/users"),
@@ -98,11 +100,10 @@ def test_running_collector_has_no_more_than_its_role(collector: Collector) -> No
             owner.execute(f"revoke {revoke} from headwater_collector".encode())
             body = event() if path == "/events" else {"userId": 2}
             assert client.post(path, json=body).status_code == 503
-        assert client.get("/readyz").status_code == 503
+        readiness(client, 503)
         owner.execute("select raw.apply_roles()")
-    assert client.get("/readyz").status_code == 200
-    assert client.post("/events", json=event()).status_code == 200
-    client.close()
+        readiness(client, 200)
+        assert client.post("/events", json=event()).status_code == 200
 
 
 def test_transformer_does_what_dbt_does(database: str) -> None:

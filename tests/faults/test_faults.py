@@ -94,12 +94,12 @@ def test_disk_full(
             disk.fill()
             wait_until(lambda: it.refused() > refused)  # noqa: B023
             assert it.get("/healthz") == 200
-            assert it.get("/readyz") == 503
+            wait_until(lambda: it.get("/readyz") == 503)
             time.sleep(it.random.uniform(0.1, 1))
             freed = time.monotonic()
             disk.free()
             it.recover(freed)
-            assert it.get("/readyz") == 200
+            wait_until(lambda: it.get("/readyz") == 200)
         assert process.poll() is None
         judge(it, times)
 

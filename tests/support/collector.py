@@ -89,6 +89,22 @@ def wait_until(condition: Callable[[], bool]) -> None:
     pytest.fail(f"still not so after {WAIT_SECONDS} s")
 
 
+def readiness(client: httpx.Client, status: int) -> httpx.Response:
+    """What `/readyz` says once its status is this one.
+
+    Whoever asks while the collector looks at its database is answered by that look, which may have
+    begun before what the test changed.
+    """
+    answers: list[httpx.Response] = []
+
+    def answered() -> bool:
+        answers.append(client.get("/readyz"))
+        return answers[-1].status_code == status
+
+    wait_until(answered)
+    return answers[-1]
+
+
 def served(collector: Collector) -> int:
     """How many connections of clients the collector has; those to PostgreSQL may be TCP as well."""
     port = urlsplit(collector.url).port
