@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 from collector.settings import ROOT
 from scripts.lib.demo.generator import generate
 from scripts.lib.report import raw_lag
+from scripts.lib.site.build import FILES, TITLES
 from scripts.lib.site.warehouse import PAGES
 from tests.support.warehouse import MARTS, Warehouse, land
 
@@ -63,18 +64,30 @@ def test_every_model_has_a_group_and_its_owner(
         assert model["config"]["meta"]["owner"] in owners.values(), name
 
 
-def test_exposures_are_the_site_and_the_report_with_what_each_reads(
+def test_exposures_are_the_pages_of_the_site_and_the_report_with_what_each_reads(
     manifest: dict[str, Any], models: dict[str, dict[str, Any]]
 ) -> None:
     exposures = {
         exposure["name"]: {parent.split(".")[-1] for parent in exposure["depends_on"]["nodes"]}
         for exposure in manifest["exposures"].values()
     }
-    assert set(exposures) == {"insights_site", "terminal_report"}
-    pages = {f"rpt_{name}" for views in PAGES.values() for name in views}
-    assert exposures["insights_site"] == pages | {"rpt_totals", "rpt_rates", "rpt_events_daily"}
+    of_all_pages = {"rpt_totals", "rpt_rates"}
+    pages = {
+        f"site_{page}": {f"rpt_{name}" for name in views} | of_all_pages
+        for page, views in PAGES.items()
+    }
+    pages["site_health"].add("rpt_events_daily")
     report = (ROOT / "scripts/lib/report.py").read_text()
-    assert exposures["terminal_report"] == set(re.findall(r"\bfrom (rpt_\w+)", report))
+    read = set(re.findall(r"\bfrom (rpt_\w+)", report))
+    assert exposures == {**pages, "terminal_report": read}
+    labels = {e["name"]: e["label"] for e in manifest["exposures"].values()}
+    assert {name: label for name, label in labels.items() if name in pages} == {
+        f"site_{page}": f"Insights site, {title}" for page, title in TITLES.items()
+    }
+    for exposure in manifest["exposures"].values():
+        if exposure["name"] in pages:
+            file = FILES[exposure["name"].removeprefix("site_")]
+            assert f"`{file}` of `scripts/site`" in exposure["description"]
     reports = {name for name, model in models.items() if model["schema"] == "reports"}
     assert set.union(*exposures.values()) == reports
 
