@@ -1,0 +1,1 @@
+"""Raw as files, for what reads files: `scripts/export`."""

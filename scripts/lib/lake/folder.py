@@ -1,0 +1,178 @@
+"""The lake as a place: a folder of this machine, or a prefix in S3."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from scripts.lib.base.cli import UserError
+from scripts.lib.lake.layout import COLUMNS, MANIFESTS, File, Manifest, manifest_path
+
+_SUFFIX = ".parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """A lake; paths are relative to it. What cannot be read or written raises UserError."""
+
+    uri: str
+    filesystem: fs.FileSystem
+    root: Path | None  # where it is a folder of this machine
+
+    @property
+    def name(self) -> str:
+        """What the paths of its files begin with."""
+        return self.uri.partition("?")[0].rstrip("/")
+
+    def manifests(self) -> list[Manifest]:
+        """Those of all databases, by name."""
+        with self.asked():
+            found = self.listed(MANIFESTS)
+        paths = sorted(path for path in found if path.endswith(".json"))
+        return [self._manifest(path) for path in paths]
+
+    def manifest(self, database: str) -> Manifest | None:
+        """That of a database; None where it has none here yet."""
+        path = manifest_path(database)
+        with self.asked():
+            if self.filesystem.get_file_info(path).type == fs.FileType.NotFound:
+                return None
+        return self._manifest(path)
+
+    def files(self, table: str) -> list[str]:
+        """Where the files of a table are, of all databases, for who reads them.
+
+        Raises UserError where one is gone, or is not as long as its manifest says.
+        """
+        named = [file for each in self.manifests() for file in each.tables[table].files]
+        with self.asked():
+            there = self.listed(table)
+        for file in named:
+            if there.get(file.path) != file.bytes:
+                raise UserError(
+                    f"{self.name}/{file.path} has {there.get(file.path, 0):,} of {file.bytes:,} "
+                    "bytes: restore it"
+                )
+        return [f"{self.name}/{file.path}" for file in named]
+
+    def batches(self, file: File, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of a file, or some of their columns."""
+        with self.asked(file.path), self.filesystem.open_input_file(file.path) as stream:
+            yield from pq.ParquetFile(stream).iter_batches(columns=columns)
+
+    def listed(self, folder: str) -> dict[str, int]:
+        """The files in a folder, at any depth, with their bytes."""
+        selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
+        found = self.filesystem.get_file_info(selector)
+        return {each.path: each.size for each in found if each.type == fs.FileType.File}
+
+    @contextmanager
+    def asked(self, path: str = "") -> Iterator[None]:
+        """Has what a disk or S3 refuses, or a broken file, end in one line."""
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"{self.name}/{path}: {reason}") from error
+
+    def _manifest(self, path: str) -> Manifest:
+        with self.asked(), self.filesystem.open_input_stream(path) as stream:
+            return Manifest.decoded(f"{self.name}/{path}", stream.read())
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one database has in a lake: nobody else writes there at the same time."""
+
+    lake: Lake
+    manifest: Manifest
+
+    def publish(self, written: Iterable[File]) -> None:
+        """Has the manifest say from now on what there is, once what was written is on the disk."""
+        lake, manifest = self.lake, self.manifest
+        manifest.sequence += 1
+        with lake.asked():
+            if lake.root is None:  # an object appears whole, or not at all
+                with lake.filesystem.open_output_stream(manifest.path) as stream:
+                    stream.write(manifest.encoded())
+                return
+            for file in written:
+                _settle(lake.root / file.path)
+            path = lake.root / manifest.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = path.with_suffix(".new")
+            new.write_bytes(manifest.encoded())
+            _settle(new)
+            new.replace(path)
+            _settle(path)
+
+    def replace(self, table: str, old: Iterable[File], new: list[File]) -> None:
+        """Has files of a table replaced by others. The old ones are gone at once."""
+        of_table = self.manifest.tables[table]
+        of_table.files = [file for file in of_table.files if file not in set(old)] + new
+        self.publish(new)
+        with self.lake.asked():
+            for file in old:
+                self.lake.filesystem.delete_file(file.path)
+
+    def sweep(self) -> None:
+        """Removes the files that the manifest does not name: what a killed command left."""
+        kept = {file.path for file in self.manifest.files}
+        with self.lake.asked():
+            for table in COLUMNS:
+                for path in self.lake.listed(table):
+                    is_ours = path.rpartition("/")[2].startswith(f"{self.manifest.database}-")
+                    if is_ours and path.endswith(_SUFFIX) and path not in kept:
+                        self.lake.filesystem.delete_file(path)
+
+
+def open_lake(place: str) -> Lake:
+    """The lake at a path or an `s3://` URI. Raises UserError where there cannot be one.
+
+    A new one is an empty or missing folder; nothing is made yet.
+    """
+    parts = urlsplit(place)
+    if parts.scheme not in ("", "file", "s3"):
+        raise UserError(f"a lake is a folder or s3://bucket/prefix, not {parts.scheme}:")
+    if parts.username or parts.password:
+        raise UserError("a lake's URI has no credentials: set AWS_ACCESS_KEY_ID and the like")
+    if parts.scheme == "s3":
+        lake = _in_s3(place)
+    else:
+        root = Path(parts.path).absolute()
+        if root.exists() and not root.is_dir():
+            raise UserError(f"{root} is no folder")
+        lake = Lake(str(root), fs.SubTreeFileSystem(str(root), fs.LocalFileSystem()), root)
+    with lake.asked():
+        selector = fs.FileSelector("", allow_not_found=True)
+        found = {info.base_name for info in lake.filesystem.get_file_info(selector)}
+    if found and MANIFESTS not in found:
+        raise UserError(f"{lake.name} is not empty and no lake: name another folder")
+    return lake
+
+
+def _in_s3(uri: str) -> Lake:
+    try:
+        filesystem, path = fs.FileSystem.from_uri(uri)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{uri.partition('?')[0]}: {reason}") from error
+    return Lake(uri, fs.SubTreeFileSystem(path, filesystem), None)
+
+
+def _settle(path: Path) -> None:
+    """Waits until a file, and that it is in its folder, would outlast a loss of power."""
+    for each in (path, path.parent):
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
