@@ -52,18 +52,19 @@
 
 {#-
     RFC 3339 time. The pattern admits what has the form, the last day of the month is computed, so
-    that the cast only sees real times. Offsets reach to 15:59, PostgreSQL's own limit. A leap second
+    that the cast only sees real times. There is no year 0; to look ahead for it in the pattern takes
+    as long as the pattern. Offsets reach to 15:59, PostgreSQL's own limit. A leap second
     counts as the second before it, as in the collector: with a fraction, the cast refuses it.
 -#}
 {% macro json_timestamptz(value) -%}
     {%- set text = "(" ~ value ~ " #>> '{}')" -%}
     {%- set pattern -%}
-        ^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)([.][0-9]{1,9})?([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])$
+        ^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)([.][0-9]{1,9})?([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])$
     {%- endset -%}
     case
         when jsonb_typeof({{ value }}) = 'string'
             then case
-                when {{ text }} ~ '{{ pattern }}'
+                when {{ text }} ~ '{{ pattern }}' and left({{ text }}, 4) <> '0000'
                     then case
                         when
                             substr({{ text }}, 9, 2)::int <= extract(day from (
