@@ -72,19 +72,27 @@ def build_site(
 
 
 @contextmanager
-def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Page]:  # noqa: ANN401
-    """A page opened by double-click, so to say. It may neither complain nor ask the network."""
+def opened(
+    browser: Browser,
+    file: Path,
+    address: str = "period=all",
+    **options: Any,  # noqa: ANN401
+) -> Iterator[Page]:
+    """A page of all days, opened by double-click, so to say; no complaints, nothing of the network.
+
+    `address` has its filters.
+    """
     faults: list[str] = []
     context = browser.new_context(**options)
     page = context.new_page()
     page.on("console", lambda message: faults.append(message.text))
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda request: faults.append(request.url) if is_away(request.url) else None)
-    page.goto(file.as_uri())
+    page.goto(f"{file.as_uri()}#{address}")
     page.wait_for_selector("body[data-ready], .empty")
     yield page
     context.close()
-    assert faults == []
+    assert faults == [], faults
 
 
 def is_away(url: str) -> bool:
@@ -93,10 +101,15 @@ def is_away(url: str) -> bool:
 
 
 def choose(page: Page, name: str, value: str) -> None:
-    """Sets a filter and waits until everything is drawn again."""
+    """Sets a filter, or adds a value where it takes several, and waits until all is drawn again."""
     field = page.locator(f"#filters [name={name}]")
     if name in ("from", "to"):
+        page.locator("#filters [name=period]").select_option("days")
         field.fill(value)
+    elif (several := page.locator(f"#filters [data-name={name}]")).count():
+        several.locator("summary").click()
+        several.get_by_label(value, exact=True).check()
+        several.locator("summary").press("Escape")
     else:
         field.select_option(label=value)
     page.evaluate("queue")

@@ -28,8 +28,8 @@ FROM_FACTS = {
     "conversion_daily": """
         select funnel, segment, value as segment_value, cohort_on as day, complete.is_complete,
             count(*) as attempts, count(*) filter (where is_converted) as conversions,
-            count(*) filter (where complete.is_complete is not false) as complete_attempts,
-            count(*) filter (where complete.is_complete is not false and is_converted)
+            count(*) filter (where complete.is_complete) as complete_attempts,
+            count(*) filter (where complete.is_complete and is_converted)
                 as complete_conversions,
             (
                 select array_agg(reached order by step_order) from (
@@ -47,8 +47,16 @@ FROM_FACTS = {
         from marts.fct_funnel_progress as progress,
             jsonb_each_text(segments) as cuts (segment, value),
             lateral (
-                select (cohort_on + 1)::timestamp + max(window_days) * interval '1 day'
-                    <= timestamp '2026-11-01'
+                select coalesce(
+                    (cohort_on + 1)::timestamp + max(window_days) * interval '1 day'
+                        <= timestamp '2026-11-01',
+                    (cohort_on + 1)::timestamptz + (
+                        select percentile_cont(0.9) within group (order by seconds_to_convert)
+                        from marts.fct_funnel_progress as others
+                        where others.funnel = progress.funnel
+                    ) * interval '1 second' <= (select max(occurred_at) from marts.fct_events),
+                    false
+                )
                 from seeds.funnels where funnels.funnel = progress.funnel
             ) as complete (is_complete)
         group by 1, 2, 3, 4, 5
@@ -129,9 +137,10 @@ DURATIONS = {
 
 # The rates that have a column in a mart, or an average over a fact.
 RATES = {
-    "conversion_rate": "select sum(reached) / sum(entered) from marts.conversion_funnel_daily"
-    " where segment = 'all' and is_complete is not false and (funnel, step_order) in"
-    " (select funnel, max(step_order) from seeds.funnels group by 1)",
+    "conversion_rate": f"""
+        select sum(complete_conversions) / sum(complete_attempts)
+        from ({FROM_FACTS["conversion_daily"]}) as facts where segment = 'all'
+    """,  # noqa: S608
     "conversion_rate_so_far": "select avg(is_converted::integer) from marts.fct_funnel_progress",
     "completion_rate": "select avg((status = 'completed')::integer) from marts.fct_tasks",
     "rework_rate": "select avg((times_started > 1 or times_completed > 1)::integer)"

@@ -6,6 +6,32 @@ steps as not materialized (
 
 ),
 
+attempts as (
+
+    select * from {{ ref('fct_funnel_progress') }}
+    where is_converted
+
+),
+
+events as (
+
+    select * from {{ ref('fct_events') }}
+
+),
+
+-- Of funnels without a window: how long nine in ten conversions take.
+usual_times as (
+
+    select
+        funnel,
+        {{ percentile(0.9, 'seconds_to_convert') }} as seconds
+
+    from attempts
+
+    group by 1
+
+),
+
 labels as (
 
     select
@@ -61,14 +87,37 @@ cohorts as (
 
 ),
 
+dated as (
+
+    select
+        cohorts.funnel,
+        cohorts.segment,
+        cohorts.segment_value,
+        cohorts.day,
+        coalesce(
+            cohorts.is_complete,
+            {{ end_of_day('cohorts.day') }} + usual_times.seconds * interval '1 second'
+            <= (select max(events.occurred_at) from events),
+            false
+        ) as is_complete,
+        cohorts.attempts,
+        cohorts.conversions,
+        cohorts.reached
+
+    from cohorts
+
+    left join usual_times on cohorts.funnel = usual_times.funnel
+
+),
+
 final as (
 
     select
         *,
-        case when is_complete is not false then attempts else 0 end as complete_attempts,
-        case when is_complete is not false then conversions else 0 end as complete_conversions
+        case when is_complete then attempts else 0 end as complete_attempts,
+        case when is_complete then conversions else 0 end as complete_conversions
 
-    from cohorts
+    from dated
 
 )
 

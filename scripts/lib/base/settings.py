@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
 from collector.settings import ROOT, documented, number, setting
 from collector.settings import Settings as CollectorSettings
+
+# How old data of the last good build may be, unless a command is told otherwise.
+MAX_AGE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,18 @@ import argparse
 import time
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Thread
 
 from scripts.lib.base.cli import between, parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
-from scripts.lib.base.settings import Settings
+from scripts.lib.base.settings import MAX_AGE, Settings
 from scripts.lib.base.static import serve_folder
 from scripts.lib.site.build import build_site
+from scripts.lib.site.state import tell_failure
 
 
 def main() -> int:
@@ -39,6 +42,13 @@ def main() -> int:
         help="how many days to show (default: %(default)s)",
     )
     arguments.add_argument(
+        "--max-age",
+        type=between(1, 525_600),
+        default=MAX_AGE // timedelta(minutes=1),
+        metavar="MINUTES",
+        help="how old data are that pages warn of, as for scripts/status (default: %(default)s)",
+    )
+    arguments.add_argument(
         "--no-docs", action="store_true", help="leave out the dbt docs, which take longest"
     )
     arguments.add_argument("--open", action="store_true", help="open it in the browser")
@@ -59,7 +69,7 @@ def main() -> int:
     index = build()
     if options.serve:
         if options.every:
-            Thread(target=_repeat, args=(build, options.every), daemon=True).start()
+            Thread(target=_repeat, args=(build, options.every, index.parent), daemon=True).start()
         serve_folder(
             index.parent,
             options.port,
@@ -84,6 +94,8 @@ def _build(settings: Settings, options: argparse.Namespace) -> Path:
             options.output.resolve(),
             days=options.days,
             with_docs=not options.no_docs,
+            max_age=timedelta(minutes=options.max_age),
+            every=options.every,
         )
     say(f"Wrote {site.index} ({site.events:,} events) in {time.monotonic() - started:.1f} s.")
     if not site.is_built:
@@ -95,14 +107,16 @@ def _build(settings: Settings, options: argparse.Namespace) -> Path:
     return site.index
 
 
-def _repeat(build: Callable[[], Path], pause: int) -> None:
-    """Builds again and again; what is served stays as it is where that fails."""
+def _repeat(build: Callable[[], Path], pause: int, folder: Path) -> None:
+    """Builds again and again; where that fails, what is served in `folder` stays and says so."""
     while True:
         time.sleep(pause)
         try:
             build()
         except Exception as error:  # whatever it is, the next time may be better
             say(f"Not built again: {error or type(error).__name__}")
+            with suppress(OSError):  # a full disk, for one
+                tell_failure(folder)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,11 +16,12 @@ import jinja2
 import vl_convert
 
 from collector import __version__
-from scripts.lib.base.settings import Settings
+from scripts.lib.base.settings import MAX_AGE, Settings
 from scripts.lib.dbt.docs import generate
 from scripts.lib.dbt.reports import NothingBuiltError
 from scripts.lib.dbt.target import PROJECT, layer_schema
 from scripts.lib.site.artifacts import LastRun, read_last_run
+from scripts.lib.site.state import State, write_state
 from scripts.lib.site.warehouse import PAGES, Warehouse, read
 
 HERE = Path(__file__).parent
@@ -44,17 +45,20 @@ class Site:
     heavy: list[str]
 
 
-def build_site(
+def build_site(  # noqa: PLR0913
     settings: Settings,
     database_url: str,
     folder: Path,
     *,
     days: int = 400,
     with_docs: bool = True,
+    max_age: timedelta = MAX_AGE,
+    every: int | None = None,
 ) -> Site:
     """Writes the site about the target in `settings`, its last `days` days, to `folder`.
 
-    Files of other names in the folder stay. Where nothing is built the pages say what to do.
+    Files of other names in the folder stay. Where nothing is built the pages say what to do. They
+    warn of data older than `max_age`, and where they are not built again `every` so many seconds.
     Raises UserError when dbt cannot generate its docs.
     """
     built_at = datetime.now(UTC)
@@ -78,6 +82,9 @@ def build_site(
     render = _renderer(warehouse, read_last_run(target, builds), built_at, schema, with_docs)
     for page, file in FILES.items():
         (folder / file).write_text(render(page), encoding="utf-8")
+    up_to = warehouse.data_up_to if warehouse else None
+    age = int(max_age.total_seconds())
+    write_state(folder, State(built_at=built_at, data_up_to=up_to, max_age=age, every=every))
     return Site(
         folder / FILES["conversion"],
         warehouse.events if warehouse else 0,
@@ -100,7 +107,6 @@ def _renderer(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["ago"] = partial(_ago, built_at)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
 
     failed = last_run.failed if last_run else 0
@@ -118,26 +124,13 @@ def _renderer(
             last_run=last_run,
             failed=failed,
             built_at=built_at,
+            data_up_to=warehouse.data_up_to if warehouse else None,
             schema=schema,
             with_docs=with_docs,
             version=__version__,
         )
 
     return render
-
-
-def _ago(now: datetime, then: datetime) -> str:
-    """How long before `now` something was, in words."""
-    age = now - then
-    for unit, length in (
-        ("day", timedelta(days=1)),
-        ("hour", timedelta(hours=1)),
-        ("minute", timedelta(minutes=1)),
-    ):
-        if age >= length:
-            count = age // length
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return "less than a minute"
 
 
 def _vega(cache: Path) -> Path:
@@ -154,6 +147,7 @@ def _vega(cache: Path) -> Path:
 
 
 def _weight(folder: Path, page: str) -> int:
-    assets = ("style.css", "app.js", "vega.js", f"{page}.js")
-    files = [folder / FILES[page], *(folder / "assets" / name for name in assets)]
+    text = (folder / FILES[page]).read_text(encoding="utf-8")
+    assets = re.findall(r'(?:src|href)="(assets/[^"]+)"', text)
+    files = [folder / FILES[page], *(folder / asset for asset in assets)]
     return sum(file.stat().st_size for file in files)

@@ -16,6 +16,14 @@ from scripts.lib.dbt import reports
 from scripts.lib.dbt.reports import Connection
 
 BUILDS = (Path(__file__).parent / "builds.sql").read_bytes()
+# Of builds of everything, as scripts/status has it; of parts where there is none.
+_DATA_UP_TO = """
+    select coalesce(
+        max(greatest(as_of, checked_at)) filter (where is_whole and failures = 0),
+        max(as_of) filter (where failures = 0)
+    )
+    from builds
+"""
 # The views of each page, and which of their rows. Each view is a dataset of its name, without
 # `rpt_`; one with a `day` has the days of the site.
 PAGES: dict[str, dict[str, dict[str, str]]] = {
@@ -76,8 +84,9 @@ class Build:
 class Warehouse:
     """What the pages show. `first` and `last` are the days of the site; None without events.
 
-    `datasets` has those of each page by name, as JSON that `app.js` decodes; `rates` the columns
-    that are part and whole of each rate.
+    `data_up_to` is when the last good build began, or last found nothing new. `datasets` has those
+    of each page by name, as JSON that `app.js` decodes; `rates` the columns that are part and whole
+    of each rate.
     """
 
     time_zone: str
@@ -86,6 +95,7 @@ class Warehouse:
     last: date | None
     sources: list[SourceFreshness]
     builds: list[Build]
+    data_up_to: datetime | None
     rates: dict[str, tuple[str, str]]
     datasets: dict[str, dict[str, Dataset]]
 
@@ -120,10 +130,11 @@ def _read(connection: Connection, days: int) -> Warehouse:
     [totals] = _rows(connection, "totals")
     connection.execute("select set_config('timezone', %s, true)", [totals["time_zone"]])
     builds = [Build(**row) for row in connection.execute(BUILDS).fetchall()]
+    [[up_to]] = connection.cursor(row_factory=tuple_row).execute(_DATA_UP_TO).fetchall()
     rates = {row["rate"]: (row["part"], row["whole"]) for row in _rows(connection, "rates")}
     last = totals["last_on"]
     if last is None:
-        return Warehouse(totals["time_zone"], 0, None, None, [], builds, rates, {})
+        return Warehouse(totals["time_zone"], 0, None, None, [], builds, up_to, rates, {})
     first = max(totals["first_on"], last - timedelta(days=days - 1))
     datasets = {
         page: {name: _dataset(connection, name, first, where) for name, where in views.items()}
@@ -146,6 +157,7 @@ def _read(connection: Connection, days: int) -> Warehouse:
         last,
         _freshness(events),
         builds,
+        up_to,
         rates,
         datasets,
     )

@@ -7,12 +7,11 @@ from datetime import timedelta
 from scripts.lib.base.alert import alert
 from scripts.lib.base.cli import between, parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
+from scripts.lib.base.settings import MAX_AGE
 from scripts.lib.dbt.target import layer_schema
 from scripts.lib.status.builds import builds_status, with_partitions
 from scripts.lib.status.metrics import write_metrics
 from scripts.lib.status.unwritable import show_unwritable_rows
-
-MAX_AGE_MINUTES = 60
 
 
 def main() -> int:
@@ -27,7 +26,7 @@ def main() -> int:
     arguments.add_argument(
         "--max-age",
         type=between(1, 525_600),
-        default=MAX_AGE_MINUTES,
+        default=MAX_AGE // timedelta(minutes=1),
         metavar="MINUTES",
         help="how long ago the last good build may have begun (%(default)s)",
     )

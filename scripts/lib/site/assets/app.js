@@ -1,12 +1,12 @@
 "use strict";
-// Filters, tables, CSV and drawing: what every page shares. A page calls `tiles` and `chart` with
+// Data, tiles, tables and drawing: what every page shares. A page calls `tiles` and `chart` with
 // functions of the filters' state, and at last `start`.
 
 const embedded = JSON.parse(document.getElementById("data").textContent);
 const DAY = 86400000;
 const FIRST = Date.parse(embedded.first);
 const LAST_DAY = Math.round((Date.parse(embedded.last) - FIRST) / DAY);
-const form = document.getElementById("filters");
+const FEW = 100; // of fewer the interval of a rate is said beside it
 const charts = [];
 let showTiles = () => ({});
 let queue = Promise.resolve();
@@ -30,6 +30,23 @@ function rate(name, rows) {
 }
 const within = (state) => (row) => row.day >= state.from && row.day <= state.to;
 
+/** Low and high end of the 95 % interval of a share: E. B. Wilson, JASA 22 (1927), pages 209 to 212. */
+function interval(part, whole) {
+  const z = 1.959964; // the normal distribution has 95 % within so many standard deviations
+  const [share, slack] = [part / whole, (z * z) / whole];
+  const half = z * Math.sqrt((share * (1 - share) + slack / 4) / whole);
+  return [-1, 1].map((side) => Math.min(Math.max((share + slack / 2 + side * half) / (1 + slack), 0), 1));
+}
+
+/** A rate of rows with what it is made of: numbers, its interval, and all that in words. */
+function counted(name, rows) {
+  const [part, whole] = embedded.rates[name].map((field) => sum(rows, field));
+  const [low, high] = whole ? interval(part, whole) : [null, null];
+  const count = `${format.count(part)} of ${format.count(whole)}`;
+  const range = whole && whole < FEW ? `, ${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)} %` : "";
+  return { part, whole, rate: whole ? part / whole : null, low, high, count, note: count + range };
+}
+
 /** Groups rows by the values of a function, in order of first appearance. */
 function groups(rows, key) {
   const found = new Map();
@@ -41,29 +58,18 @@ function groups(rows, key) {
   return found;
 }
 
-const isoDay = (day) => new Date(FIRST + day * DAY).toISOString().slice(0, 10);
-const dayOf = (iso) => Math.round((Date.parse(iso) - FIRST) / DAY);
-const humanDay = (iso) =>
-  new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
-
-/** What the days are cut into: days up to six weeks, weeks up to 13 months, else months. */
-function grain(state) {
-  const days = state.to - state.from + 1;
-  return days <= 42 ? "day" : days <= 400 ? "week" : "month";
-}
-
-/** First day, as ISO text, of the day, week (Monday) or month that holds a day, or of one after. */
-function period(state, day, after = 0) {
-  const date = new Date(FIRST + day * DAY);
-  if (grain(state) === "day") date.setUTCDate(date.getUTCDate() + after);
-  if (grain(state) === "week") date.setUTCDate(date.getUTCDate() - ((date.getUTCDay() + 6) % 7) + 7 * after);
-  if (grain(state) === "month") date.setUTCMonth(date.getUTCMonth() + after, 1);
-  return date.toISOString().slice(0, 10);
-}
+/** A name as people say it: `loan_application` is Loan application. */
+const named = (name) => { const words = name.replaceAll("_", " ").trim(); return words.charAt(0).toUpperCase() + words.slice(1); };
+/** The value of a segment as people say it. */
+const valued = (value) => (value === "" ? "(empty)" : value.replaceAll("_", " "));
+/** A text within a sentence, whichever way its letters run (Unicode's first strong isolate). */
+const isolated = (text) => `\u2068${text}\u2069`;
 
 const format = {
   text: String,
-  date: humanDay,
+  name: (name) => named(name),
+  value: (value) => valued(value),
+  date: (iso) => humanDay(iso),
   count: (n) => n.toLocaleString("en", { maximumFractionDigits: 1 }),
   rate: (n) => `${(100 * n).toFixed(1)} %`,
   duration: (s) => {
@@ -99,14 +105,45 @@ function percentile(times, share) {
 /** Registers a chart: `build(state)` gives rows, columns [field, title, kind], spec and finding. */
 const chart = (id, build) => charts.push({ section: document.getElementById(id), build });
 
-/** Registers the tiles: `build(state)` gives [value, note] by the tile's id. */
+/**
+ * Registers the tiles: `build(state)` gives by the tile's id [value, note, kind, good]. With a kind of
+ * `format` the value is a number and compared with the period before; `good` is 1 where more is
+ * better, -1 where less is, 0 where neither.
+ */
 const tiles = (build) => { showTiles = build; };
+
+/** How a number changed: [text, whether that is good]. Rates change by points, others by their share. */
+function change(kind, now, then, good = 0) {
+  if (now === null || then === null || now === undefined || then === undefined) return ["", null];
+  const points = kind === "rate";
+  if (!points && then === 0) return [now === 0 ? "no change" : "new", null];
+  const moved = points ? 100 * (now - then) : 100 * (now / then - 1);
+  const size = Math.abs(moved).toFixed(1);
+  if (Number(size) === 0) return ["no change", null];
+  return [`${moved > 0 ? "▲" : "▼"} ${size} ${points ? "points" : "%"}`, good ? moved > 0 === good > 0 : null];
+}
+
+/** Fills the tiles, each with the change against as many days before, and a line through the period. */
+function fillTiles(state) {
+  const then = before(state);
+  const earlier = then ? showTiles(then) : {};
+  for (const [id, [value, note, kind, good]] of Object.entries(showTiles(state))) {
+    document.getElementById(id).textContent = kind ? shown(kind, value) : value;
+    document.getElementById(`${id}-note`).textContent = note ?? "";
+    const line = document.getElementById(`${id}-change`);
+    const [text, isGood] = kind && earlier[id] ? change(kind, value, earlier[id][0], good) : ["", null];
+    const days = state.to - state.from + 1;
+    line.textContent = text && `${text} vs ${days === 1 ? "the day" : `${days} days`} before`;
+    line.className = `change${isGood === null ? "" : isGood ? " good" : " bad"}`;
+  }
+}
 
 function fillTable(table, { rows, columns }) {
   const cell = (tag, text, kind) => {
     const element = document.createElement(tag);
-    element.textContent = text;
-    if (kind !== "text" && kind !== "date") element.className = "number";
+    if (["text", "name", "value"].includes(kind) && tag === "td") element.append(Object.assign(document.createElement("bdi"), { textContent: text }));
+    else element.textContent = text;
+    if (!["text", "name", "value", "date"].includes(kind)) element.className = "number";
     return element;
   };
   const head = document.createElement("tr");
@@ -121,29 +158,17 @@ function fillTable(table, { rows, columns }) {
   table.tBodies[0].append(...body);
 }
 
-function saveCsv(id, { rows, columns }) {
-  // A text that a spreadsheet would take for a formula gets an apostrophe before it.
-  const inert = (value) => (typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? ""));
-  const quote = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  const lines = [columns.map(([field]) => field), ...rows.map((row) => columns.map(([field]) => row[field]))];
-  const text = lines.map((line) => line.map((value) => quote(inert(value))).join(",") + "\r\n").join("");
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  link.download = `${id}.csv`;
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
-
 function draw(chart, state) {
   const result = chart.build(state);
   const plot = chart.section.querySelector(".plot");
   chart.section.querySelector(".finding").textContent = result.rows.length ? result.finding ?? "" : "";
   fillTable(chart.section.querySelector("table"), result);
-  chart.section.querySelector(".csv").onclick = () => saveCsv(chart.section.id, result);
+  chart.result = result;
   // One after the other, with room between for the browser to show what is there.
   queue = queue.then(() => new Promise((done) => { setTimeout(done); })).then(async () => {
     chart.view?.finalize();
     chart.view = null;
+    chart.section.querySelectorAll(".png, .svg").forEach((button) => { button.disabled = !result.rows.length; });
     if (!result.rows.length) {
       const none = Object.assign(document.createElement("p"), { className: "none", textContent: "Nothing in this choice." });
       plot.replaceChildren(none);
@@ -151,63 +176,27 @@ function draw(chart, state) {
       plot.removeAttribute("aria-label");
       return;
     }
-    chart.view = await vegaEmbed(plot, complete(result), EMBED);
+    chart.view = (await vegaEmbed(plot, complete(result), EMBED)).view;
     plot.setAttribute("role", "img");
     plot.setAttribute("aria-label", `${chart.section.querySelector("h2").textContent}; the numbers are in the table below.`);
     plot.querySelector("svg").setAttribute("aria-hidden", "true");
   });
 }
 
-function readState() {
-  const fields = new FormData(form);
-  const from = dayOf(fields.get("from") || embedded.first);
-  const to = dayOf(fields.get("to") || embedded.last);
-  const [segment, segmentValue] = JSON.parse(fields.get("segment") ?? '["all","all"]');
-  return { from: Math.min(from, to), to: Math.max(from, to), funnel: fields.get("funnel"), segment, segmentValue, type: fields.get("type") };
-}
-
 /** Draws everything for the filters as they are, and keeps them in the address. */
-function render() {
+function render(missing = []) {
   const state = readState();
-  const chosen = [...form.elements].filter((field) => field.value && field.value !== field.dataset.initial);
-  history.replaceState(null, "", `#${new URLSearchParams(chosen.map((field) => [field.name, field.value]))}`);
-  const choices = [...form.querySelectorAll("select")].map((select) => select.selectedOptions[0]?.textContent);
+  keepAddress(state);
+  const gone = missing.map((value) => `${isolated(value)} is not here, so it is left out`);
   document.getElementById("shown").textContent =
-    [`${humanDay(isoDay(state.from))} to ${humanDay(isoDay(state.to))}, by ${grain(state)}`, ...choices].join(" · ");
-  for (const [id, [value, note]] of Object.entries(showTiles(state))) {
-    document.getElementById(id).textContent = value;
-    document.getElementById(`${id}-note`).textContent = note ?? "";
-  }
+    [`${humanDay(isoDay(state.from))} to ${humanDay(isoDay(state.to))}, by ${grain(state)}`, ...choicesInWords().map(([, words]) => isolated(words)), ...gone].join(" · ");
+  fillTiles(state);
   charts.forEach((chart) => draw(chart, state));
   return queue;
 }
 
-/** Fills a select: `options` are [value, text], or [group, [[value, text], ...]]. */
-function fillSelect(name, options) {
-  const option = ([value, text]) => new Option(text, value);
-  form.elements[name].append(...options.map(([key, content]) => {
-    if (!Array.isArray(content)) return option([key, content]);
-    const group = Object.assign(document.createElement("optgroup"), { label: key });
-    group.append(...content.map(option));
-    return group;
-  }));
-}
-
 function start() {
-  for (const name of ["from", "to"]) {
-    const field = form.elements[name];
-    field.min = embedded.first;
-    field.max = embedded.last;
-    field.defaultValue = name === "from" ? embedded.first : embedded.last;
-  }
-  const asked = new URLSearchParams(location.hash.slice(1));
-  for (const field of form.elements) {
-    field.dataset.initial = field.value;
-    if (asked.has(field.name)) field.value = asked.get(field.name);
-    if (field.value === "" && field.dataset.initial) field.value = field.dataset.initial;
-  }
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("change", render);
-  form.addEventListener("reset", () => setTimeout(render));
-  render().then(() => { document.body.dataset.ready = "true"; });
+  const missing = startFilters(render);
+  for (const chart of charts) offerFiles(chart);
+  render(missing).then(() => { document.body.dataset.ready = "true"; });
 }

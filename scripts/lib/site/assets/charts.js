@@ -28,7 +28,7 @@ function complete({ spec, rows }) {
   const columns = innerWidth < 520 ? 2 : 5;
   return {
     width: "container", height: 240, autosize: { type: "fit-x", contains: "padding" }, ...spec,
-    data: { values: rows }, config: { ...CONFIG, legend: { ...CONFIG.legend, columns } },
+    data: spec.data ?? { values: rows }, config: { ...CONFIG, legend: { ...CONFIG.legend, columns } },
   };
 }
 
@@ -55,17 +55,42 @@ const rateAxis = { title: null, format: ".0%", tickCount: 5 };
 const countAxis = { title: null, tickCount: 5, format: "~s" };
 const nameY = (field, rows) => ({ field, type: "nominal", sort: levels(rows, field), axis: { title: null, domain: false, ticks: false, labelPadding: 8, labelColor: "var(--ink)" } });
 
-/** Horizontal bars of one share a name, with the share beside the bar. */
-function rateBars(rows, { name, rate, label, tooltip, color }) {
-  const most = Math.max(...rows.map((row) => row[rate] ?? 0), 0.01);
+/** Horizontal bars of one share a name, with its interval as a line, and beside it share and count: rows of `counted`. */
+function rateBars(rows, { name, tooltip, color }) {
+  const values = rows.map((row) => ({ ...row, label: `${format.rate(row.rate)} · ${row.count}` }));
+  const most = Math.max(...rows.map((row) => row.high), 0.01);
+  const x = (field) => ({ field, type: "quantitative", scale: { domain: [0, most * room(12 + 6.5 * Math.max(...values.map((row) => row.label.length)))] }, axis: null });
   return {
     height: rows.length * 34,
-    encoding: { y: nameY(name, rows), x: { field: rate, type: "quantitative", scale: { domain: [0, most * room(56)] }, axis: null } },
+    data: { values },
+    encoding: { y: nameY(name, rows), tooltip: [...tooltip, ...tip(["note", "count, 95 % interval"])] },
     layer: [
-      { mark: { type: "bar", height: { band: 0.68 }, cornerRadiusEnd: 2, tooltip: true }, encoding: { tooltip, ...(color && { color }) } },
-      { mark: { type: "text", align: "left", dx: 6 }, encoding: { text: { field: label } } },
+      { mark: { type: "bar", height: { band: 0.68 }, cornerRadiusEnd: 2, tooltip: true }, encoding: { x: x("rate"), ...(color && { color }) } },
+      { mark: { type: "rule", color: "var(--ink)", tooltip: true }, encoding: { x: x("low"), x2: { field: "high" } } },
+      { mark: { type: "text", align: "left", dx: 6 }, encoding: { x: x("high"), text: { field: "label" } } },
     ],
   };
+}
+
+/** The mark of an area through time; of one period a bar, since an area of one point shows nothing. */
+const areaMark = (rows, more) => (levels(rows, "period").length > 1 ? { type: "area", ...more } : { type: "bar", size: 48, tooltip: true });
+
+/**
+ * Layers of a line through periods, of which some are not over (`is_complete`): up to the last that
+ * is over it is drawn through, from there on dashed, to hollow points.
+ */
+function unfinishedLine(rows, y) {
+  const over = rows.map((row) => row.is_complete);
+  const through = rows.filter((row, i) => over[i] || (over[i - 1] && over[i + 1]));
+  const open = rows.filter((row, i) => !over[i] || over[i + 1] === false || over[i - 1] === false);
+  const line = (values, more) => (values.length > 1 ? [{ data: { values }, mark: { type: "line", ...more }, encoding: { y } }] : []);
+  return [
+    ...line(through, {}), ...line(open, { strokeDash: [4, 4], strokeWidth: 1.5 }),
+    {
+      mark: { type: "point", stroke: "var(--c0)", strokeWidth: 1.5, opacity: 1, tooltip: true },
+      encoding: { y, fill: { condition: { test: "datum.is_complete", value: "var(--c0)" }, value: "var(--card)" } },
+    },
+  ];
 }
 
 /** A heat map: the share of the darkest cell is the depth of the colour; numbers where they fit. */

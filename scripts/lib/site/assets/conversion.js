@@ -6,33 +6,27 @@ const times = dataset("conversion_times_daily");
 const credits = dataset("attribution_daily");
 const cohorts = dataset("retention_weekly");
 
-fillSelect("funnel", [...steps.keys()].map((funnel) => [funnel, funnel]));
-fillSelect("segment", [
-  [JSON.stringify(["all", "all"]), "All attempts"],
-  ...[...groups(attempts.filter((row) => row.segment !== "all"), (row) => row.segment)].map(([segment, rows]) => [
-    segment, levels(rows, "segment_value").map((value) => [JSON.stringify([segment, value]), `${segment}: ${value}`]),
-  ]),
-]);
+fillSelect("funnel", [...steps.keys()].map((funnel) => [funnel, named(funnel)]));
+fillChoices("segment", [...groups(attempts.filter((row) => row.segment !== "all"), (row) => row.segment)].map(([segment, rows]) => [
+  named(segment), levels(rows, "segment_value").map((value) => [JSON.stringify([segment, value]), valued(value)]),
+]));
 
 const ofFunnel = (rows, state) => rows.filter((row) => row.funnel === state.funnel).filter(within(state));
-const ofSegment = (rows, state) =>
-  ofFunnel(rows, state).filter((row) => row.segment === state.segment && row.segment_value === state.segmentValue);
-
-/** A rate of rows with what it is made of, and that in words. */
-function counted(name, rows) {
-  const [conversions, attempts] = embedded.rates[name].map((field) => sum(rows, field));
-  return { attempts, conversions, rate: rate(name, rows), count: `${format.count(conversions)} of ${format.count(attempts)}` };
-}
+const ofSegment = (rows, state) => {
+  const chosen = new Set(state.segment.length ? state.segment : ['["all","all"]']);
+  return ofFunnel(rows, state).filter((row) => chosen.has(JSON.stringify([row.segment, row.segment_value])));
+};
 
 tiles((state) => {
   const rows = ofSegment(attempts, state);
-  const total = counted("conversion_rate_so_far", rows);
+  const sofar = counted("conversion_rate_so_far", rows);
+  const over = counted("conversion_rate", rows);
   const durations = ofFunnel(times, state);
   return {
-    entered: [format.count(total.attempts), "that began in these days"],
-    converted: [format.count(total.conversions), "at any time since"],
-    rate: [shown("rate", rate("conversion_rate", rows)), "of those that had all their time"],
-    time: [shown("duration", percentile(addTimes(durations), 0.5)), `${precision(durations)}, all segments`],
+    entered: [sofar.whole, "that began in these days", "count", 1],
+    converted: [format.count(sofar.part), "at any time since"],
+    rate: [over.rate, over.whole ? `${over.note} that had all their time` : `${shown("rate", sofar.rate)} so far: none had all its time`, "rate", 1],
+    time: [percentile(addTimes(durations), 0.5), `${precision(durations)}, all segments`, "duration", -1],
   };
 });
 
@@ -40,7 +34,8 @@ chart("funnel", (state) => {
   const days = ofSegment(attempts, state);
   const reached = (index) => days.reduce((total, row) => total + row.reached[index], 0);
   const entered = sum(days, "attempts");
-  const rows = !entered ? [] : steps.get(state.funnel).map(({ step }, index) => {
+  const rows = !entered ? [] : steps.get(state.funnel).map(({ step: key }, index) => {
+    const step = named(key);
     const counts = { entered, reached_previous: reached(Math.max(index - 1, 0)), reached: reached(index) };
     const row = { step, ...counts, step_rate: rate("step_rate", [counts]), overall_rate: rate("overall_rate", [counts]) };
     return { ...row, label: `${format.count(row.reached)} · ${format.rate(row.overall_rate)}`, of_previous: shown("rate", row.step_rate) };
@@ -53,7 +48,7 @@ chart("funnel", (state) => {
   return {
     rows,
     columns: [["step", "Step", "text"], ["reached", "Attempts", "count"], ["step_rate", "Of the step before", "rate"], ["overall_rate", "Of all", "rate"]],
-    finding: worst && `Most are lost before ${worst.step}: ${format.count(lost(worst))}, ${format.rate(1 - worst.step_rate)} of those who came that far.`,
+    finding: worst && `Most are lost before ${isolated(worst.step)}: ${format.count(lost(worst))}, ${format.rate(1 - worst.step_rate)} of those who came that far.`,
     spec: {
       height: rows.length * 36,
       encoding: { y: nameY("step", rows), tooltip },
@@ -70,19 +65,16 @@ chart("cohorts", (state) => {
   const days = ofSegment(attempts, state);
   const complete = counted("conversion_rate", days);
   const rows = [...groups(days, (row) => period(state, row.day))].sort().map(([key, group]) => {
-    const row = { period: key, ...counted("conversion_rate_so_far", group), fill: group.some((day) => day.is_complete === false) ? "var(--card)" : "var(--c0)" };
-    return { ...row, when: humanDay(key), share: shown("rate", row.rate) };
-  });
+    const is_complete = group.every((day) => day.is_complete);
+    return { period: key, ...counted("conversion_rate_so_far", group), is_complete, over: is_complete ? "yes" : "no", when: humanDay(key) };
+  }).map((row) => ({ ...row, share: `${shown("rate", row.rate)}${row.is_complete ? "" : " so far"}` }));
   return {
     rows,
-    columns: [["period", `First day of the ${grain(state)}`, "date"], ["attempts", "Attempts", "count"], ["conversions", "Converted", "count"], ["rate", "Rate", "rate"]],
-    finding: complete.attempts ? `${complete.count} attempts that had all their time converted (${format.rate(complete.rate)}).` : "No attempt has had all its time yet.",
+    columns: [["period", `First day of the ${grain(state)}`, "date"], ["whole", "Attempts", "count"], ["part", "Converted", "count"], ["rate", "Rate", "rate"], ["over", "Had all its time", "text"]],
+    finding: complete.whole ? `${complete.count} attempts that had all their time converted (${format.rate(complete.rate)}).` : "No attempt has had all its time yet.",
     spec: {
-      encoding: { x: timeX(rows), y: { field: "rate", type: "quantitative", axis: rateAxis, scale: { domainMin: 0 } }, tooltip: tip(["when", grain(state)], ["share", "converted"], ["count", "attempts"]) },
-      layer: [
-        { mark: { type: "line", tooltip: true } },
-        { mark: { type: "point", stroke: "var(--c0)", strokeWidth: 1.5, opacity: 1, tooltip: true }, encoding: { fill: { field: "fill", type: "nominal", scale: null, legend: null } } },
-      ],
+      encoding: { x: timeX(rows), tooltip: tip(["when", grain(state)], ["share", "converted"], ["note", "attempts"]) },
+      layer: unfinishedLine(rows, { field: "rate", type: "quantitative", axis: rateAxis, scale: { domain: [0, Math.max(...rows.map((row) => row.rate), 0.01)], nice: true } }),
     },
   };
 });
@@ -118,15 +110,14 @@ chart("times", (state) => {
 
 chart("segments", (state) => {
   const cut = ofFunnel(attempts, state).filter((row) => row.segment !== "all");
-  const rows = [...groups(cut, (row) => `${row.segment}: ${row.segment_value}`)].map(([name, group]) => {
+  const rows = [...groups(cut, (row) => `${named(row.segment)}: ${valued(row.segment_value)}`)].map(([name, group]) => {
     const { segment, segment_value } = group[0];
-    const row = { name, segment, segment_value, ...counted("conversion_rate", group) };
-    return { ...row, label: shown("rate", row.rate) };
-  }).filter((row) => row.attempts).sort((a, b) => a.segment.localeCompare(b.segment) || b.rate - a.rate);
+    return { name, segment, segment_value, ...counted("conversion_rate", group) };
+  }).filter((row) => row.whole).sort((a, b) => a.segment.localeCompare(b.segment) || b.rate - a.rate);
   return {
     rows,
-    columns: [["segment", "Segment", "text"], ["segment_value", "Value", "text"], ["attempts", "Attempts", "count"], ["conversions", "Converted", "count"], ["rate", "Rate", "rate"]],
-    spec: rateBars(rows, { name: "name", rate: "rate", label: "label", tooltip: tip(["name", "segment"], ["label", "converted"], ["count", "attempts"]), color: { field: "segment", type: "nominal", legend: null } }),
+    columns: [["segment", "Segment", "text"], ["segment_value", "Value", "value"], ["whole", "Attempts", "count"], ["part", "Converted", "count"], ["rate", "Rate", "rate"], ["low", "Interval from", "rate"], ["high", "to", "rate"]],
+    spec: rateBars(rows, { name: "name", tooltip: tip(["name", "segment"]), color: { field: "segment", type: "nominal", legend: null } }),
   };
 });
 
@@ -141,7 +132,7 @@ chart("attribution", (state) => {
   return {
     rows,
     columns: [["traffic_source", "Source", "text"], ...rules.map((rule) => [rule, rule, "count"])],
-    finding: top && `${top.traffic_source} brought most: ${format.count(top[most])} of ${format.count(sum(rows, most))} conversions by the rule ${most.toLowerCase()}.`,
+    finding: top && `${isolated(top.traffic_source)} brought most: ${format.count(top[most])} of ${format.count(sum(rows, most))} conversions by the rule ${most.toLowerCase()}.`,
     spec: {
       height: rows.length * 80,
       transform: [{ fold: rules, as: ["rule", "conversions"] }],

@@ -5,10 +5,10 @@ const changes = dataset("credit_moves_daily");
 const attempts = dataset("conversion_daily");
 const bands = levels(days, "band");
 
-const readable = (band) => band.replaceAll("_", " ");
+const readable = valued;
 const goodBands = levels(days.filter((row) => row.is_good), "band").map(readable).join(", ") || "no band";
 const bandColor = { field: "name", type: "nominal", sort: bands.map(readable), scale: { domain: bands.map(readable), range: BANDS } };
-fillSelect("funnel", levels(attempts, "funnel").map((funnel) => [funnel, funnel]));
+fillSelect("funnel", levels(attempts, "funnel").map((funnel) => [funnel, named(funnel)]));
 
 const lastDay = (rows) => {
   const last = rows.reduce((latest, row) => Math.max(latest, row.day), -1);
@@ -23,10 +23,10 @@ tiles((state) => {
   const now = lastDay(rows);
   const moved = changes.filter(within(state));
   return {
-    scored: [format.count(sum(now, "users")), `at the end of ${humanDay(isoDay(state.to))}`],
-    good: [shown("rate", rate("good_band_rate", now)), `${format.count(sum(now, "users_in_good_bands"))}: ${goodBands}`],
-    moves: [format.count(sum(moved, "moves")), upAndDown(moved)],
-    punctual: [shown("rate", rate("on_time_rate", rows)), `${format.count(sum(rows, "payments_made"))} of ${format.count(sum(rows, "payments_due"))} due`],
+    scored: [sum(now, "users"), `at the end of ${humanDay(isoDay(state.to))}`, "count", 0],
+    good: [rate("good_band_rate", now), `${format.count(sum(now, "users_in_good_bands"))}: ${goodBands}`, "rate", 1],
+    moves: [sum(moved, "moves"), upAndDown(moved), "count", 0],
+    punctual: [rate("on_time_rate", rows), `${counted("on_time_rate", rows).note} due`, "rate", 1],
   };
 });
 
@@ -41,7 +41,7 @@ chart("distribution", (state) => {
     rows: total ? rows : [],
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["name", "Band", "text"], ["users", "Users at its end", "count"], ["rate", "Share", "rate"]],
     spec: {
-      mark: { type: "area", tooltip: true },
+      mark: areaMark(rows, { tooltip: true }),
       encoding: {
         x: timeX(rows), y: { field: "users", type: "quantitative", stack: "normalize", axis: { ...rateAxis, title: null } },
         color: bandColor, order: { field: "order", type: "quantitative" },
@@ -67,26 +67,24 @@ chart("movement", (state) => {
 });
 
 /** Rows of a rate by band, in the order of the bands, and their chart. */
-function byBand(rows, name, title) {
-  const [part, whole] = embedded.rates[name];
-  const shares = [...groups(rows, (row) => row.band)].map(([band, group]) => ({ band, name: readable(band), part: sum(group, part), whole: sum(group, whole), rate: rate(name, group) }))
+function byBand(rows, name) {
+  const shares = [...groups(rows, (row) => row.band)].map(([band, group]) => ({ band, name: readable(band), ...counted(name, group) }))
     .filter((row) => row.whole)
-    .map((row) => ({ ...row, label: format.rate(row.rate), count: `${format.count(row.part)} of ${format.count(row.whole)}` }))
     .sort((a, b) => bands.indexOf(a.band) - bands.indexOf(b.band));
-  return { rows: shares, spec: rateBars(shares, { name: "name", rate: "rate", label: "label", tooltip: tip(["name", "band"], ["label", title], ["count", "count"]), color: { ...bandColor, legend: null } }) };
+  return { rows: shares, spec: rateBars(shares, { name: "name", tooltip: tip(["name", "band"]), color: { ...bandColor, legend: null } }) };
 }
 
 chart("conversion", (state) => {
   const rows = attempts.filter((row) => row.funnel === state.funnel).filter(within(state)).map((row) => ({ ...row, band: row.segment_value }));
   return {
-    ...byBand(rows, "conversion_rate", "converted"),
+    ...byBand(rows, "conversion_rate"),
     columns: [["name", "Band", "text"], ["whole", "Attempts", "count"], ["part", "Converted", "count"], ["rate", "Rate", "rate"]],
   };
 });
 
 chart("payments", (state) => {
   return {
-    ...byBand(days.filter(within(state)), "on_time_rate", "on time"),
+    ...byBand(days.filter(within(state)), "on_time_rate"),
     columns: [["name", "Band", "text"], ["whole", "Due", "count"], ["part", "Made", "count"], ["rate", "On time", "rate"]],
   };
 });

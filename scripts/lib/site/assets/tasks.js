@@ -4,9 +4,9 @@ const days = dataset("tasks_daily");
 const times = dataset("task_times_daily");
 
 const types = levels([...groups(days, (row) => row.task_type)].map(([type, rows]) => ({ type, opened: sum(rows, "tasks_opened") })).sort((a, b) => b.opened - a.opened), "type");
-fillSelect("type", [["", "All types"], ...types.map((type) => [type, type])]);
+fillChoices("type", [["Task type", types.map((type) => [type, type])]]);
 
-const chosen = (rows, state) => rows.filter((row) => !state.type || row.task_type === state.type).filter(within(state));
+const chosen = (rows, state) => rows.filter((row) => !state.type?.length || state.type.includes(row.task_type)).filter(within(state));
 const byType = (rows) => [...groups(rows, (row) => row.task_type)].sort((a, b) => types.indexOf(a[0]) - types.indexOf(b[0]));
 
 /** Tasks open at the end of the last of the rows' days. */
@@ -22,11 +22,12 @@ tiles((state) => {
   const rows = chosen(days, state);
   const durations = chosen(times, state);
   const cycles = addTimes(durations);
+  const completed = counted("completion_rate", rows);
   return {
-    opened: [format.count(sum(rows, "tasks_opened")), "in these days"],
-    completed: [shown("rate", rate("completion_rate", rows)), `${format.count(sum(rows, "tasks_completed"))}, so far`],
-    open: [rows.length ? format.count(backlog(rows)) : "–", `open at the end of ${humanDay(isoDay(state.to))}`],
-    cycle: [shown("duration", percentile(cycles, 0.5)), `90th percentile ${shown("duration", percentile(cycles, 0.9))}, ${precision(durations)}`],
+    opened: [sum(rows, "tasks_opened"), "in these days", "count", 0],
+    completed: [shown("rate", completed.rate), `${completed.note}, so far`],
+    open: [rows.length ? backlog(rows) : null, `open at the end of ${humanDay(isoDay(state.to))}`, "count", -1],
+    cycle: [percentile(cycles, 0.5), `90th percentile ${shown("duration", percentile(cycles, 0.9))}, ${precision(durations)}`, "duration", -1],
   };
 });
 
@@ -59,7 +60,7 @@ chart("backlog", (state) => {
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["backlog", "Open at its end", "count"]],
     finding: last && `${format.count(last.backlog)} open at the end, ${format.count(first.backlog)} after the first ${grain(state)}.`,
     spec: {
-      mark: { type: "area", color: "var(--pale)", line: { color: "var(--c0)" }, tooltip: true },
+      mark: areaMark(rows, { color: "var(--pale)", line: { color: "var(--c0)" }, tooltip: true }),
       encoding: { x: timeX(rows), y: { field: "backlog", type: "quantitative", axis: countAxis }, tooltip: tip(["when", grain(state)], ["backlog", "open at its end"]) },
     },
   };
@@ -79,7 +80,7 @@ chart("cycles", (state) => {
   return {
     rows,
     columns: [["task_type", "Type", "text"], ["tasks", "Completed", "count"], ["p50", "Median", "duration"], ["p90", "90th percentile", "duration"]],
-    finding: longest && `${longest.task_type} has the longest tail: one in ten takes more than ${longest.most} (${precision(durations)}).`,
+    finding: longest && `${isolated(longest.task_type)} has the longest tail: one in ten takes more than ${longest.most} (${precision(durations)}).`,
     spec: {
       height: rows.length * 36,
       transform: [{ calculate: `datum.p50 / ${unit[0]}`, as: "low" }, { calculate: `datum.p90 / ${unit[0]}`, as: "high" }],
