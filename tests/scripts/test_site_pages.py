@@ -99,7 +99,7 @@ def test_failed_dbt_test_is_visible(
         expect(page.locator("#problems")).to_contain_text("nobody_has_a_task")
         expect(page.locator("#tests")).to_have_text("0 of 1")
     with opened(browser, tmp_path / "index.html") as page:
-        expect(page.locator(".alert")).to_contain_text("numbers here may be wrong")
+        expect(page.locator("#failed")).to_contain_text("numbers here may be wrong")
 
 
 def test_failed_build_stays_visible(browser: Browser, warehouse: Warehouse, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_failed_build_stays_visible(browser: Browser, warehouse: Warehouse, tmp_
         assert table(page, "builds")[0][2] == "3 failed or were skipped"
         expect(page.locator("nav .badge")).to_have_text("3 failed")
     with opened(browser, output / "tasks.html") as page:
-        expect(page.locator(".alert")).to_contain_text("numbers here may be wrong")
+        expect(page.locator("#failed")).to_contain_text("numbers here may be wrong")
 
 
 def test_health_is_that_of_the_marts(browser: Browser, folder: Path, warehouse: Warehouse) -> None:
