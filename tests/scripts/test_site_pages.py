@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from scripts.lib.base.browser import chromium
+from scripts.lib.site import definitions
 from scripts.lib.site.build import FILES, MAX_PAGE_BYTES
 from tests.support.browsing import (
     build_site,
@@ -41,7 +43,7 @@ def warehouse(
         yield warehouse
 
 
-@pytest.mark.parametrize("file", FILES.values())
+@pytest.mark.parametrize("file", [*FILES.values(), definitions.FILE])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_has_no_serious_accessibility_fault(
     browser: Browser, folder: Path, file: str, scheme: str
@@ -53,7 +55,7 @@ def test_page_has_no_serious_accessibility_fault(
         assert serious_faults(page) == []
 
 
-@pytest.mark.parametrize("file", FILES.values())
+@pytest.mark.parametrize("file", [*FILES.values(), definitions.FILE])
 def test_page_fits_a_phone(browser: Browser, folder: Path, file: str) -> None:
     with opened(browser, folder / file, viewport={"width": 390, "height": 844}) as page:
         for summary in page.locator("summary").all():
@@ -77,6 +79,28 @@ def test_docs_open_without_a_server(browser: Browser, folder: Path) -> None:
         page.goto(f"{folder.as_uri()}/docs/index.html#!/model/model.headwater.fct_tasks?g_v=1")
         expect(page.get_by_text("Lineage Graph")).to_be_visible()
     assert (folder / "docs" / "index.html").stat().st_size < 4_000_000
+
+
+def test_definitions_go_from_the_number_to_the_property(browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / "index.html") as page:
+        page.get_by_role("link", name="Definitions").click()
+        metric = page.locator("#metric-conversion_rate")
+        expect(metric).to_contain_text("conversions / attempts where attempt__is_complete")
+        expect(metric).to_contain_text("Growth, growth@example.com")
+        expect(metric).to_contain_text("success, data up to")
+        expect(metric.locator("dd").last).to_have_text(re.compile(r"[1-9]\d* of \d+ passed"))
+        metric.get_by_role("link", name="fct_funnel_progress").click()
+        expect(page.locator("#fct_funnel_progress")).to_contain_text("One row per user")
+        column = page.locator("[id='credit_profiles.current_score']")
+        expect(column).to_be_hidden()
+        page.evaluate("location.hash = 'credit_profiles.current_score'")
+        expect(column).to_be_visible()
+        expect(column).to_contain_text("raw.events.payload.activity.ficoScore")
+        assert page.locator("article[id^=metric-]").count() > 15
+        assert page.locator("article:not([id^=metric-])").count() > 200
+        page.locator("#dim_users h2 a").click()
+        expect(page.locator(".app-content")).to_contain_text("dim_users")
+    assert (folder / definitions.FILE).stat().st_size < MAX_PAGE_BYTES
 
 
 def test_failed_dbt_test_is_visible(

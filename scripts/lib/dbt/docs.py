@@ -8,6 +8,7 @@ import os
 import shutil
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -15,6 +16,7 @@ from scripts.lib.base.cli import UserError, between, parser, read_settings, run,
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings
 from scripts.lib.base.static import serve_folder
+from scripts.lib.dbt.lineage import said
 from scripts.lib.dbt.run import run_dbt
 from scripts.lib.dbt.target import PROJECT
 
@@ -25,6 +27,7 @@ _COLUMNS = """
     order by 2, 3, 4
 """
 
+LINEAGE = "lineage.json"  # beside the docs, see `lineage.said`
 _WITHOUT_TESTS = ("--exclude", "resource_type:test", "resource_type:unit_test")
 # What the page of dbt shows nowhere, and what it shows of a test's configuration.
 _UNSEEN = {
@@ -42,13 +45,14 @@ _FAULTS = {
 def generate(settings: Settings, database_url: str) -> Path:
     """Generates the docs, unless they are up to date, and returns their folder.
 
-    The folder is not dbt's usual target, where the results of the last build stay. Raises
+    The folder is not dbt's usual target, where the results of the last build stay; the manifest in
+    it has the compiled SQL, and LINEAGE what becomes of which property. Raises
     UserError when dbt fails.
     """
     folder = settings.data_directory / "docs"
     about = folder / "about"
     fingerprint = _fingerprint(settings, database_url)
-    if about.exists() and about.read_text() == fingerprint:
+    if (folder / LINEAGE).exists() and about.exists() and about.read_text() == fingerprint:
         return folder
     about.unlink(missing_ok=True)
     parsed = PROJECT / os.environ.get("DBT_TARGET_PATH", "target") / "partial_parse.msgpack"
@@ -66,17 +70,19 @@ def generate(settings: Settings, database_url: str) -> Path:
     )
     if status:
         raise UserError("dbt docs generate failed:\n" + "\n".join(output[-20:]))
-    _write_page(folder)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    (folder / LINEAGE).write_text(json.dumps(said(manifest)))
+    _write_page(folder, manifest)
     about.write_text(fingerprint)
     return folder
 
 
-def _write_page(folder: Path) -> None:
+def _write_page(folder: Path, manifest: dict[str, Any]) -> None:
     """Writes `static_index.html`, which opens without a server: dbt's page with the data in it.
 
-    As `dbt docs generate --static` does, without half a megabyte that the page never shows.
+    As `dbt docs generate --static` does, without half a megabyte that the page never shows, which
+    goes from `manifest` too.
     """
-    manifest = json.loads((folder / "manifest.json").read_bytes())
     package = manifest["metadata"]["project_name"]
     macros = manifest["macros"].items()
     manifest["macros"] = {key: macro for key, macro in macros if macro["package_name"] == package}

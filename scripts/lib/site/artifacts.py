@@ -23,7 +23,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The last run of dbt. Counts are by status; times are seconds."""
+    """The last run of dbt. Counts are by status; times are seconds; `results` are by node."""
 
     command: str
     seconds: float
@@ -31,6 +31,7 @@ class LastRun:
     models: dict[str, int]
     problems: list[Problem]
     slowest: list[tuple[str, float]]
+    results: dict[str, str]
 
     @property
     def failed(self) -> int:
@@ -71,6 +72,7 @@ def read_last_run(target: Path, invocation_ids: set[str]) -> LastRun | None:
         models=models,
         problems=problems,
         slowest=[(r["unique_id"].split(".")[2], float(r["execution_time"])) for r in built[:10]],
+        results={result["unique_id"]: result["status"] for result in results["results"]},
     )
 
 

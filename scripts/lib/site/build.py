@@ -20,6 +20,7 @@ from scripts.lib.base.settings import MAX_AGE, Settings
 from scripts.lib.dbt.docs import generate
 from scripts.lib.dbt.reports import NothingBuiltError
 from scripts.lib.dbt.target import PROJECT, layer_schema
+from scripts.lib.site import definitions
 from scripts.lib.site.artifacts import LastRun, read_last_run
 from scripts.lib.site.state import State, write_state
 from scripts.lib.site.warehouse import PAGES, Warehouse, read
@@ -79,12 +80,17 @@ def build_site(  # noqa: PLR0913
     target = PROJECT / os.environ.get("DBT_TARGET_PATH", "target")
     schema = layer_schema(settings, "marts")
     builds = {build.invocation_id for build in warehouse.builds} if warehouse else set()
-    render = _renderer(warehouse, read_last_run(target, builds), built_at, schema, with_docs)
+    last_run = read_last_run(target, builds)
+    render = _renderer(warehouse, last_run, built_at, schema, with_docs)
     for page, file in FILES.items():
         (folder / file).write_text(render(page), encoding="utf-8")
     up_to = warehouse.data_up_to if warehouse else None
     age = int(max_age.total_seconds())
     write_state(folder, State(built_at=built_at, data_up_to=up_to, max_age=age, every=every))
+    if docs:
+        found = definitions.definitions(docs.result(), last_run.results if last_run else {})
+        page = render("definitions", **found)
+        (folder / definitions.FILE).write_text(page, encoding="utf-8")
     return Site(
         folder / FILES["conversion"],
         warehouse.events if warehouse else 0,
@@ -99,7 +105,7 @@ def _renderer(
     built_at: datetime,
     schema: str,
     with_docs: bool,
-) -> Callable[[str], str]:
+) -> Callable[..., str]:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -113,13 +119,17 @@ def _renderer(
     if not failed and warehouse and warehouse.failed_build:
         failed = warehouse.failed_build.failures or 0
 
-    def render(page: str) -> str:
-        has_events = warehouse is not None and warehouse.events > 0
-        template = environment.get_template(f"{page}.html" if has_events else "empty.html")
+    pages = {"definitions": definitions} if with_docs else {}
+    titles = TITLES | {name: page.TITLE for name, page in pages.items()}
+    files = FILES | {name: page.FILE for name, page in pages.items()}
+
+    def render(page: str, **more: object) -> str:
+        has_rows = page in pages or (warehouse is not None and warehouse.events > 0)
+        template = environment.get_template(f"{page}.html" if has_rows else "empty.html")
         return template.render(
             page=page,
-            titles=TITLES,
-            files=FILES,
+            titles=titles,
+            files=files,
             warehouse=warehouse,
             last_run=last_run,
             failed=failed,
@@ -128,6 +138,7 @@ def _renderer(
             schema=schema,
             with_docs=with_docs,
             version=__version__,
+            **more,
         )
 
     return render
