@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from importlib.util import find_spec
 
-from scripts.lib.base.cli import UserError, between, parser, read_settings, run
+from scripts.lib.base.cli import between, parser, read_settings, run
+from scripts.lib.lake.registry import require_extra
 
 DESCRIPTION = """Write new rows of raw (events, users, what was refused) to a lake: Parquet files
 by day of receipt, in a folder or in S3. Each committed row comes once, whatever is killed; a
@@ -13,7 +13,6 @@ scheduler may run it as often as you like. docs/lake.md says how to read the lak
 
 It takes the owner of raw, as scripts/erase does, which reaches the lake from then on. Several
 databases may write to one lake, each under a name of its own."""
-PACKAGES = {"pyarrow": "pyarrow>=26", "adbc_driver_postgresql": "adbc-driver-postgresql>=1.13"}
 TABLES = ("events", "users", "rejected_events")
 STEP_ROWS = 2_000_000  # what a killed export loses at most
 
@@ -60,9 +59,7 @@ def read_arguments() -> argparse.Namespace:
 def main() -> int:
     """`scripts/export`."""
     options = read_arguments()
-    if missing := [package for name, package in PACKAGES.items() if not find_spec(name)]:
-        packages = " ".join(f"'{package}'" for package in missing)
-        raise UserError(f"the extra `lake` is not installed: run .venv/bin/pip install {packages}")
+    require_extra()
     from scripts.lib.lake.command import (  # noqa: PLC0415  with the extra only
         export,
         forget_lake,

@@ -31,7 +31,7 @@ from scripts.lib.lake.registry import (
     xid_origin,
 )
 
-_FROM_ELSEWHERE = "select from raw.{table} where loaded_xid >= '{following}' limit 1"
+_FROM_ELSEWHERE = "select 1 from raw.{table} where loaded_xid >= '{following}' limit 1"
 
 
 def export(settings: Settings, options: argparse.Namespace) -> int:

@@ -32,7 +32,6 @@ _UNKNOWN = """
         select from lake_rows
         where lake_rows.row_id = {table}.{row_id}
             and lake_rows.received_at = {table}.received_at
-            and lake_rows.source = {table}.source
     )
 """
 # The types of Arrow that the lake has.
@@ -80,7 +79,7 @@ def export_unknown_rows(url: str, share: Share, below_xid: int) -> Iterator[Expo
     written: list[File] = []
     with closing(dbapi.connect(url, autocommit=True)) as reading:
         for name, table in share.manifest.tables.items():
-            columns = [next(iter(COLUMNS[name])), "received_at", "source"]
+            columns = [next(iter(COLUMNS[name])), "received_at"]
             fields = pa.schema([schema(name).field(column) for column in columns])
             fields = fields.set(0, fields.field(0).with_name("row_id"))
             ids = (batch for file in table.files for batch in share.lake.batches(file, columns))

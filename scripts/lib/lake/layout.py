@@ -132,11 +132,14 @@ class Manifest(msgspec.Struct):
                         f"version {VERSION}: use the Headwater that wrote it, or another folder"
                     )
                 manifest = msgspec.convert(head, cls)
-                if path.endswith(manifest.path) and manifest.tables.keys() == COLUMNS.keys():
+                if path.endswith(manifest.path) and manifest.tables.keys() <= COLUMNS.keys():
+                    manifest.tables = {name: Table() for name in COLUMNS} | manifest.tables
                     return manifest
         except msgspec.MsgspecError:
             pass
-        raise UserError(f"{path} is no manifest of a lake, or a damaged one: restore it")
+        raise UserError(
+            f"{path} is damaged, or of a later Headwater: restore it, or update this checkout"
+        )
 
 
 def manifest_path(database: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import psycopg
@@ -9,6 +10,7 @@ import psycopg
 from scripts.lib.base.cli import UserError
 
 Connection = psycopg.Connection[Any]
+PACKAGES = {"pyarrow": "pyarrow>=26", "adbc_driver_postgresql": "adbc-driver-postgresql>=1.13"}
 # As macro xid_origin has it, and the database: those of one cluster share its ids.
 _ORIGIN = """
     select concat_ws(
@@ -34,7 +36,14 @@ _ADVANCE = """
     where uri = %s
 """
 _BE_ALONE = "select pg_try_advisory_lock(hashtext('headwater'), hashtext('erasures'))"
-_UNFINISHED = "select from raw.erasures where state <> 'finished'"
+_UNFINISHED = "select 1 from raw.erasures where state <> 'finished'"
+
+
+def require_extra() -> None:
+    """Raises UserError where the extra `lake` is not installed."""
+    if missing := [package for name, package in PACKAGES.items() if not find_spec(name)]:
+        packages = " ".join(f"'{package}'" for package in missing)
+        raise UserError(f"the extra `lake` is not installed: run .venv/bin/pip install {packages}")
 
 
 class Registered(NamedTuple):

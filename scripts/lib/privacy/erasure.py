@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from scripts.lib.base.cli import UserError
+from scripts.lib.lake.registry import Registered, lakes, require_extra
 from scripts.lib.privacy.journal import Erasure, begin, unfinished
 from scripts.lib.privacy.people import (
     Connection,
@@ -49,7 +50,7 @@ _FORGET_MARKS = b"""
 """
 _TABLES = "select tablename from pg_tables where schemaname = %s"
 # In a destination the audit says which one of the source's it is.
-_IS_ERASED = "select from raw.erasures where destinations = array[%s::text]"
+_IS_ERASED = "select 1 from raw.erasures where destinations = array[%s::text]"
 _ERASED = """
     insert into raw.erasures (state, finished_at, destinations, identity_hashes, counts)
     select 'finished', now(), array[%s::text], array_agg(secret.identity_hash(kind, id)), %s
@@ -68,6 +69,8 @@ def preview(place: Place, identities: Collection[Identity]) -> Counter[str]:
     with undone(place.source):
         name_people(place.source, identities)
         counts = _erase_from_raw(place.source, 0, find=True)
+        for lake in lakes(place.source):
+            counts += _erase_from_lake(place.source, lake, 0, preview=True)
         if place.ends is None:
             return counts + _erase_from_targets(place.source, 0)
         with undone(place.destination):
@@ -113,6 +116,12 @@ def _finish(place: Place, erasure: Erasure, build: Callable[[], None], say: Say)
             erasure.gone_from_raw(counts)
     if place.name not in erasure.destinations:
         _finish_destination(place, erasure, identities, build, say)
+    for lake in lakes(place.source):
+        if (done := f"lake {lake.uri}") not in erasure.destinations:
+            say(f"Erasing from the lake {lake.uri}: one pass over all that it has of here ...")
+            name_people(place.source, identities)
+            erasure.count(_erase_from_lake(place.source, lake, erasure.erasure_id))
+            erasure.done(done)
     if others := place.others() - set(erasure.destinations):
         raise NotYetError(
             f"erased here; still to do for {', '.join(sorted(others))}: run scripts/erase --resume "
@@ -199,6 +208,15 @@ def _erase_from_targets(connection: Connection, erasure_id: int) -> Counter[str]
                         counts[model] = done.rowcount
         connection.execute("drop table staged_events")
     return counts
+
+
+def _erase_from_lake(
+    source: Connection, lake: Registered, erasure_id: int, *, preview: bool = False
+) -> Counter[str]:
+    require_extra()
+    from scripts.lib.privacy.lakes import erase_from_lake  # noqa: PLC0415  with the extra only
+
+    return erase_from_lake(source, lake, erasure_id, preview=preview)
 
 
 def _copy_rows(place: Place, erasure_id: int) -> None:

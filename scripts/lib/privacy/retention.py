@@ -9,11 +9,12 @@ from typing import LiteralString
 from psycopg import sql
 from psycopg.errors import LockNotAvailable
 
+from scripts.lib.lake.registry import lakes, xid_origin
 from scripts.lib.privacy.people import Connection, statement, targets
 from scripts.lib.privacy.place import Place
 
 LOCK_TIMEOUT = "2s"  # inserts wait as long, while somebody reads raw.events
-_UNFINISHED = "select from raw.erasures where state <> 'finished'"
+_UNFINISHED = "select 1 from raw.erasures where state <> 'finished'"
 _SIZE = """
     select count(*), pg_total_relation_size(%s::regclass) from raw.{partition}
 """
@@ -90,10 +91,17 @@ def _reason(place: Place, connection: Connection, name: str) -> str:
     """Why a partition is still needed; empty where it is not."""
     if place.source.execute(_UNFINISHED).fetchone():
         return "an erasure is unfinished: scripts/erase --resume"
+    exported_to = lakes(connection)
+    for lake in exported_to:
+        is_known = lake.origin == xid_origin(connection)
+        below = [str(lake.below_xid if is_known else 0)]
+        [count] = connection.execute(_of(_CAME_SINCE, name), below).fetchone() or (0,)
+        if count:
+            return f"{count:,} of its rows are not in the lake {lake.uri}: scripts/export"
     if place.ends and connection is place.source:
         return _reason_to_keep_in_source(place, name)
     built = targets(connection)
-    if not built:
+    if not built and not exported_to:
         return "nothing is built yet: scripts/dbt build"
     for target in built:
         query = target.fill(statement("unbuilt_rows"), partition=sql.Identifier(name))

@@ -1,0 +1,158 @@
+"""An erased person is in no lake either, and raw is kept until the lake has it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from scripts.lib.base.cli import UserError
+from scripts.lib.base.database import Databases
+from scripts.lib.lake.layout import COLUMNS
+from scripts.lib.privacy.erasure import erase, go_on, preview
+from scripts.lib.privacy.people import Identity
+from scripts.lib.privacy.place import opened_place
+from scripts.lib.privacy.retain import retain
+from tests.support.collector import rows_of
+from tests.support.lake import assert_lake_is_raw, export, rows_in
+from tests.support.warehouse import land, page_view
+
+EMAIL = "jane.unmistakable@example.com"
+JANE = {
+    Identity("email", EMAIL), Identity("user", "jane-4711"), Identity("anonymous", "visitor-8f3e")
+}  # fmt: skip
+DAYS = [f"2026-0{month}-{day:02d} 12:00+00" for month in (3, 9) for day in (1, 2)]
+
+
+def databases(url: str) -> Databases:
+    return Databases(url, url, url, embedded=False)
+
+
+def nothing() -> None:
+    """There are no marts here."""
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
+    with closing(psycopg.connect(database, autocommit=True)) as connection:
+        yield connection
+
+
+def story(rng: random.Random, number: int) -> dict[str, Any]:
+    """An event of jane, of others, or of others that say something of her; some are copies."""
+    user: object = rng.choice(["jane-4711", "bob", 17, None])
+    anonymous = rng.choice(["visitor-8f3e", "visitor-of-bob", None])
+    said = rng.choice(
+        ["/", f"/hi/{EMAIL.upper()}", "/?e=jane.unmistakable%40example.com&x", "jane-4711"]
+    )
+    return page_view(
+        f"e-{rng.randrange(60)}", user, activity={"path": said}, n=number,
+        **({"anonymousId": anonymous} if anonymous or user is None else {}),
+    )  # fmt: skip
+
+
+def fill(connection: psycopg.Connection[Any], rng: random.Random) -> None:
+    for number in range(40):
+        land(connection, [story(rng, number)], rng.choice(DAYS))
+    for user, payload in (
+        ("jane-4711", {"email": EMAIL, "ficoScore": 812}),
+        ("bob", {"referredBy": EMAIL}),
+    ):
+        connection.execute(
+            "insert into raw.users (received_at, occurred_at, source, user_id, payload)"
+            " values (now(), now(), 'default', %s, %s)",
+            [user, Jsonb(payload)],
+        )
+        connection.execute(
+            "insert into raw.rejected_events (received_at, source, code, message, payload)"
+            " values (now(), 'default', 'x', 'x', %s)",
+            [f'{{"userId": "{user}",\n\\.\n'],
+        )
+
+
+def erased(database: str) -> dict[str, int]:
+    """Erases jane, and returns rows by table, which are those of the preview."""
+    with opened_place(databases(database)) as place:
+        said = preview(place, JANE)
+        assert erase(place, JANE, nothing, print) == said
+    return dict(said)
+
+
+def test_what_is_erased_from_raw_is_erased_from_the_lake(
+    database: str, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """The same rows in the same form; and of months that raw no longer has just as much."""
+    rng = random.Random(7)
+    lake = tmp_path / "lake"
+    for part in range(3):
+        fill(connection, rng)
+        export(database, lake, compact=part == 1)
+    connection.execute("create table dropped as table raw.events")
+    connection.execute("delete from raw.events where received_at < '2026-06-01'")
+    # What was about to be written when an export was killed.
+    left = next(lake.rglob("*.parquet"))
+    left.with_name(left.name.replace("00000", "99999")).write_bytes(left.read_bytes())
+
+    said = erased(database)
+
+    assert said[f"events of {lake}"] > said["raw.events"] > 0
+    assert said[f"events of others that mention them of {lake}"] > 0
+    after = {table: sorted(rows_in(lake, table), key=repr) for table in COLUMNS}
+    assert "unmistakable" not in repr(after)
+    assert not list(lake.rglob("*99999*"))
+    # What raw would be, had it still all rows.
+    connection.execute("truncate raw.events; insert into raw.events table dropped")
+    assert f"events of {lake}" not in erased(database)
+    assert_lake_is_raw(database, lake)
+    assert {table: sorted(rows_in(lake, table), key=repr) for table in COLUMNS} == after
+
+
+def test_an_erasure_is_unfinished_until_the_lake_can_be_reached(
+    database: str, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    lake, elsewhere = tmp_path / "lake", tmp_path / "elsewhere"
+    fill(connection, random.Random(8))
+    export(database, lake)
+    with opened_place(databases(database)) as place:
+        lake.rename(elsewhere)
+        with pytest.raises(UserError, match="has nothing of this database: bring it back, or"):
+            erase(place, JANE, nothing, print)
+    elsewhere.rename(lake)
+    with pytest.raises(UserError, match="an erasure is unfinished: scripts/erase --resume"):
+        export(database, lake)
+    with opened_place(databases(database)) as place:
+        assert go_on(place, nothing, print)
+    assert_lake_is_raw(database, lake)
+    # What comes under the same id from then on is a new person's.
+    fill(connection, random.Random(9))
+    export(database, lake)
+    assert_lake_is_raw(database, lake)
+
+
+def test_a_month_is_kept_until_the_lake_has_it(
+    database: str,
+    connection: psycopg.Connection[Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And dropped then, whether or not anything is built."""
+    month = "2024-02-03 12:00+00"
+    connection.execute("select raw.ensure_event_partitions(0, %s::timestamptz)", [month])
+    export(database, tmp_path / "lake")
+    land(connection, [page_view("old")], month)
+    retain(databases(database), 400, 0, dry_run=False)
+    assert "1 of its rows are not in the lake" in capsys.readouterr().out
+    export(database, tmp_path / "lake")
+    connection.execute("insert into raw.erasures (identity_hashes) values ('{}')")
+    retain(databases(database), 400, 0, dry_run=False)
+    assert "an erasure is unfinished" in capsys.readouterr().out
+    connection.execute("delete from raw.erasures")
+    retain(databases(database), 400, 0, dry_run=False)
+    assert rows_of(database, "select count(*) from raw.events") == [(0,)]
+    assert [row[4] for row in rows_in(tmp_path / "lake", "events")] == ["old"]
