@@ -1,4 +1,5 @@
--- fct_events holds the events that staging neither rejects, nor voids, nor has from a test source.
+-- fct_events holds the events that staging neither rejects, nor voids, nor has from a test source, and
+-- whose person had not opted out.
 -- Written from stg_events, not from the view that the model reads.
 with
 
@@ -24,14 +25,36 @@ test_sources as (
 
 ),
 
+identities as (
+
+    select * from {{ ref('int_identities') }}
+
+),
+
+opt_outs as (
+
+    select * from {{ ref('int_opt_outs') }}
+
+),
+
 expected as (
 
-    select event_key
+    select staged.event_key
 
     from staged
 
+    left join identities on staged.anonymous_id = identities.anonymous_id
+
+    left join opt_outs
+        on
+            coalesce(staged.user_id, identities.user_id, {{ anonymous_user_id('staged.anonymous_id') }})
+            = opt_outs.user_id
+            and staged.received_at >= opt_outs.opted_out_at
+            and staged.received_at < opt_outs.opted_in_at
+
     where
-        rejection_code is null
+        opt_outs.user_id is null
+        and rejection_code is null
         and event_type <> 'event_voided'
         and event_key not in (select voids.event_key from voids)
         and source not in (select test_sources.source from test_sources)

@@ -120,7 +120,7 @@ def test_only_staging_reads_raw() -> None:
         if "source('raw'" in path.read_text()
     }
     # base_events is ephemeral: a part of stg_events with a name of its own.
-    entities = {"base_events", "stg_events", "stg_users", "stg_rejected_events"}
+    entities = {"base_events", "stg_events", "stg_users", "stg_opt_outs", "stg_rejected_events"}
     assert set(readers) == {*entities, "stg_raw_lag"}
     assert set(readers.values()) == {"staging"}
 

@@ -74,7 +74,7 @@ VARIETY: dict[str, set[object]] = {
     "fct_event_attributes.data_type": {"boolean", "text", "numeric", "timestamp"},
     "rejection_reasons_daily.rejection_code": {
         "unsupported_event_type", "user_illegal", "user_id_invalid", "occurred_at_invalid",
-        "activity_invalid",
+        "activity_invalid", "opted_out",
     },
     "rejection_rates_daily.source": {"default", "web"},
     "dim_users.is_anonymous": {True, False},

@@ -13,7 +13,7 @@ import pytest
 from collector.settings import ROOT
 from tests.support.planting import EMAIL, PLANTED, event, plant
 from tests.support.postgres import programs
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, event_ids
 
 
 def script(
@@ -51,6 +51,8 @@ def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
         ("erase", ("--resume", "--user", "1"), 2, "--resume goes without names"),
         ("erase", ("--file", "/nowhere"), 1, "error: --file /nowhere cannot be read"),
         ("export-user", (), 1, "error: say who"),
+        ("opt-out", ("--undo",), 2, "say who: --user"),
+        ("opt-out", ("--user", "1", "--since", "today"), 2, "a time is RFC 3339"),
     ],
 )
 def test_bad_arguments_are_said_in_a_line(
@@ -59,6 +61,39 @@ def test_bad_arguments_are_said_in_a_line(
     nowhere = Warehouse("postgresql://nobody@127.0.0.1:1/none", tmp_path / "dbt_project")
     code, output = finished(script(nowhere, name, *arguments))
     assert (code, said in output, len(output.splitlines())) == (status, True, 1), output
+
+
+def test_people_opt_out_and_in_again_and_are_counted_apart(warehouse: Warehouse) -> None:
+    def built(*events: str) -> list[str]:
+        for event_id in events:
+            [_, day, who] = event_id.split()
+            ids = {"anonymousId": "phone"} if who == "phone" else {"userId": who}
+            sent = event(event_id, "page_viewed", None, path="/") | ids
+            warehouse.land(sent, received_at=f"2026-10-0{day} 12:00:00+00")
+        warehouse.run("--select", "+dim_users", "+rejection_rates_daily")
+        return event_ids(warehouse)
+
+    def told(*arguments: str) -> str:
+        code, output = finished(script(warehouse, "opt-out", *arguments))
+        assert code == 0, output
+        return output
+
+    warehouse.execute("insert into raw.user_ids (user_id, email) values ('ann', %s)", EMAIL)
+    warehouse.land(event("tie", "page_viewed", "ann", path="/") | {"anonymousId": "phone"})
+    assert built("a 1 ann", "b 1 bob", "c 1 phone") == ["a 1 ann", "b 1 bob", "c 1 phone", "tie"]
+    output = told("--email", EMAIL, "--since", "2026-10-02T00:00:00Z")
+    assert "not counted: 1 user ids and 1 anonymous ids" in output
+    assert "2 ids have opted out" in told()
+    assert "0 user ids" in told("--email", EMAIL, "--since", "2026-10-02T00:00:00Z")
+    first = ["a 1 ann", "b 1 bob", "b 3 bob", "c 1 phone", "tie"]
+    assert built("a 3 ann", "b 3 bob", "c 3 phone") == first
+    told("--user", "ann", "--undo", "--since", "2026-10-04T00:00:00Z")
+    assert built("a 5 ann", "c 5 phone", "a 2 ann") == [*first[:1], "a 5 ann", *first[1:4],
+                                                        "c 5 phone", "tie"]  # fmt: skip
+    assert warehouse.query(
+        "select day::text, events_accepted, events_rejected from marts.rejection_rates_daily"
+        " where day > '2026-10-01' order by day"
+    ) == [("2026-10-02", 0, 1), ("2026-10-03", 1, 2), ("2026-10-05", 2, 0)]
 
 
 @pytest.mark.slow

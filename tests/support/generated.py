@@ -30,7 +30,7 @@ MINUTES = (0, 0, 0, 29, 30, 31)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A row for one of the three tables of raw, to land before a build."""
+    """A row for one of the four tables of raw, to land before a build."""
 
     build: int
     received_at: datetime
@@ -39,6 +39,7 @@ class Sent:
     payload: Activity | str = ""
     user: tuple[str, datetime] | None = None
     refused_for: str | None = None
+    opt_out: tuple[str, str, bool] | None = None  # kind, id, whether out
 
 
 def histories(
@@ -89,6 +90,8 @@ def _user(
             sent = _by_sdk(rng, sent, at)
         yield sent
         yield from _again(rng, sent, builds, ids)
+    if rng.random() < 0.1:
+        yield from _opt_outs(rng, number, builds, received)
     if number % 12 == 0:
         yield from _chain(rng, number, builds, rng.choice(moments), received)
     # The last build asks for the scores of 30 and 90 days before it.
@@ -105,6 +108,16 @@ def _user(
             payload=traits,
             user=(str(number), at),
         )
+
+
+def _opt_outs(rng: random.Random, number: int, builds: int, received: datetime) -> Iterator[Sent]:
+    """One of the ids of a user, or a shared one, opts out, maybe in again; told late, maybe."""
+    kind, id_ = rng.choice(
+        [("user", str(number)), ("anonymous", f"a{number}"), ("anonymous", f"kiosk{number % 10}")]
+    )
+    for out in rng.choice([(True,), (True, False), (False, True), (True, False, True)]):
+        at = received + rng.randint(-1, 4) * DAY
+        yield Sent(rng.randrange(builds), at, "", opt_out=(kind, id_, out))
 
 
 def _chain(
@@ -240,6 +253,12 @@ def land(warehouse: Warehouse, sent: Iterable[Sent]) -> None:
                     "insert into raw.users (received_at, source, payload, user_id, occurred_at)"
                     " values (%s, %s, %s, %s, %s)",
                     (each.received_at, each.source, payload, *each.user),
+                )
+            elif each.opt_out:
+                cursor.execute(
+                    "insert into raw.opt_outs (changed_at, id_kind, id, is_out)"
+                    " values (%s, %s, %s, %s)",
+                    (each.received_at, *each.opt_out),
                 )
             elif each.refused_for:
                 cursor.execute(

@@ -55,6 +55,11 @@ def plant(warehouse: Warehouse) -> None:
             user, payload.get("email"),
         )  # fmt: skip
     warehouse.execute(
+        "insert into raw.opt_outs (changed_at, id_kind, id, is_out) values"
+        " ('2026-10-05', 'user', 'person-4711-x', true),"
+        " ('2026-10-05', 'anonymous', 'visitor-8f3e', true)"
+    )
+    warehouse.execute(
         "insert into raw.rejected_events (received_at, source, code, message, payload) values"
         " ('2026-10-01', 'default', 'x', 'x', '{\"userId\": \"person-4711-x\", \"plugh-payload'),"
         " ('2026-10-01', 'default', 'x', 'x', '{\"userId\": \"bob\"}')"

@@ -22,8 +22,9 @@ from scripts.lib.privacy.people import (
 )
 from scripts.lib.privacy.place import Place
 
-# Tables by event, visitor and user that others follow, besides staging.
+# Tables by event, visitor and user that others follow, besides those that mark_staging is about.
 _MODELS = (
+    "staging.stg_opt_outs",
     "intermediate.int_events",
     "intermediate.int_aliases",
     "intermediate.int_identities",

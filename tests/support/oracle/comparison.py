@@ -17,7 +17,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
-from tests.support.oracle.given import Given, Refusal, Row, Update
+from tests.support.oracle.given import Given, OptOut, Refusal, Row, Update
 from tests.support.oracle.marts import marts
 from tests.support.warehouse import MARTS, Warehouse
 
@@ -81,6 +81,8 @@ def given_by(
             [Refusal(*row) for row in connection.execute(
                 "select rejected_row_id, received_at, source, code, payload"
                 " from raw.rejected_events")],
+            [OptOut(*row) for row in connection.execute(
+                "select opt_out_row_id, changed_at, id_kind, id, is_out from raw.opt_outs")],
             {name: warehouse.seed(name) for name in SEEDS},
             as_of,
             referrers,

@@ -46,6 +46,17 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class OptOut:
+    """A row of `raw.opt_outs`."""
+
+    row_id: int
+    changed_at: datetime
+    id_kind: str
+    id: str
+    is_out: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Given:
     """All that the marts are made from.
 
@@ -56,6 +67,7 @@ class Given:
     rows: Sequence[Row]
     updates: Sequence[Update]
     refusals: Sequence[Refusal]
+    opt_outs: Sequence[OptOut]
     seeds: Mapping[str, Seed]
     as_of: datetime
     referrers: Mapping[str, tuple[str, str] | None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from tests.support.oracle.given import Given, Row
 from tests.support.oracle.values import moment
 
 Arrival = tuple[datetime, int]
+IsOut = Callable[[str, datetime], bool]
 EARLIEST, LATEST = timedelta(days=50 * 365), timedelta(days=1)
 CAMPAIGN = {"utmSource": "source", "utmMedium": "medium", "utmCampaign": "name"}
 
@@ -66,7 +67,24 @@ def staged(given: Given) -> list[Event]:
 
 
 def usable(given: Given) -> list[Event]:
-    """Events that are in the marts, with whose they are: none refused, voided or of a test."""
+    """Events that are in the marts, with whose they are: none of who had opted out."""
+    counting, is_out = _counting(given)
+    return [event for event in counting if not is_out(event.user, event.arrival[0])]
+
+
+def opted_out(given: Given) -> list[Event]:
+    """Events that are in no mart, since their person had opted out when they came."""
+    counting, is_out = _counting(given)
+    return [event for event in counting if is_out(event.user, event.arrival[0])]
+
+
+def is_opted_out(given: Given) -> IsOut:
+    """Tells of a person and a moment whether the person had opted out."""
+    return _counting(given)[1]
+
+
+def _counting(given: Given) -> tuple[list[Event], IsOut]:
+    """Events, none refused, voided or of a test, and who of their people had opted out."""
     events = [event for event in staged(given) if event.rejection_code is None]
     voids = [event for event in events if event.event_type == "event_voided"]
     voided = {(void.source, void.activity.get("eventId")) for void in voids}
@@ -81,7 +99,7 @@ def usable(given: Given) -> list[Event]:
         row["event_type"] for row in given.seeds["event_types"] if row["is_interaction"] == "true"
     }
     owners = _owners(counted)
-    return in_order(
+    found = in_order(
         replace(
             event,
             user_id=event.user_id
@@ -92,6 +110,27 @@ def usable(given: Given) -> list[Event]:
         )
         for event in counted
     )
+    return found, _is_out(given, owners)
+
+
+def _is_out(given: Given, owners: Mapping[str, str]) -> IsOut:
+    """By any id that is the person's: what was last said of the id up to the moment counts."""
+    said: dict[str, dict[tuple[str, str], list[tuple[datetime, int, bool]]]] = defaultdict(dict)
+    for row in given.opt_outs:
+        person = told_from_visitors(row.id)
+        if row.id_kind == "anonymous":
+            person = owners.get(row.id, f"anonymous:{row.id}")
+        changes = said[person].setdefault((row.id_kind, row.id), [])
+        changes.append((row.changed_at, row.row_id, row.is_out))
+
+    def is_out(person: str, moment: datetime) -> bool:
+        known = [
+            [change for change in changes if change[0] <= moment]
+            for changes in said.get(person, {}).values()
+        ]
+        return any(max(changes)[2] for changes in known if changes)
+
+    return is_out
 
 
 def _differ(first: Event, other: Event) -> bool:

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from tests.support.oracle.given import Given
-from tests.support.oracle.intake import Event, staged
+from tests.support.oracle.intake import Event, opted_out, staged
 from tests.support.oracle.values import TEXT_LENGTH, moment, number, rate
 
 Attribute = dict[str, object]
@@ -84,6 +84,11 @@ def rejections(given: Given) -> tuple[list[dict[str, object]], list[dict[str, ob
         else:
             first[event.source, day, event.rejection_code] += 1
             every[event.source, day, event.rejection_code] += 1
+    for event in opted_out(given):
+        day = given.day(event.arrival[0])
+        accepted[event.source, day] -= 1
+        first[event.source, day, "opted_out"] += 1
+        every[event.source, day, "opted_out"] += 1
     known = set()
     for refusal in sorted(given.refusals, key=lambda each: (each.received_at, each.row_id)):
         key = (refusal.source, given.day(refusal.received_at), refusal.code)

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from tests.support.oracle.given import Given
-from tests.support.oracle.intake import Event, happened, told_from_visitors
+from tests.support.oracle.intake import Event, happened, is_opted_out, told_from_visitors
 from tests.support.oracle.values import moment, rate
 
 
@@ -26,8 +26,9 @@ class UserUpdate:
 
 
 def user_updates(given: Given) -> list[UserUpdate]:
-    """Updates of users, none of a test or of nobody, by when they happened."""
+    """Updates of users, in order: none of a test, of nobody or of who had opted out."""
     illegal = {each["id"] or "null" for each in given.seeds["illegal_ids"]}
+    is_out = is_opted_out(given)
     found = [
         UserUpdate(
             told_from_visitors(row.user_id),
@@ -39,7 +40,9 @@ def user_updates(given: Given) -> list[UserUpdate]:
             (row.received_at, row.row_id),
         )
         for row in given.updates
-        if row.source not in given.test_sources and row.user_id.strip().lower() not in illegal
+        if row.source not in given.test_sources
+        and row.user_id.strip().lower() not in illegal
+        and not is_out(told_from_visitors(row.user_id), row.received_at)
     ]
     return sorted(found, key=lambda update: (update.occurred_at, update.arrival))
 

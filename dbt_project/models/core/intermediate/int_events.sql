@@ -12,6 +12,10 @@
 
 -- depends_on: {{ ref('int_events__changed') }}
 
+{%- set user_id -%}
+    coalesce(events.user_id, identities.user_id, {{ anonymous_user_id('events.anonymous_id') }})
+{%- endset %}
+
 with
 
 events as (
@@ -61,9 +65,7 @@ final as (
         events.event_key,
         events.event_row_id,
         events.event_id,
-        coalesce(
-            events.user_id, identities.user_id, {{ anonymous_user_id('events.anonymous_id') }}
-        ) as user_id,
+        {{ user_id }} as user_id,
         events.anonymous_id,
 
         ---------- strings
@@ -92,6 +94,8 @@ final as (
     left join event_types on events.event_type = event_types.event_type
 
     left join identifying on events.event_type = identifying.event_type
+
+    where not {{ is_opted_out(user_id, 'events.received_at') }}
 
 )
 

@@ -21,6 +21,12 @@ identities as (
 
 ),
 
+opted_out as (
+
+    {{ events_of_people(ref('int_opt_outs__changed').render(), ref('stg_events').render(), ['events.event_key', 'people.build_id']) }}
+
+),
+
 final as (
 
     select
@@ -41,6 +47,15 @@ final as (
     from identities
 
     inner join anonymous_events on identities.anonymous_id = anonymous_events.anonymous_id
+
+    union all
+
+    select distinct
+        event_key,
+        'opt_out' as reason,
+        build_id
+
+    from opted_out
 
 )
 

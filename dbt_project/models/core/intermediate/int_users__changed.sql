@@ -34,6 +34,13 @@ changed_identities as (
 
 ),
 
+changed_opt_outs as (
+
+    select * from {{ ref('int_opt_outs__changed') }}
+    where {{ has_changed() }}
+
+),
+
 changed as (
 
     select user_id from events
@@ -76,6 +83,10 @@ changed as (
     union
 
     select unnest(other_user_ids) as user_id from user_updates
+
+    union
+
+    select user_id from changed_opt_outs
 
 ),
 

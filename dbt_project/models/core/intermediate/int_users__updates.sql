@@ -11,3 +11,4 @@ left join {{ ref('sources').render() }} as sources on user_updates.source = sour
 where
     not coalesce(sources.is_test, false)
     and {{ legal_id('user_updates.user_id') }} is not null
+    and not {{ is_opted_out('user_updates.user_id', 'user_updates.received_at') }}

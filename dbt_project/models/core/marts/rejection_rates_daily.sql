@@ -12,6 +12,12 @@ staged as (
 
 ),
 
+opted_out as (
+
+    select * from {{ ref('int_events__opted_out') }}
+
+),
+
 test_sources as (
 
     select source from {{ ref('sources') }}
@@ -42,6 +48,17 @@ counts as (
     where
         result = 'accepted'
         and source not in (select test_sources.source from test_sources)
+
+    union all
+
+    -- Accepted they were, and are counted among what is not in the marts.
+    select
+        source,
+        {{ report_date('received_at') }} as day,
+        -1 as events_accepted,
+        0 as events_rejected
+
+    from opted_out
 
 ),
 

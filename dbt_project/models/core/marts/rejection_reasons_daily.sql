@@ -12,6 +12,12 @@ staged as (
 
 ),
 
+opted_out as (
+
+    select * from {{ ref('int_events__opted_out') }}
+
+),
+
 test_sources as (
 
     select source from {{ ref('sources') }}
@@ -61,6 +67,19 @@ reasons as (
     from staged
 
     where result <> 'accepted'
+
+    union all
+
+    select
+        source,
+        {{ report_date('received_at') }} as day,
+        'opted_out' as rejection_code,
+        count(*) as events_rejected,
+        count(*) as times_rejected
+
+    from opted_out
+
+    group by 1, 2
 
 ),
 

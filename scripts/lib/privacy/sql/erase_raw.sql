@@ -69,6 +69,15 @@ cleaned_users as (
 
 ),
 
+erased_opt_outs as (
+
+    delete from raw.opt_outs
+    using named_people as people
+    where opt_outs.id_kind = people.kind and opt_outs.id = people.id
+    returning 1
+
+),
+
 blanked_rejected_events as (
 
     update raw.rejected_events
@@ -91,5 +100,7 @@ union all
 select 'raw.users', count(*) from erased_users
 union all
 select 'raw.users of others that mention them', count(*) from cleaned_users
+union all
+select 'raw.opt_outs', count(*) from erased_opt_outs
 union all
 select 'raw.rejected_events', count(*) from blanked_rejected_events;

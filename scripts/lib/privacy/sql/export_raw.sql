@@ -42,6 +42,16 @@ where noted.erasure_id = 0
 union all
 
 select
+    'optOuts' as part,
+    to_jsonb(opt_outs) - 'loaded_xid' as held,
+    opt_outs.received_at,
+    opt_outs.opt_out_row_id
+from raw.opt_outs
+inner join named_people as people on opt_outs.id_kind = people.kind and opt_outs.id = people.id
+
+union all
+
+select
     'accounts' as part,
     to_jsonb(user_ids) as held,
     user_ids.created_at,
