@@ -19,6 +19,12 @@
 {%- endmacro %}
 
 
+{#- A condition on no row: where it does not hold, PostgreSQL does not begin with what it is on. -#}
+{% macro anybody_opted_out() -%}
+    exists (select 1 from {{ ref('stg_opt_outs').render() }})
+{%- endmacro %}
+
+
 {#-
     Columns of the events of some people, `people` having their `user_id`. Three joins by equal ids: those
     that name the user, those of a visitor who is known by now, those of one who is not.

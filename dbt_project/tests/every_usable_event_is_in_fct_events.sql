@@ -54,10 +54,10 @@ expected as (
 
     where
         opt_outs.user_id is null
-        and rejection_code is null
-        and event_type <> 'event_voided'
-        and event_key not in (select voids.event_key from voids)
-        and source not in (select test_sources.source from test_sources)
+        and staged.rejection_code is null
+        and staged.event_type <> 'event_voided'
+        and staged.event_key not in (select voids.event_key from voids)
+        and staged.source not in (select test_sources.source from test_sources)
 
 ),
 

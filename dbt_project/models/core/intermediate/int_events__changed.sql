@@ -23,7 +23,9 @@ identities as (
 
 opted_out as (
 
-    {{ events_of_people(ref('int_opt_outs__changed').render(), ref('stg_events').render(), ['events.event_key', 'people.build_id']) }}
+    {{ events_of_people(
+        ref('int_opt_outs__changed').render(), ref('stg_events').render(), ['events.event_key', 'people.build_id']
+    ) }}
 
 ),
 
@@ -56,6 +58,8 @@ final as (
         build_id
 
     from opted_out
+
+    where {{ anybody_opted_out() }}
 
 )
 

@@ -25,7 +25,9 @@ final as (
 
     from theirs
 
-    where {{ is_opted_out('theirs.user_id', 'theirs.received_at') }}
+    where
+        {{ anybody_opted_out() }}
+        and {{ is_opted_out('theirs.user_id', 'theirs.received_at') }}
 
 )
 
