@@ -21,6 +21,7 @@ from scripts.lib.base.settings import Settings
 from scripts.lib.bench import (
     adversary,
     against,
+    exports,
     intake,
     journeys,
     readers,
@@ -47,6 +48,7 @@ MEASUREMENTS: dict[str, tuple[float, Callable[[Bench], Iterator[Row]]]] = {
     "adversary": (1.5, adversary.adversary),
     "questions": (0.1, readers.questions),
     "site": (1, readers.site),
+    "export": (1, exports.export),
     "freshness": (2, journeys.freshness),
     "against": (15, against.against),
 }

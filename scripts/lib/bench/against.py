@@ -21,7 +21,7 @@ from scripts.lib.base.cli import UserError
 from scripts.lib.bench.bench import Bench, run_command
 from scripts.lib.bench.load import wrk
 from scripts.lib.bench.measure import Goal, MissingError, Row, Sample, alternated, check_answers
-from scripts.lib.bench.server import execute, postgres_processes, query
+from scripts.lib.bench.server import execute, postgres_seconds, query
 from scripts.lib.bench.warehouse import EVENTS_PER_USER, NEW_EVENTS, NEW_USERS, SMALL, land_script
 
 CONNECTIONS = 64
@@ -86,18 +86,13 @@ class Commit:
     def measured(self, side: str) -> Iterator[dict[str, float]]:
         """Fills in what the block took, by the names of UNITS."""
         figures: dict[str, float] = {}
-        before = time.monotonic(), _cpu_of_children(), self._cpu_of_postgres()
+        before = time.monotonic(), _cpu_of_children(), postgres_seconds(self.bench.server.url)
         yield figures
-        after = time.monotonic(), _cpu_of_children(), self._cpu_of_postgres()
+        after = time.monotonic(), _cpu_of_children(), postgres_seconds(self.bench.server.url)
         names = ("wall", side, "PostgreSQL")
         figures |= {
             name: late - early for name, early, late in zip(names, before, after, strict=True)
         }
-
-    def _cpu_of_postgres(self) -> float:
-        time.sleep(0.2)  # until sessions that have ended are counted with their parent
-        main, *children = postgres_processes(self.bench.server.url)
-        return sum(main.cpu_times()[:4]) + sum(sum(each.cpu_times()[:2]) for each in children)
 
     @contextmanager
     def rounds(self) -> Iterator[Callable[[], Mapping[str, float]]]:

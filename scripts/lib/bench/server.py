@@ -141,6 +141,14 @@ def postgres_processes(database_url: str) -> list[psutil.Process]:
         return []
 
 
+def postgres_seconds(database_url: str) -> float:
+    """CPU seconds of the server so far; 0 where it cannot be looked at."""
+    time.sleep(0.2)  # until sessions that have ended are counted with their parent
+    processes = postgres_processes(database_url)
+    ended = sum(sum(process.cpu_times()[2:4]) for process in processes[:1])
+    return ended + sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
 def facts(server: Server) -> dict[str, str]:
     """What a reader needs to judge the figures: machine, versions, the settings that matter."""
     [(version, collation)] = query(

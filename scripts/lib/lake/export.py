@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
+from scripts.lib.base.cli import UserError
 from scripts.lib.lake.folder import Share
 from scripts.lib.lake.layout import COLUMNS, File, schema
 from scripts.lib.lake.registry import Connection
@@ -56,7 +57,7 @@ def export_rows(
 
     The manifest is published, with marks that have moved, after each step and at the end.
     """
-    with closing(dbapi.connect(url, autocommit=True)) as reading:
+    with _reading(url) as reading:
         for name, table in share.manifest.tables.items():
             while table.below_xid < below_xid:
                 low = table.below_xid
@@ -77,7 +78,7 @@ def export_rows(
 def export_unknown_rows(url: str, share: Share, below_xid: int) -> Iterator[Exported]:
     """The same where the marks mean nothing: by the ids of all rows, beside those in the lake."""
     written: list[File] = []
-    with closing(dbapi.connect(url, autocommit=True)) as reading:
+    with _reading(url) as reading:
         for name, table in share.manifest.tables.items():
             columns = [next(iter(COLUMNS[name])), "received_at"]
             fields = pa.schema([schema(name).field(column) for column in columns])
@@ -96,6 +97,16 @@ def export_unknown_rows(url: str, share: Share, below_xid: int) -> Iterator[Expo
             written += files
             yield name, sum(file.rows for file in files)
     share.publish(written)
+
+
+@contextmanager
+def _reading(url: str) -> Iterator[dbapi.Connection]:
+    """A connection that gives Arrow. What PostgreSQL refuses raises UserError, in a line."""
+    try:
+        with closing(dbapi.connect(url, autocommit=True)) as connection:
+            yield connection
+    except dbapi.Error as error:
+        raise UserError(f"PostgreSQL: {str(error).splitlines()[0]}") from error
 
 
 def _rows(

@@ -1,0 +1,202 @@
+"""Where a lake can be, who may write to it, and what is said of what cannot be one."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from pyarrow import fs, parquet
+
+from collector.settings import ROOT
+from scripts.lib.base.cli import UserError
+from scripts.lib.base.settings import Settings
+from scripts.lib.lake.command import forget_lake, name_files
+from scripts.lib.lake.folder import open_lake
+from scripts.lib.lake.registry import be_alone
+from tests.support.collector import rows_of, wait_until
+from tests.support.lake import export, rows_in
+from tests.support.warehouse import land, page_view
+
+MANIFEST = "_manifests/own.json"
+
+
+@pytest.fixture(scope="module")
+def landed(create_database: Callable[..., AbstractContextManager[str]]) -> Iterator[str]:
+    """A database with three events of three days."""
+    with create_database() as url, closing(psycopg.connect(url, autocommit=True)) as connection:
+        for day in (1, 2, 3):
+            land(connection, [page_view(f"e-{day}")], f"2026-10-0{day} 12:00+00")
+        yield url
+
+
+@pytest.fixture
+def lake(landed: str, tmp_path: Path) -> Path:
+    """A lake that has them, by the name `own`."""
+    folder = tmp_path / "lake"
+    export(landed, folder, name="own")
+    return folder
+
+
+def change(path: Path, *, was: str, now: str) -> None:
+    text = path.read_text()
+    assert was in text
+    path.write_text(text.replace(was, now))
+
+
+def test_what_is_no_lake_is_said_in_a_line(landed: str, lake: Path, tmp_path: Path) -> None:
+    def says(place: Path | str, pattern: str, **options: Any) -> None:  # noqa: ANN401
+        with pytest.raises(UserError, match=pattern) as error:
+            export(landed, place, **options)
+        assert "\n" not in str(error.value)
+
+    ours = {path: path.read_bytes() for path in lake.rglob("*") if path.is_file()}
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    says(tmp_path / "photos", "is not empty and no lake: name another folder")
+    says(tmp_path / "photos" / "a.jpg", "is no folder")
+    says("ftp://host/lake", "a lake is a folder or s3://bucket/prefix, not ftp:")
+    says("s3://key:secret@bucket/lake", "has no credentials: set AWS_ACCESS_KEY_ID")
+    says(tmp_path / "new", "by letters, digits and _ in a lake", name="e/u")
+    says(lake, "is called own in", name="other")
+    manifest = lake / MANIFEST
+    for was, now, pattern in (
+        ('"version": 1', '"version": 2', "has version 2 of the lake, and this is for version 1"),
+        ('"format": "headwater lake"', '"format": "x"', "own.json is damaged, or of a later"),
+        ('"rejected_events"', '"later_table"', "own.json is damaged, or of a later"),
+        ('"sequence"', '"sequence', "own.json is damaged, or of a later"),
+    ):
+        change(manifest, was=was, now=now)
+        says(lake, pattern)
+        manifest.write_bytes(ours[manifest])
+    # Half a file, as no export leaves one.
+    broken = next(lake.rglob("events/*/*.parquet"))
+    broken.write_bytes(broken.read_bytes()[:99])
+    with pytest.raises(UserError, match=r"own-.*parquet has 99 of [0-9,]+ bytes: restore it"):
+        name_files(str(lake), "events")
+    says(lake, r"own-.*parquet: .*not a parquet file", reconcile=True)
+    with pytest.raises(UserError, match="is no lake: scripts/export --to makes one"):
+        name_files(str(tmp_path / "nowhere"), "events")
+
+
+def test_the_command_ends_in_a_line(landed: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "scripts.lib.lake", "--to", tmp_path],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "DATABASE_URL": landed},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert re.fullmatch(r"error: .* is not empty and no lake: name another folder\n", ended.stderr)
+
+
+def test_two_at_once_are_refused(landed: str, lake: Path) -> None:
+    with closing(psycopg.connect(landed, autocommit=True)) as other:
+        be_alone(other)
+        with pytest.raises(UserError, match="another scripts/export, scripts/erase or"):
+            export(landed, lake)
+
+
+@pytest.mark.every_postgres
+def test_after_a_restore_what_the_lake_lacks_is_found_by_id(database: str, lake: Path) -> None:
+    """Of a database whose transaction ids are no longer those of the manifest."""
+    with closing(psycopg.connect(database, autocommit=True)) as connection:
+        land(connection, [page_view("known")])
+        export(database, lake, name="restored")
+        with pytest.raises(UserError, match="is called restored in"):
+            export(database, lake, name="own")
+        connection.execute("delete from raw.lakes")
+        with pytest.raises(UserError, match="another database is called own"):
+            export(database, lake, name="own")
+        export(database, lake, name="restored")
+        change(lake / "_manifests/restored.json", was="timeline 0", now="timeline 1")
+        land(connection, [page_view("unknown")])
+        connection.execute("update raw.events set loaded_xid = '3' where event_id = 'unknown'")
+        with pytest.raises(
+            UserError, match=r"it was restored, or failed over\. Run this once with"
+        ):
+            export(database, lake)
+        export(database, lake, reconcile=True)
+        export(database, lake)
+        # A mark that is yet to come, as after a disk was put back.
+        change(lake / "_manifests/restored.json", was='"below_xid": ', now='"below_xid": 99')
+        with pytest.raises(UserError, match="it was restored, or failed over"):
+            export(database, lake)
+        connection.execute("update raw.events set loaded_xid = '999999999'")
+        with pytest.raises(
+            UserError, match=r"landed in another cluster.*run scripts/migrate first"
+        ):
+            export(database, lake)
+    of_ours = [row[4] for row in rows_in(lake, "events") if not row[4].startswith("e-")]
+    assert sorted(of_ours) == ["known", "unknown"]
+
+
+def test_a_lake_that_is_no_more_is_forgotten(database: str, tmp_path: Path) -> None:
+    export(database, tmp_path / "lake")
+    settings = Settings.from_environment({"DATABASE_URL": database})
+    with pytest.raises(UserError, match="no lake of this database is called so; there are: /"):
+        forget_lake(settings, str(tmp_path / "other"))
+    assert forget_lake(settings, str(tmp_path / "lake")) == 0
+    assert rows_of(database, "select count(*) from raw.lakes") == [(0,)]
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket in an S3 of this machine."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    for name, value in {
+        "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    with (
+        (tmp_path / "s3.log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdout=log,
+            stderr=log,
+        ) as server,
+    ):
+        try:
+
+            def is_made() -> bool:
+                try:
+                    return httpx.put(f"{url}/bucket").status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            wait_until(is_made)
+            yield "bucket"
+        finally:
+            server.terminate()
+
+
+def test_a_lake_in_s3(landed: str, bucket: str) -> None:
+    place = f"s3://{bucket}/some/lake"
+    export(landed, place, name="own", step=1)
+    with closing(psycopg.connect(landed, autocommit=True)) as connection:
+        land(connection, [page_view("e-4")], "2026-10-01 13:00+00")
+    export(landed, place)
+    assert len(open_lake(place).files("events")) == 4
+    export(landed, place, compact=True)
+    files = open_lake(place).files("events")
+    assert all(file.startswith(f"{place}/events/received_date=2026-10-0") for file in files)
+    found: list[str] = []
+    for file in files:
+        filesystem, path = fs.FileSystem.from_uri(file)
+        found += parquet.read_table(path, filesystem=filesystem)["event_id"].to_pylist()
+    assert (len(files), sorted(found)) == (3, ["e-1", "e-2", "e-3", "e-4"])
+    with pytest.raises(UserError, match="s3://nowhere/lake"):
+        export(landed, "s3://nowhere/lake")
