@@ -16,7 +16,9 @@ from collector.settings import Settings
 
 def main() -> NoReturn:
     """Ends like a command, with one line where it cannot run."""
-    argparse.ArgumentParser(prog="python -m collector", description=__doc__).parse_args()
+    argparse.ArgumentParser(
+        prog="python -m collector", description=__doc__, allow_abbrev=False
+    ).parse_args()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         serve(Settings.from_environment())

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
 ROOT = Path(__file__).resolve().parent.parent
 _Value = TypeVar("_Value")
 
@@ -55,6 +58,27 @@ def several(text: str) -> tuple[str, ...]:
     return tuple(filter(None, map(str.strip, text.lower().split(","))))
 
 
+class HiddenError(ValueError):
+    """What a text must be; it is not to be quoted, since it can hold a password."""
+
+
+def url_of_database(text: str) -> str:
+    """Reads where a database is, as libpq does, but for what it only seems to understand."""
+    rule = (
+        "as postgresql://USER:PASSWORD@HOST:5432/DATABASE, with % for what is no letter or digit"
+        " in the password (@ is %40, / is %2F, : is %3A)"
+    )
+    try:
+        found = conninfo_to_dict(text)
+    except (ProgrammingError, UnicodeError):
+        raise HiddenError(rule) from None
+    host, port, name = (str(found.get(part) or "") for part in ("host", "port", "dbname"))
+    is_url = text.startswith(("postgresql:", "postgres:"))
+    if "@" in host or (not port.replace(",", "").isdigit() and port) or (is_url and "@" in name):
+        raise HiddenError(rule)  # a part of the password was taken for it
+    return text
+
+
 _bytes = number(1, 2**30)
 _seconds = number(1, 3600)
 
@@ -63,8 +87,12 @@ _seconds = number(1, 3600)
 class Settings:
     """Settings of one process, all with safe defaults. Sizes are bytes, times seconds."""
 
-    database_url: str = setting("", "One PostgreSQL for everything; without it, the embedded one")
-    source_database_url: str = setting("", "Where raw events and users land", like="database_url")
+    database_url: str = setting(
+        "", "One PostgreSQL for everything; without it, the embedded one", url_of_database
+    )
+    source_database_url: str = setting(
+        "", "Where raw events and users land", url_of_database, like="database_url"
+    )
     host: str = setting(
         "127.0.0.1", "Address that the collector, or scripts/site --serve, listens on"
     )
@@ -110,6 +138,8 @@ class Settings:
             if text := environment.get(name):
                 try:
                     values[each.name] = declared["read"](text)
+                except HiddenError as rule:
+                    raise ValueError(f"{name} must be {rule}") from None
                 except ValueError as rule:
                     raise ValueError(f"{name} must be {rule}, not {text!r}") from None
             elif declared["like"] in values:

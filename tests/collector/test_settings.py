@@ -23,25 +23,30 @@ def test_defaults() -> None:
 
 
 def test_one_database_for_everything() -> None:
-    settings = Settings.from_environment({"DATABASE_URL": "a"})
-    assert settings.source_database_url == "a"
-    assert settings.destination_database_url == "a"
-    assert settings.migration_database_url == "a"
+    settings = Settings.from_environment({"DATABASE_URL": "dbname=a"})
+    assert settings.source_database_url == "dbname=a"
+    assert settings.destination_database_url == "dbname=a"
+    assert settings.migration_database_url == "dbname=a"
 
 
 def test_separate_databases() -> None:
-    environment = {"DATABASE_URL": "a", "SOURCE_DATABASE_URL": "b", "DESTINATION_DATABASE_URL": ""}
-    settings = Settings.from_environment(environment)
-    assert settings.source_database_url == "b"
-    assert settings.destination_database_url == "a"
-    assert settings.migration_database_url == "b"
+    settings = Settings.from_environment(
+        {
+            "DATABASE_URL": "dbname=a",
+            "SOURCE_DATABASE_URL": "dbname=b",
+            "DESTINATION_DATABASE_URL": "",
+        }
+    )
+    assert settings.source_database_url == "dbname=b"
+    assert settings.destination_database_url == "dbname=a"
+    assert settings.migration_database_url == "dbname=b"
 
 
 def test_each_documented_setting_is_read() -> None:
     """A value that no default has must show up in the settings."""
     for name, default, meaning in SETTINGS:
         is_number = default.isdecimal() or name in NUMBERS
-        value = "17" if is_number else "on" if default == "off" else "/elsewhere"
+        value = "17" if is_number else "on" if default == "off" else "host=/elsewhere"
         value = {"SEGMENT_UNKNOWN_EVENTS": "reject"}.get(name, value)
         assert Settings.from_environment({name: value}) != Settings.from_environment({}), name
         assert meaning
@@ -58,6 +63,34 @@ def test_malformed_port(value: str) -> None:
 def test_malformed_number(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a number from [01] to "):
         Settings.from_environment({name: value})
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DESTINATION_DATABASE_URL"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql//owner:s3cret@db.internal/headwater", "mysql://u:s3cret@h/x", "u:s3cret@h/x",
+        "postgresql://u:p@s3cret@h/x", "postgresql://u:p/s3cret@h/x", "postgresql://u:5/s3cret@h/x",
+        "postgresql://u:s3cret%@h/x", "postgresql://u:p@h:s3cret/x", "host=h password='s3cret",
+    ],
+)  # fmt: skip
+def test_mistyped_url_keeps_its_password_to_itself(name: str, url: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be as postgresql://USER") as refused:
+        Settings.from_environment({name: url})
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p%40%2F%3A%25@h:5432/x?sslmode=require", "postgres://h/x",
+        "postgresql://postgres:@/x?host=/tmp/a", "postgresql://a,b:5433/x",
+        "postgresql://h1:1,h2:2/x", "host=/tmp user=u@corp password=p@ss dbname=x", "service=x",
+        "postgresql://[::1]:5432/x",
+    ],
+)  # fmt: skip
+def test_what_libpq_takes_is_taken(url: str) -> None:
+    assert Settings.from_environment({"DATABASE_URL": url}).database_url == url
 
 
 def test_list_of_origins() -> None:

