@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 
-from scripts.lib.base.cli import read_settings, run, say
+from scripts.lib.base.cli import run, say
 from scripts.lib.base.database import libpq_environment, open_databases, postgres_binary
+from scripts.lib.dbt.target import READ_LAYERS, layer_schema, read_target
 
 USAGE = """usage: scripts/psql [PSQL ARGUMENTS]
 
 Open psql on the destination database (DESTINATION_DATABASE_URL, DATABASE_URL or the embedded
-PostgreSQL). Example: scripts/psql -c 'select * from marts.dim_users limit 5'"""
+PostgreSQL). A name without a schema is looked for in those of DBT_TARGET, prod or dev, marts first.
+Example: scripts/psql -c 'select * from dim_users limit 5'"""
 
 
 def main() -> int:
@@ -23,9 +25,13 @@ def main() -> int:
         say(USAGE)
         return 0
     program = postgres_binary("psql")
-    with open_databases(read_settings()) as databases:
+    settings = read_target()
+    path = ",".join(layer_schema(settings, layer) for layer in READ_LAYERS)
+    with open_databases(settings) as databases:
         # Not as an argument, which everybody on the machine can see.
         environment = {**os.environ, **libpq_environment(databases.destination)}
+        options = environment.get("PGOPTIONS", "")
+        environment["PGOPTIONS"] = f"-c search_path={path},public {options}".rstrip()
         if not databases.embedded:
             os.execve(program, [program, *arguments], environment)  # noqa: S606
         process = subprocess.Popen([program, *arguments], env=environment)

@@ -15,11 +15,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from scripts.lib.base.cli import parser, plain, read_settings, run
+from scripts.lib.base.cli import parser, plain, run
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.replication import lag_text
 from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.reports import Connection, read
+from scripts.lib.dbt.target import read_target
 
 BAR_WIDTH = 16
 HOUR, DAY = 3600, 86_400  # seconds
@@ -178,7 +179,7 @@ def _hours(seconds: Decimal | None) -> str:
 def main() -> int:
     """`scripts/report`."""
     parser("report", "Print one screen of answers from the built marts.").parse_args()
-    settings = read_settings()
+    settings = read_target()
     with open_databases(settings) as databases:
         console = Console()
         show(settings, databases.destination, console)

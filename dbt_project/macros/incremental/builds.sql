@@ -1,7 +1,9 @@
 {#-
     One row per invocation of dbt that builds. It fixes, once for all models of the invocation,
     `as_of` (the time that ages are relative to) and `as_of_xid` (everything below it is committed
-    or gone for good, so no row can appear there later).
+    or gone for good, so no row can appear there later). Variables of these names set them, for a build
+    that is to read what another one has read. `manifest` is what dbt knew of the project, packed, of
+    the newest run that scripts/dbt made of it: others compare theirs with it.
 -#}
 
 {% macro builds() -%}
@@ -69,7 +71,8 @@
         add column if not exists project text,
         add column if not exists state text,
         add column if not exists due_at timestamptz,
-        add column if not exists checked_at timestamptz;
+        add column if not exists checked_at timestamptz,
+        add column if not exists manifest bytea;
 
     create table if not exists {{ changed_rows() }} (
         model_name text not null,
@@ -98,7 +101,11 @@
         {%- else %}
         statement_timestamp(),
         {%- endif %}
+        {%- if var('as_of_xid', none) %}
+        least('{{ var('as_of_xid') }}'::xid8, pg_snapshot_xmin(pg_current_snapshot()))
+        {%- else %}
         pg_snapshot_xmin(pg_current_snapshot())
+        {%- endif %}
     );
     {%- endif %}
 {% endmacro %}

@@ -93,10 +93,13 @@
 {%- endmacro %}
 
 
-{#- Overrides dbt's own, which its materializations and `is_incremental` ask. -#}
+{#-
+    Overrides dbt's own, which its materializations and `is_incremental` ask. What is made by another
+    build's cut-off does not go on from what there is.
+-#}
 {% macro should_full_refresh() %}
     {%- set configured = config.get('full_refresh') -%}
-    {%- if (flags.FULL_REFRESH if configured is none else configured) -%}
+    {%- if var('as_of_xid', none) or (flags.FULL_REFRESH if configured is none else configured) -%}
         {{ return(true) }}
     {%- endif -%}
     {{ return(is_outdated() and not (reads_raw() and rows_gone_from_raw() > 0)) }}

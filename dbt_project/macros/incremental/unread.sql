@@ -8,11 +8,13 @@
     its own rows stands for; `row_key` tells whether it is the same row still, since a source that
     lost its last rows in a failover gives their ids out again.
 
+    The variable `received_until` leaves what was received later out, for what was known then.
+
     Where the model's code was changed and raw has lost rows, all that raw has is read again. A row
     that is read twice does no harm: the models collapse by the ids of rows first.
 -#}
 {% macro unread(row_id, row_key, read_row_ids) -%}
-    loaded_xid < {{ cut_off() }}
+    loaded_xid < {{ cut_off() }} {{- received_by_then() }}
     {%- if is_incremental() and not is_outdated() %}
         {%- if mark_holds() %}
     and loaded_xid >= {{ read_below(this) }}
@@ -23,6 +25,13 @@
     )
         {%- endif %}
     {%- endif %}
+{%- endmacro %}
+
+
+{% macro received_by_then() -%}
+    {%- if var('received_until', none) %}
+    and received_at <= '{{ var('received_until') }}'
+    {%- endif -%}
 {%- endmacro %}
 
 

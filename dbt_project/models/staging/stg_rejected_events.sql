@@ -19,7 +19,8 @@ final as (
 
     from source
 
-    where loaded_xid < {{ cut_off() }}
+    where
+        loaded_xid < {{ cut_off() }} {{- received_by_then() }}
 
 )
 

@@ -8,67 +8,44 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
 from collector.settings import ROOT
 from scripts.lib.base.cli import parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
+from scripts.lib.dbt.dev import check_schema
 from scripts.lib.dbt.environment import dbt_environment
 from scripts.lib.dbt.lint_sql import SQLFLUFF
 from scripts.lib.dbt.properties import unknown_keys
 from scripts.lib.dbt.runner import KeepingRunner
 from scripts.lib.dbt.seeds import problems
 from scripts.lib.dbt.target import PROJECT, layer_schema
+from scripts.lib.dbt.within import Dbt
 
 BOUNCER = Path(sys.executable).with_name("dbt-bouncer")
-SCHEMA = "check_" + os.environ.get("USER", "analyst")
 DESCRIPTION = """Check a change to dbt_project in half a minute: the definitions in its seeds, the
 keys of its YAML, that it parses without a deprecation, names and layers, the style of the SQL, and
 the unit tests.
 
 The unit tests need empty tables. They are built once, in schemas of their own (check_...), and
 again where a model changed; the marts are not touched. Data tests are part of scripts/dbt build."""
-# The tables never hold a row, so staging may be rebuilt whole.
-_VARIABLES = ("--vars", "reload_raw: true")
-# A change may concern no model.
-_WARNINGS = (
-    "--warn-error-options",
-    "{error: all, silence: [NoNodesForSelectionCriteria, NothingToDo]}",
-)
 
 
-@dataclass(slots=True)
-class Dbt:
-    """dbt within this process, which parses the project once for all that follows."""
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The project as dbt sees it, and a place for what was seen."""
 
     folder: Path
     database_url: str
     staging: str
-    runner: KeepingRunner = field(default_factory=KeepingRunner, init=False)
-
-    def run(self, *arguments: str) -> str:
-        """Runs dbt and returns what it complained of where it failed, else an empty text."""
-        said: list[str] = []
-
-        def listen(event: Any) -> None:  # noqa: ANN401  a message made at run time
-            if event.info.level in ("warn", "error"):
-                said.append(event.info.msg)
-
-        result = self.runner.invoke(
-            ["--no-use-colors", "--log-level", "none", *_WARNINGS, *arguments, *_VARIABLES],
-            [listen],
-        )
-        if result.success:
-            return ""
-        return "\n".join(said) or str(result.exception or "dbt failed")
+    dbt: Dbt
 
     def parse(self) -> str:
         """Parses the project anew, so that every deprecation shows."""
-        return self.run("parse", "--no-partial-parse", "--show-all-deprecations")
+        return self.dbt.run("parse", "--no-partial-parse", "--show-all-deprecations")
 
     def unit_tests(self) -> str:
         """Runs the unit tests, on empty tables built anew where a model changed."""
@@ -77,11 +54,11 @@ class Dbt:
         build += ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
         if state.exists() and self._has_tables():
             build += ["--select", "state:modified+", "--state", str(state)]
-        if output := self.run(*build):
+        if output := self.dbt.run(*build):
             return output
         state.mkdir(exist_ok=True)
         shutil.copy(self.folder / "target" / "manifest.json", state)
-        return self.run("test", "--select", "test_type:unit")
+        return self.dbt.run("test", "--select", "test_type:unit")
 
     def _has_tables(self) -> bool:
         with psycopg.connect(self.database_url) as connection:
@@ -132,7 +109,7 @@ def changed_sql(since: str) -> list[Path]:
     return sorted(ROOT / name for name in names if name.endswith(".sql"))
 
 
-def checks(dbt: Dbt, sql: Sequence[Path]) -> Iterator[tuple[str, str, Callable[[], str]]]:
+def checks(project: Project, sql: Sequence[Path]) -> Iterator[tuple[str, str, Callable[[], str]]]:
     """Yields the checks in order: what is checked, what to do when it fails, and the check."""
     yield (
         "seeds",
@@ -144,29 +121,29 @@ def checks(dbt: Dbt, sql: Sequence[Path]) -> Iterator[tuple[str, str, Callable[[
         "Correct the key: dbt would ignore it.",
         lambda: "\n".join(unknown_keys(PROJECT)),
     )
-    yield "parse", "Nothing more can be checked before dbt can read the project.", dbt.parse
+    yield "parse", "Nothing more can be checked before dbt can read the project.", project.parse
     yield (
         "names and layers",
         "The rules are in dbt_project/dbt-bouncer.yml, each with its reason.",
-        lambda: check_names(dbt.folder),
+        lambda: check_names(project.folder),
     )
     if sql:
         yield (
             "SQL style",
             "`.venv/bin/sqlfluff fix FILE` mends most of it.",
-            lambda: check_style(dbt.folder, sql),
+            lambda: check_style(project.folder, sql),
         )
     yield (
         "unit tests",
         "Where actual differs from expected, the rule or the test is wrong.",
-        dbt.unit_tests,
+        project.unit_tests,
     )
 
 
-def run_checks(dbt: Dbt, sql: Sequence[Path]) -> int:
+def run_checks(project: Project, sql: Sequence[Path]) -> int:
     """Runs the checks one after the other, reports each, and returns how many failed."""
     failed = 0
-    for name, remedy, check in checks(dbt, sql):
+    for name, remedy, check in checks(project, sql):
         started = time.monotonic()
         output = check()
         say(f"{'FAILED' if output else 'ok':6}  {name} ({time.monotonic() - started:.1f} s)")
@@ -189,7 +166,7 @@ def main() -> int:
     )
     options = arguments.parse_args()
     sql = [PROJECT / "models", PROJECT / "tests"] if options.all else changed_sql(options.since)
-    settings = replace(read_settings(), dbt_target="dev", dbt_schema=SCHEMA)
+    settings = replace(read_settings(), dbt_target="dev", dbt_schema=check_schema())
     folder = settings.data_directory / "check"
     folder.mkdir(parents=True, exist_ok=True)
     with open_databases(settings) as databases:
@@ -198,9 +175,10 @@ def main() -> int:
             "DBT_LOG_PATH": str(folder / "logs"),
             "PGAPPNAME": "headwater-check",
         }
-        failed = run_checks(
-            Dbt(folder, databases.destination, layer_schema(settings, "staging")), sql
-        )
+        # The tables never hold a row, so staging may be rebuilt whole.
+        dbt = Dbt(KeepingRunner(), reload_raw=True)
+        staging = layer_schema(settings, "staging")
+        failed = run_checks(Project(folder, databases.destination, staging, dbt), sql)
     say(f"check: {failed} failed" if failed else "check: ok")
     return 1 if failed else 0
 

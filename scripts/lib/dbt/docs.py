@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -12,13 +11,13 @@ from typing import Any
 
 import psycopg
 
-from scripts.lib.base.cli import UserError, between, parser, read_settings, run, say
+from scripts.lib.base.cli import UserError, between, parser, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings
 from scripts.lib.base.static import serve_folder
 from scripts.lib.dbt.lineage import said
 from scripts.lib.dbt.run import run_dbt
-from scripts.lib.dbt.target import PROJECT
+from scripts.lib.dbt.target import PROJECT, read_target, target_path
 
 _COLUMNS = """
     select current_database(), table_schema, table_name, column_name, data_type
@@ -55,7 +54,7 @@ def generate(settings: Settings, database_url: str) -> Path:
     if (folder / LINEAGE).exists() and about.exists() and about.read_text() == fingerprint:
         return folder
     about.unlink(missing_ok=True)
-    parsed = PROJECT / os.environ.get("DBT_TARGET_PATH", "target") / "partial_parse.msgpack"
+    parsed = PROJECT / target_path(settings) / "partial_parse.msgpack"
     if parsed.exists() and not (folder / parsed.name).exists():
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(parsed, folder / parsed.name)  # saves dbt seconds
@@ -122,7 +121,7 @@ def _fingerprint(settings: Settings, database_url: str) -> str:
 
 def main() -> int:
     """`scripts/docs`."""
-    settings = read_settings()
+    settings = read_target()
     arguments = parser("docs", "Generate the dbt docs site (lineage included) and serve it.")
     arguments.add_argument(
         "--port", type=between(0, 65_535), default=8080, help="default: %(default)s"

@@ -12,7 +12,7 @@ from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.database import libpq_environment, require_sessions
 from scripts.lib.base.settings import Settings
-from scripts.lib.dbt.target import PROJECT
+from scripts.lib.dbt.target import PROJECT, target_path
 
 ROLE = "headwater_transformer"
 _MAY_BUILD = "select has_database_privilege(current_database(), 'create')"
@@ -39,12 +39,14 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
     if "DBT_PROFILES_DIR" not in os.environ:
         profiles.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / "profiles.yml.example", profiles / "profiles.yml")
+    apart = {} if settings.dbt_target == "prod" else {"DBT_TARGET_PATH": str(target_path(settings))}
     environment = {
         **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         "DBT_PROFILES_DIR": os.environ.get("DBT_PROFILES_DIR", str(profiles)),
         "DBT_PROJECT_DIR": str(PROJECT),
         "DBT_TARGET": settings.dbt_target,
         "DBT_SCHEMA": settings.dbt_schema,
+        **apart,
         **libpq_environment(database_url),
     }
     session = _SESSION + _quiet(database_url)

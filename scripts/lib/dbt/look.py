@@ -18,7 +18,8 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from scripts.lib.dbt.target import project_folder
+from scripts.lib.dbt.state import keep_manifest
+from scripts.lib.dbt.target import option, project_folder
 
 _REPEATABLE = {"build", "run"}
 # What depends on files outside the project, or on earlier results.
@@ -59,7 +60,7 @@ class Look:
     """What dbt is asked for, to be compared with what the newest run was made from.
 
     `options` are those of dbt's own sessions, `schema` is that of staging, `project` a fingerprint
-    of all but the arguments that decides what they do.
+    of all but the arguments that decides what they do, `manifest` where dbt writes its own.
     """
 
     database_url: str
@@ -67,6 +68,7 @@ class Look:
     schema: str
     arguments: Sequence[str]
     project: str
+    manifest: Path
     newest: int = 0
 
     def nothing_new(self) -> str | None:
@@ -89,10 +91,11 @@ class Look:
         )
 
     def keep(self) -> None:
-        """Notes with the run that has just succeeded what it was asked for."""
+        """Notes with the run that has just succeeded what it was asked for, and its manifest."""
         # A project may keep no builds.
         with suppress(psycopg.ProgrammingError), self._connected() as connection:
             self._execute(connection, _KEEP)
+            keep_manifest(connection, self.manifest, self.schema)
 
     def _connected(self) -> psycopg.Connection[Any]:
         return psycopg.connect(
@@ -120,8 +123,13 @@ def look(
     verbs = _REPEATABLE.intersection(arguments)
     if len(verbs) != 1 or any(part in each for each in arguments for part in _UNTOLD):
         return None
-    project = _fingerprint(project_folder(arguments, environment), environment)
-    return Look(database_url, environment["PGOPTIONS"], schema, list(arguments), project)
+    folder = project_folder(arguments, environment)
+    project = _fingerprint(folder, environment)
+    target = option(
+        arguments, "--target-path", default=environment.get("DBT_TARGET_PATH", "target")
+    )
+    manifest = folder / target / "manifest.json"
+    return Look(database_url, environment["PGOPTIONS"], schema, list(arguments), project, manifest)
 
 
 def _fingerprint(folder: Path, environment: Mapping[str, str]) -> str:

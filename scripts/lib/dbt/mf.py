@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 
-from scripts.lib.base.cli import UserError, read_settings, run, say
+from scripts.lib.base.cli import UserError, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.dbt.environment import dbt_environment
 from scripts.lib.dbt.run import run_dbt
-from scripts.lib.dbt.target import PROJECT
+from scripts.lib.dbt.target import PROJECT, read_target
 
 # `mf` without its look on the package index for a newer version.
 PROGRAM = """
@@ -41,7 +41,7 @@ def main() -> int:
             "MetricFlow is not installed: it is the optional extra `semantic`. "
             "Run .venv/bin/pip install 'dbt-metricflow==0.15.*'"
         )
-    settings = read_settings()
+    settings = read_target()
     with open_databases(settings) as databases:
         url = databases.destination
         output: list[str] = []

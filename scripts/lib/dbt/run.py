@@ -17,9 +17,10 @@ from typing import NoReturn
 import psycopg
 
 from collector.settings import ROOT
-from scripts.lib.base.cli import UserError, read_settings, run, say
+from scripts.lib.base.cli import UserError, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings
+from scripts.lib.dbt.dev import drop_dev, reading_prod
 from scripts.lib.dbt.environment import dbt_environment
 from scripts.lib.dbt.lock import (
     CANCEL_SECONDS,
@@ -30,7 +31,7 @@ from scripts.lib.dbt.lock import (
 )
 from scripts.lib.dbt.look import look
 from scripts.lib.dbt.seeds import require_sound_seeds
-from scripts.lib.dbt.target import project_folder, target_schema
+from scripts.lib.dbt.target import project_folder, read_target, target_schema
 
 # By its path, and not beside this module, which has the name of dbt's package.
 PROGRAM = (sys.executable, "-P", str(Path(__file__).with_name("program.py")))
@@ -52,6 +53,10 @@ Examples: scripts/dbt build
           scripts/dbt build --select +dim_users
           scripts/dbt show --inline 'select count(*) from {{ ref("fct_events") }}'
           scripts/dbt --every 60 build
+          DBT_TARGET=dev scripts/dbt clone      views of prod in schemas of your own
+          DBT_TARGET=dev scripts/dbt build --select state:modified+
+          scripts/dbt drop-dev                  drops the schemas of your own
+          scripts/dbt as-of 2026-03-31          the marts as they were known at the end of a day
           scripts/dbt build --help   for dbt's own help"""
 
 
@@ -72,6 +77,7 @@ def run_dbt(  # noqa: PLR0913
     this process's does.
     """
     environment = dbt_environment(settings, database_url)
+    environment |= reading_prod(arguments, settings, database_url, environment)
     if not WRITING.intersection(arguments):
         return _run(arguments, environment | {"PGAPPNAME": READ_NAME}, (), on_line)
     require_sound_seeds(project_folder(arguments, environment))
@@ -120,7 +126,9 @@ def repeat_dbt(  # noqa: PLR0913
     parsed. A line after each run says how it went.
     """
     schema = target_schema(arguments, settings)
-    os.environ.update(dbt_environment(settings, database_url) | {"PGAPPNAME": run_name(schema)})
+    environment = dbt_environment(settings, database_url) | {"PGAPPNAME": run_name(schema)}
+    os.environ.update(environment)
+    os.environ.update(reading_prod(arguments, settings, database_url, environment))
     told = end_backends_when_told(database_url, schema)
     # Takes a second, and reads the environment.
     from scripts.lib.dbt.runner import KeepingRunner  # noqa: PLC0415
@@ -196,6 +204,8 @@ def main() -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         say(USAGE)
         return 0 if arguments else 2
+    if own := OWN.get(arguments[0]):
+        return own(arguments[1:])
     if {"-h", "--help", "--version"}.intersection(arguments):
         return subprocess.call([*PROGRAM, *arguments])
     force = "--force" in arguments  # dbt has none
@@ -203,7 +213,7 @@ def main() -> int:
     every = None
     if arguments[:1] == ["--every"]:
         every, arguments = _pause(arguments[1:2]), arguments[2:]
-    settings = read_settings()
+    settings = read_target()
     with open_databases(settings) as databases:
         retain = partial(_retain, settings) if "build" in arguments else _nothing
         if every is not None:
@@ -212,6 +222,16 @@ def main() -> int:
         if status == 0:
             retain()
         return status
+
+
+def _as_of(arguments: Sequence[str]) -> int:
+    from scripts.lib.dbt.as_of import as_of  # noqa: PLC0415  which runs dbt by this module
+
+    return as_of(arguments)
+
+
+# What scripts/dbt does besides what dbt does.
+OWN: Mapping[str, Callable[[Sequence[str]], int]] = {"as-of": _as_of, "drop-dev": drop_dev}
 
 
 def _nothing() -> None:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from collector.settings import ROOT
-from scripts.lib.base.settings import Settings
+from scripts.lib.base.cli import read_settings, say
+from scripts.lib.base.settings import Settings, given_schema
 
 PROJECT = ROOT / "dbt_project"
 STAGING = "staging"  # a target is called by its schema of this layer
+# Where scripts/psql looks for a name without a schema, in this order.
+READ_LAYERS = ("marts", "reports", "intermediate", STAGING, "seeds")
+
+
+def read_target() -> Settings:
+    """The settings, of a command that works on what dbt builds: says where, if that is not prod."""
+    settings = read_settings()
+    if settings.dbt_target != "prod":
+        given = given_schema()
+        made = "" if given == settings.dbt_schema else f", made of {given!r}"
+        say(f"Schemas {settings.dbt_schema}_marts and so on{made}.", to=sys.stderr)
+    return settings
 
 
 def layer_schema(settings: Settings, layer: str) -> str:
@@ -20,6 +35,15 @@ def layer_schema(settings: Settings, layer: str) -> str:
     By the same rule as the macro `generate_schema_name`: the layer's own name in `prod`.
     """
     return layer if settings.dbt_target == "prod" else f"{settings.dbt_schema}_{layer}"
+
+
+def target_path(settings: Settings) -> Path:
+    """Where dbt leaves what it has parsed and done, apart for each target: parsing takes seconds.
+
+    DBT_TARGET_PATH wins. Relative to the folder of the project.
+    """
+    own = "target" if settings.dbt_target == "prod" else f"target/{settings.dbt_schema}"
+    return Path(os.environ.get("DBT_TARGET_PATH") or own)
 
 
 def target_schema(arguments: Sequence[str], settings: Settings) -> str:

@@ -21,8 +21,10 @@ def forget_dbt_files(project: Path = PROJECT) -> None:
         os.truncate(log, 0)
     target = project / os.environ.get("DBT_TARGET_PATH", "target")
     for name in ("compiled", "run"):
-        shutil.rmtree(target / name, ignore_errors=True)
-    (target / "run_results.json").unlink(missing_ok=True)
+        for folder in list(target.rglob(name)):  # those of developers' targets as well
+            shutil.rmtree(folder, ignore_errors=True)
+    for results in list(target.rglob("run_results.json")):
+        results.unlink(missing_ok=True)
 
 
 def rebuild_pages(

@@ -12,17 +12,18 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from scripts.lib.base.cli import between, parser, read_settings, run, say
+from scripts.lib.base.cli import between, parser, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import MAX_AGE, Settings
 from scripts.lib.base.static import serve_folder
+from scripts.lib.dbt.target import read_target
 from scripts.lib.site.build import build_site
 from scripts.lib.site.state import tell_failure
 
 
 def main() -> int:
     """Builds the site, and opens or serves it where told to."""
-    settings = read_settings()
+    settings = read_target()
     arguments = parser(
         "site",
         "Build the insights site from the marts: static pages that any web server, or a\n"

@@ -19,7 +19,7 @@ from collector import __version__
 from scripts.lib.base.settings import MAX_AGE, Settings
 from scripts.lib.dbt.docs import generate
 from scripts.lib.dbt.reports import NothingBuiltError
-from scripts.lib.dbt.target import PROJECT, layer_schema
+from scripts.lib.dbt.target import PROJECT, layer_schema, target_path
 from scripts.lib.site import definitions
 from scripts.lib.site.artifacts import LastRun, read_last_run
 from scripts.lib.site.state import State, write_state
@@ -77,7 +77,7 @@ def build_site(  # noqa: PLR0913
         if docs:
             (folder / "docs").mkdir(exist_ok=True)
             shutil.copyfile(docs.result() / "static_index.html", folder / "docs" / "index.html")
-    target = PROJECT / os.environ.get("DBT_TARGET_PATH", "target")
+    target = PROJECT / target_path(settings)
     schema = layer_schema(settings, "marts")
     builds = {build.invocation_id for build in warehouse.builds} if warehouse else set()
     last_run = read_last_run(target, builds)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from scripts.lib.base.alert import alert
-from scripts.lib.base.cli import between, parser, read_settings, run, say
+from scripts.lib.base.cli import between, parser, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import MAX_AGE
-from scripts.lib.dbt.target import layer_schema
+from scripts.lib.dbt.target import layer_schema, read_target
 from scripts.lib.status.builds import builds_status, with_partitions
 from scripts.lib.status.metrics import write_metrics
 from scripts.lib.status.unwritable import show_unwritable_rows
@@ -16,7 +16,7 @@ from scripts.lib.status.unwritable import show_unwritable_rows
 
 def main() -> int:
     """`scripts/status`."""
-    settings = read_settings()
+    settings = read_target()
     arguments = parser(
         "status",
         "Say whether the last dbt build of everything succeeded and is recent. Where not, exit\n"
