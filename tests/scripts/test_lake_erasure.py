@@ -60,6 +60,10 @@ def story(rng: random.Random, number: int) -> dict[str, Any]:
 def fill(connection: psycopg.Connection[Any], rng: random.Random) -> None:
     for number in range(40):
         land(connection, [story(rng, number)], rng.choice(DAYS))
+    connection.execute(
+        "insert into raw.opt_outs (changed_at, id_kind, id, is_out) values"
+        " (now(), 'user', 'jane-4711', true), (now(), 'anonymous', 'visitor-of-bob', true)"
+    )
     for user, payload in (
         ("jane-4711", {"email": EMAIL, "ficoScore": 812}),
         ("bob", {"referredBy": EMAIL}),
@@ -108,6 +112,7 @@ def test_what_is_erased_from_raw_is_erased_from_the_lake(
     assert not list(lake.rglob("*99999*"))
     # What raw would be, had it still all rows.
     connection.execute("truncate raw.events; insert into raw.events table dropped")
+    assert said[f"opt_outs of {lake}"] == said["raw.opt_outs"] == 3
     assert f"events of {lake}" not in erased(database)
     assert_lake_is_raw(database, lake)
     assert {table: sorted(rows_in(lake, table), key=repr) for table in COLUMNS} == after

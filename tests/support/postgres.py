@@ -28,7 +28,8 @@ _running: set[Path] = set()
 _ticks: dict[int, int] = {}  # clock ticks by process id of a server's first process
 # Raw of a database as it is after its migrations.
 EMPTY = """
-    truncate raw.events, raw.users, raw.user_ids, raw.rejected_events restart identity;
+    truncate raw.events, raw.users, raw.user_ids, raw.rejected_events, raw.opt_outs
+    restart identity;
     alter sequence raw.user_id_seq restart;
 """
 _BINDIR = "select setting from pg_config where name = 'BINDIR'"

@@ -7,13 +7,13 @@ import argparse
 from scripts.lib.base.cli import between, parser, read_settings, run
 from scripts.lib.lake.registry import require_extra
 
-DESCRIPTION = """Write new rows of raw (events, users, what was refused) to a lake: Parquet files
+DESCRIPTION = """Write new rows of raw (events, users, refusals, opt-outs) to a lake: Parquet files
 by day of receipt, in a folder or in S3. Each committed row comes once, whatever is killed; a
 scheduler may run it as often as you like. docs/lake.md says how to read the lake.
 
 It takes the owner of raw, as scripts/erase does, which reaches the lake from then on. Several
 databases may write to one lake, each under a name of its own."""
-TABLES = ("events", "users", "rejected_events")
+TABLES = ("events", "users", "rejected_events", "opt_outs")
 STEP_ROWS = 2_000_000  # what a killed export loses at most
 
 

@@ -52,6 +52,16 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "route": pa.string(),
         "put_away_at": _TIME,
     },
+    "opt_outs": {
+        "opt_out_row_id": pa.int64(),
+        "received_at": _TIME,
+        "changed_at": _TIME,
+        "id_kind": pa.string(),
+        "id": pa.string(),
+        "is_out": pa.bool_(),
+        "changed_by": pa.string(),
+        "loaded_xid": pa.int64(),
+    },
 }
 NULLABLE = {"key_id", "resent_at", "route", "put_away_at"}
 

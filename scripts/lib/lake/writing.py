@@ -15,7 +15,8 @@ from scripts.lib.lake.folder import Lake, Share
 from scripts.lib.lake.layout import File, file_path, schema
 
 _HELD_BYTES = 128 * 2**20  # of rows that wait for a row group of their day
-_DICTIONARIES = ["database", "source", "code", "message", "route"]  # few values each
+# Of few values each.
+_DICTIONARIES = ["database", "source", "code", "message", "route", "id_kind", "changed_by"]
 
 
 def write(

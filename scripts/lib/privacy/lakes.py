@@ -42,6 +42,12 @@ _KEYS = """
     select array_agg(distinct source || e'\\n' || event_id) from pg_temp.erasing_rows
     where table_name = 'events' and is_theirs
 """
+# What notes the rows of a table. Others are told by their ids, and few: all of them are looked at.
+_FINDS = {
+    "events": "find_rows",
+    "users": "find_other_rows",
+    "rejected_events": "find_other_rows",
+}
 _READ_AS = {"payload": "payload::text", "loaded_xid": "loaded_xid::text::bigint"}
 
 
@@ -87,11 +93,10 @@ def erase_from_lake(
 def _note(connection: Connection, share: Share, erasure_id: int) -> None:
     """Notes the rows of the lake that are about them."""
     values = {"erasure_id": erasure_id, "illegal_ids": illegal_ids()}
-    for table, in_lake in share.manifest.tables.items():
-        for file in in_lake.files:
+    for table, finds in _FINDS.items():
+        for file in share.manifest.tables[table].files:
             for batch in share.lake.batches(file):
                 _load(connection, table, batch)
-                finds = "find_rows" if table == "events" else "find_other_rows"
                 connection.execute(_of_stand_ins(finds), values)
 
 
@@ -144,6 +149,8 @@ class _Erased:
                 yield _left(self.connection, self.table, noted)
 
     def _mask(self, batch: pa.RecordBatch) -> pa.Array:
+        if self.table not in _FINDS:
+            return pa.repeat(True, batch.num_rows)
         mask = pc.is_in(batch.column(next(iter(COLUMNS[self.table]))), self.row_ids)
         if self.table == "events":
             named = batch.column("source"), batch.column("event_id")
