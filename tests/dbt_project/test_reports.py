@@ -83,7 +83,7 @@ def test_rates_of_the_site_are_those_of_the_facts(warehouse: Warehouse) -> None:
     for rate, query in RATES.items():
         [(expected,)] = warehouse.query(query)
         part, whole = rates[rate]
-        [rows] = [rows for rows in shown.values() if {part, whole} <= set(rows[0])]
+        rows, *_ = (rows for rows in shown.values() if {part, whole} <= set(rows[0]))
         total = sum(row[part] for row in rows) / sum(row[whole] for row in rows)
         assert total == pytest.approx(float(expected)), rate
     for column in ("step_rate", "overall_rate"):

@@ -113,7 +113,7 @@ def test_erasure_that_is_killed_is_finished_and_leaves_no_file(warehouse: Wareho
         code, output = finished(script(warehouse, name, *arguments))
         assert code == 0, output
     assert any("unmistakable" in path.read_text() for path in (folder / "logs").iterdir())
-    assert "unmistakable" in (folder / "site" / "index.html").read_text()
+    assert "unmistakable" in (folder / "site" / "conversion.html").read_text()
 
     code, output = finished(script(warehouse, "erase", "--email", EMAIL))
     assert code == 1

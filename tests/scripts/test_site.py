@@ -64,7 +64,7 @@ def test_conversion_is_that_of_the_marts(
         " where funnel = %s group by 1",
         FUNNEL,
     )
-    with opened(browser, folder / "index.html") as page:
+    with opened(browser, folder / "conversion.html") as page:
         assert reached(page) == steps
         expect(page.locator("#entered")).to_have_text(f"{steps[0]:,}")
         expect(page.locator("#rate")).to_have_text(over)
@@ -78,7 +78,7 @@ def test_filters_change_the_numbers(browser: Browser, folder: Path, warehouse: W
     days = ("2026-09-01", "2026-09-30")
     cut = attempts(warehouse, FUNNEL, "device", "mobile", *days)
     other = attempts(warehouse, "signup_to_conversion", "device", "mobile", *days)
-    with opened(browser, folder / "index.html") as page:
+    with opened(browser, folder / "conversion.html") as page:
         choose(page, "from", days[0])
         choose(page, "to", days[1])
         choose(page, "segment", "mobile")
@@ -86,6 +86,7 @@ def test_filters_change_the_numbers(browser: Browser, folder: Path, warehouse: W
         address = page.url
         page.locator("[name=funnel]").focus()
         page.keyboard.press("ArrowDown")
+        page.evaluate("queue")
         assert reached(page) == other
         page.get_by_role("button", name="Reset").press("Enter")
         expect(page.locator("#shown")).to_contain_text("2 Oct 2026 to 31 Oct 2026")
@@ -97,7 +98,7 @@ def test_filters_change_the_numbers(browser: Browser, folder: Path, warehouse: W
 
 
 def test_choice_without_data_says_so(browser: Browser, folder: Path) -> None:
-    with opened(browser, folder / "index.html") as page:
+    with opened(browser, folder / "conversion.html") as page:
         choose(page, "to", "2026-08-03")
         choose(page, "segment", "exceptional")
         assert "Nothing in this choice." in page.locator("#funnel .plot").inner_text()
@@ -146,7 +147,7 @@ def test_csv_has_what_the_table_has(
     browser: Browser, folder: Path, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     counts = attempts(warehouse, FUNNEL, "all", "all")
-    with opened(browser, folder / "index.html") as page:
+    with opened(browser, folder / "conversion.html") as page:
         with page.expect_download() as download:
             page.get_by_role("button", name="CSV of Funnel").click()
         download.value.save_as(tmp_path / download.value.suggested_filename)
@@ -178,7 +179,7 @@ def test_segments_and_retention_are_those_of_the_marts(
         " where funnel = %s and is_converted",
         FUNNEL,
     )
-    with opened(browser, folder / "index.html") as page:
+    with opened(browser, folder / "conversion.html") as page:
         assert sorted(tuple(row[:3]) for row in table(page, "segments")) == sorted(segments)
         assert sorted(tuple(row[1:4]) for row in table(page, "retention")) == sorted(weeks)
         times = [int(row[2].replace(",", "")) for row in table(page, "times")]

@@ -96,7 +96,7 @@ def test_page_says_that_it_could_not_be_built_again(browser: Browser, folder: Pa
 def test_first_day_is_drawn(browser: Browser, folder: Path) -> None:
     """Each chart that has numbers has a mark that can be seen."""
     for file, charts in {
-        "index.html": ["funnel", "cohorts"],
+        "conversion.html": ["funnel", "cohorts"],
         "tasks.html": ["flow", "backlog"],
         "credit.html": ["distribution"],
     }.items():

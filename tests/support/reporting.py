@@ -14,7 +14,8 @@ from rich.console import Console
 
 from scripts.lib.base.settings import Settings
 from scripts.lib.report import show
-from scripts.lib.site.warehouse import Dataset, read
+from scripts.lib.site.datasets import Dataset
+from scripts.lib.site.warehouse import read
 from tests.support.warehouse import Warehouse
 
 Row = dict[str, Any]
@@ -60,6 +61,11 @@ FROM_FACTS = {
                 from seeds.funnels where funnels.funnel = progress.funnel
             ) as complete (is_complete)
         group by 1, 2, 3, 4, 5
+    """,
+    "funnels_daily": """
+        select funnel, cohort_on as day, count(*) as attempts,
+            count(*) filter (where is_converted) as conversions
+        from marts.fct_funnel_progress group by 1, 2
     """,
     "attribution_daily": """
         select funnel, traffic_source, rule, converted_on as day, sum(credit) as conversions
@@ -170,8 +176,8 @@ def tasks_of_many_types() -> Iterator[Row]:
 def decoded(dataset: Dataset, first: date) -> list[Row]:
     """The rows of a dataset, as app.js reads them."""
     rows = []
-    for values in dataset["rows"]:
-        row = dict(zip(dataset["columns"], values, strict=True))
+    for values in zip(*dataset["values"].values(), strict=True):
+        row = dict(zip(dataset["values"], values, strict=True))
         for column, known in dataset["levels"].items():
             places = row[column]
             row[column] = [known[p] for p in places] if isinstance(places, list) else known[places]
@@ -184,12 +190,15 @@ def shown_by_site(warehouse: Warehouse, settings: Settings = PROD) -> dict[str, 
     """The rows by dataset of all pages; of a view that two pages show, those of the first."""
     site = read(settings, warehouse.database_url, days=8000)
     assert site.first
-    datasets: dict[str, list[Row]] = {}
-    for page in site.datasets.values():
-        for name, dataset in page.items():
-            if "day" in dataset["columns"]:
-                datasets.setdefault(name, decoded(dataset, site.first))
-    return datasets
+    shown: dict[str, list[Row]] = {}
+    for page, datasets in site.datasets.items():
+        own: dict[str, list[Row]] = {}
+        for part in (datasets, *site.parts[page].values()):
+            for name, dataset in part.items():
+                if "day" in dataset["values"]:
+                    own.setdefault(name, []).extend(decoded(dataset, site.first))
+        shown = own | shown
+    return shown
 
 
 def printed(warehouse: Warehouse, settings: Settings = PROD) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -28,12 +29,13 @@ from scripts.lib.site.warehouse import PAGES, Warehouse, read
 HERE = Path(__file__).parent
 MAX_PAGE_BYTES = 3_000_000
 TITLES = {
+    "overview": "Overview",
     "conversion": "Conversion",
     "tasks": "Tasks",
     "credit": "Credit",
     "health": "Pipeline health",
 }
-FILES = {page: "index.html" if page == "conversion" else f"{page}.html" for page in PAGES}
+FILES = {page: "index.html" if page == "overview" else f"{page}.html" for page in PAGES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,9 @@ def build_site(  # noqa: PLR0913
     builds = {build.invocation_id for build in warehouse.builds} if warehouse else set()
     last_run = read_last_run(target, builds)
     render = _renderer(warehouse, last_run, built_at, schema, with_docs)
+    parts = _write_parts(folder, warehouse)
     for page, file in FILES.items():
-        (folder / file).write_text(render(page), encoding="utf-8")
+        (folder / file).write_text(render(page, parts=parts.get(page, {})), encoding="utf-8")
     up_to = warehouse.data_up_to if warehouse else None
     age = int(max_age.total_seconds())
     write_state(folder, State(built_at=built_at, data_up_to=up_to, max_age=age, every=every))
@@ -92,11 +95,29 @@ def build_site(  # noqa: PLR0913
         page = render("definitions", **found)
         (folder / definitions.FILE).write_text(page, encoding="utf-8")
     return Site(
-        folder / FILES["conversion"],
+        folder / FILES["overview"],
         warehouse.events if warehouse else 0,
         warehouse is not None,
         [page for page in PAGES if _weight(folder, page) > MAX_PAGE_BYTES],
     )
+
+
+def _write_parts(folder: Path, warehouse: Warehouse | None) -> dict[str, dict[str, str]]:
+    """Writes what pages load for one funnel alone, as scripts, and returns their files."""
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    files: dict[str, dict[str, str]] = {}
+    for page, funnels in (warehouse.parts if warehouse else {}).items():
+        for number, (funnel, datasets) in enumerate(funnels.items()):
+            name = f"{page}-{number}.js"
+            text = f"loaded({json.dumps(funnel)},{json.dumps(datasets, separators=(',', ':'))});\n"
+            (data / name).write_text(text, encoding="utf-8")
+            files.setdefault(page, {})[funnel] = f"data/{name}"
+    written = {Path(file).name for parts in files.values() for file in parts.values()}
+    for other in data.glob("*-*.js"):
+        if other.name not in written:
+            other.unlink()
+    return files
 
 
 def _renderer(
@@ -161,4 +182,5 @@ def _weight(folder: Path, page: str) -> int:
     text = (folder / FILES[page]).read_text(encoding="utf-8")
     assets = re.findall(r'(?:src|href)="(assets/[^"]+)"', text)
     files = [folder / FILES[page], *(folder / asset for asset in assets)]
-    return sum(file.stat().st_size for file in files)
+    parts = [part.stat().st_size for part in folder.glob(f"data/{page}-*.js")]
+    return sum(file.stat().st_size for file in files) + max(parts, default=0)

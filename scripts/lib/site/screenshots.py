@@ -30,7 +30,7 @@ def take(site: Path, output: Path) -> None:
             page.goto((site / FILES[name]).as_uri())
             page.wait_for_selector("body[data-ready], .empty")
             page.screenshot(path=output / f"{name}-{width}-{scheme}.png", full_page=True)
-            if (name, width, scheme) == ("conversion", 1280, "light"):
+            if (name, width, scheme) == ("overview", 1280, "light"):
                 top: FloatRect = {"x": 0, "y": 0, "width": width, "height": 1300}
                 page.screenshot(path=output / "screenshot.png", full_page=True, clip=top)
             page.close()
@@ -56,7 +56,7 @@ def main() -> int:
         help="default: %(default)s",
     )
     options = arguments.parse_args()
-    if not (options.site / FILES["conversion"]).exists():
+    if not (options.site / FILES["overview"]).exists():
         raise UserError(f"{options.site} has no site; run scripts/site")
     take(options.site.resolve(), options.output)
     return 0

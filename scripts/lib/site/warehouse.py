@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from psycopg.rows import tuple_row
 from scripts.lib.base.settings import Settings
 from scripts.lib.dbt import reports
 from scripts.lib.dbt.reports import Connection
+from scripts.lib.site.datasets import Dataset, Row, by_funnel, encode
 
 BUILDS = (Path(__file__).parent / "builds.sql").read_bytes()
 # Of builds of everything, as scripts/status has it; of parts where there is none.
@@ -27,8 +27,18 @@ _DATA_UP_TO = """
 # The views of each page, and which of their rows. Each view is a dataset of its name, without
 # `rpt_`; one with a `day` has the days of the site.
 PAGES: dict[str, dict[str, dict[str, str]]] = {
+    "overview": {
+        "attention": {},
+        "funnels_daily": {},
+        "conversion_times_daily": {},
+        "tasks_daily": {},
+        "task_times_daily": {},
+        "credit_bands_daily": {},
+        "credit_moves_daily": {},
+    },
     "conversion": {
         "funnel_totals": {},
+        "segment_values": {},
         "conversion_daily": {},
         "conversion_times_daily": {},
         "attribution_daily": {},
@@ -42,7 +52,8 @@ PAGES: dict[str, dict[str, dict[str, str]]] = {
     },
     "health": {"rejections_daily": {}},
 }
-Dataset = dict[str, Any]
+# Of these a page needs all funnels at once; of others with a funnel and days one at a time.
+OF_ALL_FUNNELS = {"funnels_daily"}
 Rows = list[dict[str, Any]]
 
 
@@ -85,8 +96,9 @@ class Warehouse:
     """What the pages show. `first` and `last` are the days of the site; None without events.
 
     `data_up_to` is when the last good build began, or last found nothing new. `datasets` has those
-    of each page by name, as JSON that `app.js` decodes; `rates` the columns that are part and whole
-    of each rate.
+    of each page by name, as JSON that `app.js` decodes; `parts` those of each
+    page and funnel that only that funnel needs; `rates` the columns that are part and whole of each
+    rate.
     """
 
     time_zone: str
@@ -98,6 +110,7 @@ class Warehouse:
     data_up_to: datetime | None
     rates: dict[str, tuple[str, str]]
     datasets: dict[str, dict[str, Dataset]]
+    parts: dict[str, dict[str, dict[str, Dataset]]]
 
     @property
     def failed_build(self) -> Build | None:
@@ -108,7 +121,7 @@ class Warehouse:
     @property
     def last_received(self) -> date | None:
         """The last day of the health page, on which events may be received that happened before."""
-        days = [row[1] for row in self.datasets["health"]["rejections_daily"]["rows"]]
+        days = self.datasets["health"]["rejections_daily"]["values"]["day"]
         if self.first is None or self.last is None:
             return None
         return max([self.last, *(self.first + timedelta(days=day) for day in days)])
@@ -134,14 +147,20 @@ def _read(connection: Connection, days: int) -> Warehouse:
     rates = {row["rate"]: (row["part"], row["whole"]) for row in _rows(connection, "rates")}
     last = totals["last_on"]
     if last is None:
-        return Warehouse(totals["time_zone"], 0, None, None, [], builds, up_to, rates, {})
+        return Warehouse(totals["time_zone"], 0, None, None, [], builds, up_to, rates, {}, {})
     first = max(totals["first_on"], last - timedelta(days=days - 1))
-    datasets = {
-        page: {name: _dataset(connection, name, first, where) for name, where in views.items()}
-        for page, views in PAGES.items()
-    }
+    datasets: dict[str, dict[str, Dataset]] = {page: {} for page in PAGES}
+    parts: dict[str, dict[str, dict[str, Dataset]]] = {page: {} for page in PAGES}
+    for page, views in PAGES.items():
+        for name, where in views.items():
+            columns, rows = _dataset(connection, name, first, where)
+            if {"funnel", "day"} <= set(columns) and name not in OF_ALL_FUNNELS:
+                for funnel, dataset in by_funnel(columns, rows, first).items():
+                    parts[page].setdefault(funnel, {})[name] = dataset
+            else:
+                datasets[page][name] = encode(columns, rows, first)
     events = _rows(connection, "events_daily")
-    datasets["health"]["events_daily"] = _encode(
+    datasets["health"]["events_daily"] = encode(
         ["event_subject", "day", "events"],
         [
             (row["event_subject"], row["day"], row["events"])
@@ -160,6 +179,7 @@ def _read(connection: Connection, days: int) -> Warehouse:
         up_to,
         rates,
         datasets,
+        parts,
     )
 
 
@@ -187,8 +207,10 @@ def _rows(connection: Connection, name: str) -> Rows:
     ).fetchall()
 
 
-def _dataset(connection: Connection, name: str, first: date, where: dict[str, str]) -> Dataset:
-    """A view's rows from the week of the day `first` on; pages pass over what is before it."""
+def _dataset(
+    connection: Connection, name: str, first: date, where: dict[str, str]
+) -> tuple[list[str], list[Row]]:
+    """A view's columns, and rows from the week of `first` on; pages pass over what is before."""
     conditions = [
         sql.SQL("{} = {}").format(sql.Identifier(key), value) for key, value in where.items()
     ]
@@ -198,39 +220,4 @@ def _dataset(connection: Connection, name: str, first: date, where: dict[str, st
         _view(name), sql.SQL(" and ").join([*conditions, sql.SQL("true")])
     )
     cursor = connection.cursor(row_factory=tuple_row).execute(query)
-    return _encode([column.name for column in cursor.description or ()], cursor.fetchall(), first)
-
-
-def _encode(columns: list[str], rows: list[tuple[Any, ...]], first: date) -> Dataset:
-    """Rows with days counted from `first`, and with texts, and numbers of arrays that are no
-    counts, replaced by their place in the list of the column's `levels`.
-    """
-    levels: dict[str, dict[object, int]] = {}
-
-    def place(column: str, value: object) -> int:
-        known = levels.setdefault(column, {})
-        return known.setdefault(value, len(known))
-
-    def encoded(column: str, value: object) -> object:
-        if isinstance(value, str):
-            return place(column, value)
-        if isinstance(value, date):
-            return (value - first).days
-        if isinstance(value, Decimal):
-            return _number(value)
-        if isinstance(value, list) and value and isinstance(value[0], Decimal):
-            return [place(column, _number(item)) for item in value]
-        return value
-
-    encoded_rows = [
-        [encoded(column, value) for column, value in zip(columns, row, strict=True)] for row in rows
-    ]
-    return {
-        "columns": columns,
-        "levels": {column: list(known) for column, known in levels.items()},
-        "rows": encoded_rows,
-    }
-
-
-def _number(value: Decimal) -> float:
-    return int(value) if value == value.to_integral_value() else float(value)
+    return [column.name for column in cursor.description or ()], cursor.fetchall()

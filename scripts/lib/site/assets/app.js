@@ -8,17 +8,40 @@ const FIRST = Date.parse(embedded.first);
 const LAST_DAY = Math.round((Date.parse(embedded.last) - FIRST) / DAY);
 const FEW = 100; // of fewer the interval of a rate is said beside it
 const charts = [];
+const lists = [];
 let showTiles = () => ({});
-let queue = Promise.resolve();
+let queue = Promise.resolve(); // what is being drawn
+let newest = 0; // the choice that is to be shown
 
-/** Rows of a view of dbt as objects; texts and times come as places in the list of their column's levels. */
+/** Rows of a dataset as objects; it has columns of values, texts and times as places in the column's levels. */
+function decode({ values, levels }) {
+  const columns = Object.entries(values).map(([column, list]) => {
+    const known = levels[column];
+    const decoded = (value) => (value === null ? null : Array.isArray(value) ? value.map((place) => known[place]) : known[value]);
+    return [column, known ? list.map(decoded) : list];
+  });
+  return (columns[0]?.[1] ?? []).map((_, i) => Object.fromEntries(columns.map(([column, list]) => [column, list[i]])));
+}
+
+const parts = new Map(); // what each funnel that was shown has alone, by name
+let funnel = null; // the one that is shown
+const loaded = (name, datasets) => parts.set(name, datasets);
+
+/** Rows of a view of dbt: of the funnel that is shown, where it has a funnel and days, and so within `build`. */
 function dataset(name) {
-  const { columns, levels, rows } = embedded.datasets[name];
-  const decoded = (known, value) => {
-    if (!known || value === null) return value;
-    return Array.isArray(value) ? value.map((place) => known[place]) : known[value];
-  };
-  return rows.map((row) => Object.fromEntries(columns.map((column, i) => [column, decoded(levels[column], row[i])])));
+  const source = embedded.datasets[name] ?? parts.get(funnel)?.[name];
+  if (!source) return [];
+  source.rows ??= decode(source);
+  return source.rows;
+}
+
+/** Loads what a funnel has alone. */
+async function load(name) {
+  const file = embedded.parts[name];
+  if (file && !parts.has(name)) {
+    await new Promise((done) => { document.head.append(Object.assign(document.createElement("script"), { src: file, onload: done, onerror: done })); });
+  }
+  funnel = name;
 }
 
 const levels = (rows, field) => [...new Set(rows.map((row) => row[field]))];
@@ -123,8 +146,17 @@ function change(kind, now, then, good = 0) {
   return [`${moved > 0 ? "▲" : "▼"} ${size} ${points ? "points" : "%"}`, good ? moved > 0 === good > 0 : null];
 }
 
+/** The days, weeks or months of a state, each as the state of its days. */
+function* cut(state) {
+  for (let from = state.from; from <= state.to;) {
+    const next = dayOf(period(state, from, 1));
+    yield { ...state, from, to: Math.min(next - 1, state.to) };
+    from = next;
+  }
+}
+
 /** Fills the tiles, each with the change against as many days before, and a line through the period. */
-function fillTiles(state) {
+async function fillTiles(state) {
   const then = before(state);
   const earlier = then ? showTiles(then) : {};
   for (const [id, [value, note, kind, good]] of Object.entries(showTiles(state))) {
@@ -136,6 +168,9 @@ function fillTiles(state) {
     line.textContent = text && `${text} vs ${days === 1 ? "the day" : `${days} days`} before`;
     line.className = `change${isGood === null ? "" : isGood ? " good" : " bad"}`;
   }
+  const lines = document.querySelectorAll(".spark");
+  const through = lines.length ? [...cut(state)].map(showTiles) : [];
+  for (const line of lines) await vegaEmbed(line, sparkline(through.map((values) => values[line.dataset.of][0])), EMBED);
 }
 
 function fillTable(table, { rows, columns }) {
@@ -151,6 +186,11 @@ function fillTable(table, { rows, columns }) {
   const body = rows.map((row) => {
     const line = document.createElement("tr");
     line.append(...columns.map(([field, , kind]) => cell("td", shown(kind, row[field]), kind)));
+    if (row.href) {
+      const link = Object.assign(document.createElement("a"), { href: row.href });
+      link.append(...line.cells[0].childNodes);
+      line.cells[0].append(link);
+    }
     return line;
   });
   table.replaceChildren(document.createElement("thead"), document.createElement("tbody"));
@@ -158,29 +198,45 @@ function fillTable(table, { rows, columns }) {
   table.tBodies[0].append(...body);
 }
 
-function draw(chart, state) {
+async function draw(chart, state) {
   const result = chart.build(state);
   const plot = chart.section.querySelector(".plot");
   chart.section.querySelector(".finding").textContent = result.rows.length ? result.finding ?? "" : "";
   fillTable(chart.section.querySelector("table"), result);
   chart.result = result;
-  // One after the other, with room between for the browser to show what is there.
-  queue = queue.then(() => new Promise((done) => { setTimeout(done); })).then(async () => {
-    chart.view?.finalize();
-    chart.view = null;
-    chart.section.querySelectorAll(".png, .svg").forEach((button) => { button.disabled = !result.rows.length; });
-    if (!result.rows.length) {
-      const none = Object.assign(document.createElement("p"), { className: "none", textContent: "Nothing in this choice." });
-      plot.replaceChildren(none);
-      plot.removeAttribute("role");
-      plot.removeAttribute("aria-label");
-      return;
-    }
-    chart.view = (await vegaEmbed(plot, complete(result), EMBED)).view;
-    plot.setAttribute("role", "img");
-    plot.setAttribute("aria-label", `${chart.section.querySelector("h2").textContent}; the numbers are in the table below.`);
-    plot.querySelector("svg").setAttribute("aria-hidden", "true");
-  });
+  chart.view?.finalize();
+  chart.view = null;
+  chart.section.querySelectorAll(".png, .svg").forEach((button) => { button.disabled = !result.rows.length; });
+  if (!result.rows.length) {
+    const none = Object.assign(document.createElement("p"), { className: "none", textContent: "Nothing in this choice." });
+    plot.replaceChildren(none);
+    plot.removeAttribute("role");
+    plot.removeAttribute("aria-label");
+    return;
+  }
+  chart.view = (await vegaEmbed(plot, complete(result), EMBED)).view;
+  plot.setAttribute("role", "img");
+  plot.setAttribute("aria-label", `${chart.section.querySelector("h2").textContent}; the numbers are in the table below.`);
+  plot.querySelector("svg").setAttribute("aria-hidden", "true");
+}
+
+/** Registers a table without a chart: `build(state)` gives rows, of which `href` leads on, and columns. */
+const list = (id, build) => lists.push({ section: document.getElementById(id), build });
+
+/** Shows a state: tiles, then one chart after the other, until there is a newer one. */
+async function show(state) {
+  newest += 1;
+  const own = newest;
+  await queue.catch(() => null); // whoever drew has said what was wrong
+  if (own !== newest) return;
+  await load(state.funnel);
+  await fillTiles(state);
+  for (const { section, build } of lists) fillTable(section.querySelector("table"), build(state));
+  for (const chart of charts) {
+    await new Promise((done) => { setTimeout(done); }); // for the browser to show what is there
+    if (own !== newest) return;
+    await draw(chart, state);
+  }
 }
 
 /** Draws everything for the filters as they are, and keeps them in the address. */
@@ -190,8 +246,7 @@ function render(missing = []) {
   const gone = missing.map((value) => `${isolated(value)} is not here, so it is left out`);
   document.getElementById("shown").textContent =
     [`${humanDay(isoDay(state.from))} to ${humanDay(isoDay(state.to))}, by ${grain(state)}`, ...choicesInWords().map(([, words]) => isolated(words)), ...gone].join(" · ");
-  fillTiles(state);
-  charts.forEach((chart) => draw(chart, state));
+  queue = show(state);
   return queue;
 }
 

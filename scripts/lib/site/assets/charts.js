@@ -50,6 +50,14 @@ const series = (field, names) => ({ field, type: "nominal", sort: names, scale: 
 /** How much further than its longest bar an axis goes, so that there is room for labels behind. */
 const room = (pixels) => { const width = document.querySelector(".plot").clientWidth - 120; return width / (width - pixels); };
 
+/** A line without axes, for a tile; it ends where the numbers do. */
+const sparkline = (numbers) => ({
+  width: "container", height: 34, padding: 3, background: null, config: { aria: false, view: { stroke: null } },
+  data: { values: numbers.map((value, place) => ({ place, value })) },
+  mark: { type: "line", color: "var(--c0)", strokeWidth: 1.5, point: numbers.filter((value) => value !== null).length === 1 },
+  encoding: { x: { field: "place", type: "quantitative", axis: null, scale: { domain: [0, Math.max(numbers.length - 1, 1)], nice: false } }, y: { field: "value", type: "quantitative", axis: null, scale: { zero: false } } },
+});
+
 /** Axes of shares, counts and names. */
 const rateAxis = { title: null, format: ".0%", tickCount: 5 };
 const countAxis = { title: null, tickCount: 5, format: "~s" };

@@ -1,27 +1,24 @@
 "use strict";
 
 const steps = groups(dataset("funnel_totals"), (row) => row.funnel);
-const attempts = dataset("conversion_daily");
-const times = dataset("conversion_times_daily");
-const credits = dataset("attribution_daily");
 const cohorts = dataset("retention_weekly");
 
 fillSelect("funnel", [...steps.keys()].map((funnel) => [funnel, named(funnel)]));
-fillChoices("segment", [...groups(attempts.filter((row) => row.segment !== "all"), (row) => row.segment)].map(([segment, rows]) => [
+fillChoices("segment", [...groups(dataset("segment_values"), (row) => row.segment)].map(([segment, rows]) => [
   named(segment), levels(rows, "segment_value").map((value) => [JSON.stringify([segment, value]), valued(value)]),
 ]));
 
-const ofFunnel = (rows, state) => rows.filter((row) => row.funnel === state.funnel).filter(within(state));
-const ofSegment = (rows, state) => {
+const ofFunnel = (name, state) => dataset(name).filter(within(state));
+const ofSegment = (state) => {
   const chosen = new Set(state.segment.length ? state.segment : ['["all","all"]']);
-  return ofFunnel(rows, state).filter((row) => chosen.has(JSON.stringify([row.segment, row.segment_value])));
+  return ofFunnel("conversion_daily", state).filter((row) => chosen.has(JSON.stringify([row.segment, row.segment_value])));
 };
 
 tiles((state) => {
-  const rows = ofSegment(attempts, state);
+  const rows = ofSegment(state);
   const sofar = counted("conversion_rate_so_far", rows);
   const over = counted("conversion_rate", rows);
-  const durations = ofFunnel(times, state);
+  const durations = ofFunnel("conversion_times_daily", state);
   return {
     entered: [sofar.whole, "that began in these days", "count", 1],
     converted: [format.count(sofar.part), "at any time since"],
@@ -31,7 +28,7 @@ tiles((state) => {
 });
 
 chart("funnel", (state) => {
-  const days = ofSegment(attempts, state);
+  const days = ofSegment(state);
   const reached = (index) => days.reduce((total, row) => total + row.reached[index], 0);
   const entered = sum(days, "attempts");
   const rows = !entered ? [] : steps.get(state.funnel).map(({ step: key }, index) => {
@@ -62,7 +59,7 @@ chart("funnel", (state) => {
 });
 
 chart("cohorts", (state) => {
-  const days = ofSegment(attempts, state);
+  const days = ofSegment(state);
   const complete = counted("conversion_rate", days);
   const rows = [...groups(days, (row) => period(state, row.day))].sort().map(([key, group]) => {
     const is_complete = group.every((day) => day.is_complete);
@@ -80,7 +77,7 @@ chart("cohorts", (state) => {
 });
 
 chart("times", (state) => {
-  const durations = ofFunnel(times, state);
+  const durations = ofFunnel("conversion_times_daily", state);
   const known = addTimes(durations);
   // Two bars to each doubling; the view rounds no time across their bounds.
   const bars = groups(known.map(([seconds, count]) => ({ bin: Math.floor(2 * Math.log2(Math.max(seconds, 1))), count })), (row) => row.bin);
@@ -109,7 +106,7 @@ chart("times", (state) => {
 });
 
 chart("segments", (state) => {
-  const cut = ofFunnel(attempts, state).filter((row) => row.segment !== "all");
+  const cut = ofFunnel("conversion_daily", state).filter((row) => row.segment !== "all");
   const rows = [...groups(cut, (row) => `${named(row.segment)}: ${valued(row.segment_value)}`)].map(([name, group]) => {
     const { segment, segment_value } = group[0];
     return { name, segment, segment_value, ...counted("conversion_rate", group) };
@@ -122,10 +119,10 @@ chart("segments", (state) => {
 });
 
 chart("attribution", (state) => {
-  const rules = levels([...credits].sort((a, b) => a.rule_order - b.rule_order), "rule");
+  const rules = levels([...dataset("attribution_daily")].sort((a, b) => a.rule_order - b.rule_order), "rule");
   const [most] = rules;
   const credit = (rows, rule) => Math.round(sum(rows.filter((row) => row.rule === rule), "conversions") * 1e4) / 1e4;
-  const rows = [...groups(ofFunnel(credits, state), (row) => row.traffic_source)]
+  const rows = [...groups(ofFunnel("attribution_daily", state), (row) => row.traffic_source)]
     .map(([traffic_source, group]) => ({ traffic_source, ...Object.fromEntries(rules.map((rule) => [rule, credit(group, rule)])) }))
     .sort((a, b) => b[most] - a[most]);
   const top = rows[0];

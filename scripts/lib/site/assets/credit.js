@@ -2,13 +2,12 @@
 
 const days = dataset("credit_bands_daily");
 const changes = dataset("credit_moves_daily");
-const attempts = dataset("conversion_daily");
 const bands = levels(days, "band");
 
 const readable = valued;
 const goodBands = levels(days.filter((row) => row.is_good), "band").map(readable).join(", ") || "no band";
 const bandColor = { field: "name", type: "nominal", sort: bands.map(readable), scale: { domain: bands.map(readable), range: BANDS } };
-fillSelect("funnel", levels(attempts, "funnel").map((funnel) => [funnel, named(funnel)]));
+fillSelect("funnel", Object.keys(embedded.parts).map((name) => [name, named(name)]));
 
 const lastDay = (rows) => {
   const last = rows.reduce((latest, row) => Math.max(latest, row.day), -1);
@@ -75,7 +74,7 @@ function byBand(rows, name) {
 }
 
 chart("conversion", (state) => {
-  const rows = attempts.filter((row) => row.funnel === state.funnel).filter(within(state)).map((row) => ({ ...row, band: row.segment_value }));
+  const rows = dataset("conversion_daily").filter(within(state)).map((row) => ({ ...row, band: row.segment_value }));
   return {
     ...byBand(rows, "conversion_rate"),
     columns: [["name", "Band", "text"], ["whole", "Attempts", "count"], ["part", "Converted", "count"], ["rate", "Rate", "rate"]],
