@@ -180,7 +180,7 @@ def _vega(cache: Path) -> Path:
 
 def _weight(folder: Path, page: str) -> int:
     text = (folder / FILES[page]).read_text(encoding="utf-8")
-    assets = re.findall(r'(?:src|href)="(assets/[^"]+)"', text)
+    assets: list[str] = re.findall(r'(?:src|href)="(assets/[^"]+)"', text)
     files = [folder / FILES[page], *(folder / asset for asset in assets)]
     parts = [part.stat().st_size for part in folder.glob(f"data/{page}-*.js")]
     return sum(file.stat().st_size for file in files) + max(parts, default=0)

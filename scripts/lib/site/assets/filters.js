@@ -104,7 +104,7 @@ function keepAddress(state) {
   for (const select of form.querySelectorAll("select:not([name=period])")) if (select.value) address.set(select.name, select.value);
   for (const name of CHOICES) for (const value of state[name]) address.append(name, value);
   history.replaceState(null, "", `#${address}`);
-  for (const link of document.querySelectorAll("nav a:not([href^=docs]), a.page")) link.hash = address;
+  for (const link of document.querySelectorAll("nav a:not([href^=docs], [href^=definitions]), a.page")) link.hash = address;
   for (const field of form.querySelectorAll("[name=from], [name=to]")) {
     field.value = isoDay(state[field.name]);
     field.closest("label").hidden = state.period !== "days";
