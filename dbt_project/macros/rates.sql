@@ -6,10 +6,6 @@
 -#}
 {% macro rates() -%}
     {%- set pairs = {
-        'step_rate': ['reached', 'reached_previous'],
-        'overall_rate': ['reached', 'entered'],
-        'rework_rate': ['tasks_reworked', 'tasks_opened'],
-        'reassignment_rate': ['tasks_reassigned', 'tasks_opened'],
         'good_band_rate': ['users_in_good_bands', 'users'],
         'conversion_rate_so_far': ['conversions', 'attempts'],
     } -%}

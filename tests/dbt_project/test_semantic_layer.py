@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
 from collector.settings import ROOT
 from scripts.lib.demo.generator import generate
+from scripts.lib.site.build import TITLES
 from tests.support.histories import funnel
 from tests.support.warehouse import Warehouse
 
@@ -115,6 +118,95 @@ QUERIES = [
         """,
     ),
     (
+        ("conversion_rate", "attempt__device"),
+        """
+        select segments ->> 'device', avg(is_converted::integer)
+        from marts.fct_funnel_progress where is_complete is not false group by 1
+        """,
+    ),
+    (
+        ("step_rate", "step_day__step"),
+        """
+        select
+            steps.step,
+            count(*) filter (where progress.furthest_step_order >= steps.step_order)::numeric
+            / nullif(count(*) filter (where progress.furthest_step_order
+            >= greatest(steps.step_order - 1, 1)), 0)
+        from marts.fct_funnel_progress as progress
+        join seeds.funnels as steps using (funnel)
+        where steps.step_order is not null
+        group by 1
+        """,
+    ),
+    (
+        ("reached_in_segment", "step_day__segment_value"),
+        """
+        select segment_value, sum(reached) filter (where segment <> 'all')
+        from marts.conversion_funnel_daily group by 1
+        """,
+    ),
+    (
+        ("linear_credit", "touch__traffic_source"),
+        "select traffic_source, sum(linear_credit) from marts.attribution group by 1",
+    ),
+    (
+        ("bounce_rate", "visit__traffic_source"),
+        """
+        select traffic_source, avg(is_bounce::integer) from marts.fct_sessions
+        where is_visit group by 1
+        """,
+    ),
+    (
+        ("visits", "visit__device"),
+        "select coalesce(device, ''), sum(is_visit::integer) from marts.fct_sessions group by 1",
+    ),
+    (
+        ("retention_rate", "retention_week__weeks_since"),
+        """
+        select
+            weeks_since,
+            sum(users_active) filter (where is_complete)
+            / sum(cohort_users) filter (where is_complete)
+        from marts.retention_weekly group by 1
+        """,
+    ),
+    (
+        ("rework_rate", "task__task_type"),
+        """
+        select task_type, sum(opened_then_reworked) / sum(tasks_opened)
+        from marts.task_completion_daily group by 1
+        """,
+    ),
+    (
+        ("completions", "metric_time__week"),
+        """
+        select date_trunc('week', days.day::timestamp), count(change)
+        from (select distinct day from marts.task_completion_daily) as days
+        left join (
+            select jsonb_array_elements(status_changes) as change from marts.fct_tasks
+        ) as changes
+            on (change ->> 'day')::date = days.day and change ->> 'status' = 'completed'
+        group by 1
+        """,
+    ),
+    (
+        ("on_time_rate_in_band", "band_day__band"),
+        """
+        select
+            bands.band,
+            (
+                select avg((events.event_type = 'payment_made')::integer)
+                from marts.fct_events as events
+                left join marts.fct_credit_scores as scores
+                    on events.user_id = scores.user_id and events.occurred_at >= scores.valid_from
+                    and events.occurred_at < coalesce(scores.valid_to, 'infinity')
+                where events.event_type in ('payment_made', 'payment_missed')
+                    and coalesce(scores.band, 'unknown') = bands.band
+            )
+        from (select distinct band from marts.credit_band_daily) as bands
+        """,
+    ),
+    (
         ("on_time_rate", "user__current_score_band"),
         """
         select
@@ -160,13 +252,20 @@ def mf(warehouse: Warehouse, *arguments: str, folder: Path = ROOT) -> str:
 @pytest.fixture(scope="module")
 def engine(built: Warehouse) -> Iterator[MetricFlowEngine]:
     """MetricFlow on these marts within this process, where a question costs no start of it."""
-    from dbt_metricflow.cli.cli_configuration import CLIConfiguration  # noqa: PLC0415  slow
+    from metricflow.engine.metricflow_engine import MetricFlowEngine  # noqa: PLC0415  slow
+    from metricflow_semantics.model.semantic_manifest_lookup import (  # noqa: PLC0415
+        SemanticManifestLookup,
+    )
 
-    configuration = CLIConfiguration()
-    with built.environment():
-        configuration.setup(dbt_project_path=built.project, configure_file_logging=False)
-        yield configuration.mf
-    configuration.sql_client.close()
+    from scripts.lib.dbt import connectors  # noqa: PLC0415
+
+    with built.environment(), patch.dict(os.environ):
+        os.environ[connectors.FOLDER] = str(built.project / "target")
+        artifacts = connectors.dbtProjectMetadata.load_from_paths(ROOT, ROOT)
+        manifest = connectors.dbtArtifacts.load_from_project_metadata(artifacts).semantic_manifest
+        client = connectors.AdapterBackedSqlClient(None)
+        yield MetricFlowEngine(SemanticManifestLookup(manifest), client)
+    client.close()
 
 
 def expected_answer(warehouse: Warehouse, query: str) -> dict[str, Any]:
@@ -211,6 +310,40 @@ def test_answer_as_a_file(built: Warehouse, tmp_path: Path) -> None:
             for row in csv.DictReader(file)
         }
     assert answer == expected_answer(built, query)
+    # The second question finds what was parsed for the first one, and dbt is not asked at all.
+    kept = built.project.parent / "mf" / "staging" / "semantic_manifest.json"
+    parsed_at = kept.stat().st_mtime_ns
+    mf(built, *question)
+    assert kept.stat().st_mtime_ns == parsed_at
+
+
+def test_an_answer_does_without_dbt() -> None:
+    """Whose imports and checks of the project take longer than all the rest."""
+    program = (
+        "import sys; from scripts.lib.dbt import connectors\n"
+        "try: connectors.command(['--help'])\n"
+        "except SystemExit: print({'dbt.cli', 'dbt.adapters'} & sys.modules.keys())"
+    )
+    printed = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True)
+    assert printed.endswith("set()\n")
+
+
+@pytest.mark.slow
+def test_saved_queries_answer_what_the_charts_of_the_site_ask(
+    built: Warehouse, engine: MetricFlowEngine
+) -> None:
+    from metricflow.engine.metricflow_engine import MetricFlowQueryRequest  # noqa: PLC0415  slow
+
+    pages = {f"on the page {title}" for title in TITLES.values()}
+    saved = built.manifest()["saved_queries"].values()
+    assert len(saved) > 10
+    for query in saved:
+        assert any(page in query["description"] for page in pages), query["name"]
+        request = MetricFlowQueryRequest.create(saved_query_name=query["name"])
+        answer = engine.query(request).result_df
+        assert answer, query["name"]
+        assert len(answer.rows) > 1, query["name"]
+        assert {*query["query_params"]["metrics"]} <= {*answer.column_names}
 
 
 @pytest.mark.slow

@@ -124,7 +124,7 @@ def look(
     if len(verbs) != 1 or any(part in each for each in arguments for part in _UNTOLD):
         return None
     folder = project_folder(arguments, environment)
-    project = _fingerprint(folder, environment)
+    project = fingerprint(folder, environment)
     target = option(
         arguments, "--target-path", default=environment.get("DBT_TARGET_PATH", "target")
     )
@@ -132,7 +132,7 @@ def look(
     return Look(database_url, environment["PGOPTIONS"], schema, list(arguments), project, manifest)
 
 
-def _fingerprint(folder: Path, environment: Mapping[str, str]) -> str:
+def fingerprint(folder: Path, environment: Mapping[str, str]) -> str:
     """The files of the project, the profile, the versions of dbt, and dbt's variables."""
     digest = hashlib.sha256()
     for name in _PACKAGES:

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
+import shutil
 import sys
+from pathlib import Path
 
 from scripts.lib.base.cli import UserError, run, say
 from scripts.lib.base.database import open_databases
+from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.environment import dbt_environment
+from scripts.lib.dbt.look import fingerprint
 from scripts.lib.dbt.run import run_dbt
-from scripts.lib.dbt.target import PROJECT, read_target
+from scripts.lib.dbt.target import PROJECT, STAGING, layer_schema, read_target, target_path
 
-# `mf` without its look on the package index for a newer version.
-PROGRAM = """
-from dbt_metricflow.cli.main import UpdateChecker, cli
-UpdateChecker.check = lambda *_: None
-cli(prog_name="scripts/mf")
-"""
 USAGE = """usage: scripts/mf ARGUMENTS OF METRICFLOW
 
-Ask for metrics, which dbt_project/models/_semantic_models.yml defines.
+Ask for metrics, which dbt_project/models/*/_semantic_models.yml define.
 Examples: scripts/mf list metrics
           scripts/mf query --metrics conversion_rate --group-by metric_time__week
           scripts/mf query --metrics completion_rate,cycle_time --group-by task__task_type
+          scripts/mf query --saved-query site_funnel
           scripts/mf query --help   for MetricFlow's own help
 
-The marts have to be built (scripts/dbt build). --csv FILE is relative to the folder you are in."""
+The marts have to be built (scripts/dbt build)."""
 
 
 def main() -> int:
@@ -44,27 +42,43 @@ def main() -> int:
     settings = read_target()
     with open_databases(settings) as databases:
         url = databases.destination
-        output: list[str] = []
-        # MetricFlow reads what dbt last parsed.
-        status = run_dbt(["parse"], settings, url, say=output.append, on_line=output.append)
-        if status:
-            raise UserError("dbt parse failed:\n" + "\n".join(output[-20:]))
-        return subprocess.call(
-            [sys.executable, "-P", "-c", PROGRAM, *_with_absolute_csv(arguments)],
-            env=dbt_environment(settings, url),
-            cwd=PROJECT,
-        )
+        environment = dbt_environment(settings, url)
+        folder = parsed(settings, url, environment)
+        # Takes a second, and reads the environment.
+        from scripts.lib.dbt import connectors  # noqa: PLC0415
+
+        os.environ |= environment | {connectors.FOLDER: str(folder)}
+        connectors.command(arguments)
+    return 0
 
 
-def _with_absolute_csv(arguments: list[str]) -> list[str]:
-    """The arguments with the file of --csv where the caller means it: MetricFlow runs elsewhere."""
-    found = list(arguments)
-    for index, argument in enumerate(arguments):
-        if index and arguments[index - 1] == "--csv":
-            found[index] = os.path.abspath(argument)
-        elif argument.startswith("--csv="):
-            found[index] = f"--csv={os.path.abspath(argument.removeprefix('--csv='))}"
-    return found
+def parsed(settings: Settings, database_url: str, environment: dict[str, str]) -> Path:
+    """The folder with the semantic manifest of the project as it is, parsed anew where it differs.
+
+    Each target has its own. Raises UserError where dbt cannot read the project.
+    """
+    folder = settings.data_directory / "mf" / layer_schema(settings, STAGING)
+    about = folder / "about"
+    project = fingerprint(PROJECT, environment)
+    if about.exists() and about.read_text() == project:
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    about.unlink(missing_ok=True)
+    before = PROJECT / target_path(settings) / "partial_parse.msgpack"
+    if before.exists() and not (folder / before.name).exists():
+        shutil.copyfile(before, folder / before.name)  # saves dbt seconds
+    output: list[str] = []
+    status = run_dbt(
+        ["parse", "--target-path", str(folder)],
+        settings,
+        database_url,
+        say=output.append,
+        on_line=output.append,
+    )
+    if status:
+        raise UserError("dbt parse failed:\n" + "\n".join(output[-20:]))
+    about.write_text(project)
+    return folder
 
 
 if __name__ == "__main__":
