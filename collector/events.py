@@ -14,6 +14,7 @@ from collector.contract import Receipt, Rejected, refusals
 from collector.database import Database
 from collector.endpoint import is_trial, json_response
 from collector.keys import Key
+from collector.left_out import LeftOut
 from collector.metrics import Metrics
 from collector.problems import Problem
 from collector.registry import supported_event_types
@@ -37,6 +38,7 @@ class Intake:
         self.database = Database(settings)
         self.keys = self.database.keys
         self.admission = Admission(settings.max_waiting_bytes)
+        self.left_out = LeftOut(settings, self.database)
         self.writer = Writer(self.database, self.metrics)
 
     @asynccontextmanager
@@ -57,8 +59,8 @@ class Intake:
             del body
             received = await in_turns(reading, share.size)
             rejected = await self.store(request, received, key, "/events", share)
-        if received.events:
-            event_ids = [event.event_id for event in received.events]
+        if accepted := received.accepted:
+            event_ids = [event.event_id for event in accepted]
             return json_response(Receipt(len(event_ids), event_ids, rejected))
         if received.single:
             raise received.rejections[0].problem
@@ -73,9 +75,12 @@ class Intake:
         if is_trial(request):
             await self.writer.check(received)
         else:
+            await self.left_out.sort(request, received)
             await self.writer.write(received, key, route, share.size)
             request.scope["received"] = received
             self.metrics.accepted(key.name).inc(len(received.events))
+            if received.left_out:
+                self.metrics.left_out(key.name).inc(len(received.left_out))
             for rejection in received.rejections:
                 self.metrics.rejected(rejection.problem.code).inc()
         return refusals((each.position, each.problem) for each in received.rejections)

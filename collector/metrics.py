@@ -30,6 +30,7 @@ class Metrics:
         self.requests = counter("requests", "Requests answered", "method", "route", "status")
         self.accepted = counter("events_accepted", "Events committed", "source")
         self.rejected = counter("events_rejected", "Events refused", "code")
+        self.left_out = counter("events_left_out", "Events not stored: not to be counted", "source")
         self.held_bytes = gauge("held_bytes", "Bytes being read or waiting to be stored")
         self.replication_lag = Gauge(
             "headwater_replication_lag_bytes",

@@ -29,6 +29,12 @@ def supported_event_types() -> frozenset[str]:
     return frozenset(row["event_type"] for _, row in rows)
 
 
+def illegal_ids() -> list[str]:
+    """Ids that mean nobody, in lower case. Raises OSError and SeedError."""
+    _, rows = read_seed(ROOT / "dbt_project/seeds/illegal_ids.csv")
+    return [row["id"] for _, row in rows]
+
+
 def read_seed(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """The columns of a seed and its rows, each with the number of its first line.
 

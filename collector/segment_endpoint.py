@@ -49,12 +49,14 @@ class SegmentEndpoint:
             messages = await in_turns(reading, share.size)
             received = messages.received
             rejected = await self.intake.store(request, received, key, f"/v1/{call}", share)
-            stored = {event.position for event in received.events}
+            stored = {event.position for event in received.events if event.is_counted}
             users = [each for each in messages.identified if each.position in stored]
             if users and not is_trial(request):
                 async with self.intake.database.connect(self.intake.database.users) as connection:
-                    await save_users(connection, [Update.of(*each) for each in users], key)
-        return json_response(MessageReceipt(len(received.events), rejected))
+                    updates = [Update.of(*each) for each in users]
+                    kept, _ = await self.intake.left_out.sort_users(connection, updates)
+                    await save_users(connection, kept, key)
+        return json_response(MessageReceipt(len(received.accepted), rejected))
 
     async def _authorized(self, request: Request, share: Share) -> tuple[Key, bytes]:
         """The write key and the body of a request; the body comes first where it has the key."""

@@ -53,6 +53,18 @@ def one_of(*values: str) -> Callable[[str], str]:
     return read
 
 
+def some_of(*values: str) -> Callable[[str], tuple[str, ...]]:
+    """Reads some of a few words, separated by commas."""
+
+    def read(text: str) -> tuple[str, ...]:
+        found = several(text)
+        if not set(found) <= set(values):
+            raise ValueError(" or ".join(values) + ", or both, comma-separated")
+        return found
+
+    return read
+
+
 def several(text: str) -> tuple[str, ...]:
     """Reads names of hosts or origins, in which case means nothing, separated by commas."""
     return tuple(filter(None, map(str.strip, text.lower().split(","))))
@@ -122,6 +134,24 @@ class Settings:
         (), "Origins whose pages may call the API, comma-separated, or *", several
     )
     forwarded_allow_ips: str = setting("", "Proxies whose X-Forwarded-* headers are believed, or *")
+    opted_out: str = setting(
+        "marts",
+        "Where people are left out who opted out: of the marts, or of raw, too",
+        one_of("marts", "raw"),
+    )
+    privacy_signals: tuple[str, ...] = setting(
+        (),
+        "Headers of browsers with which an event is not counted: gpc, dnt",
+        some_of("gpc", "dnt"),
+    )
+    consent_category: str = setting(
+        "", "Category of Segment's context.consent without which a message is not counted"
+    )
+    after_erasure: str = setting(
+        "accept",
+        "What comes of people who were erased: accept (as of new ones) or refuse",
+        one_of("accept", "refuse"),
+    )
     log_requests: str = setting(
         "off", "Whether each request is a line of the log, in JSON: on or off", one_of("off", "on")
     )

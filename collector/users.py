@@ -17,7 +17,7 @@ from msgspec.json import Decoder
 from psycopg import AsyncConnection, DataError
 from psycopg.errors import DeadlockDetected, UniqueViolation
 
-from collector.contract import UserFields
+from collector.contract import UserFields, UserId
 from collector.json_text import read_each, texts_of
 from collector.keys import Key
 from collector.problems import Problem, problem_of
@@ -41,7 +41,7 @@ _object, _NULL = Decoder(dict[str, Raw]), Raw(b"null")
 class Update(NamedTuple):
     """What a request says of a user; `position` counts the users of the request from 0.
 
-    `user_id` is the one text of it: whole numbers as plain digits (1.0 is 1), texts as they are.
+    `user_id` is as `text_of` has it.
     """
 
     position: int
@@ -53,14 +53,18 @@ class Update(NamedTuple):
     @classmethod
     def of(cls, position: int, user: UserFields, payload: str) -> Update:
         """The update in the forms that are compared and stored."""
-        user_id = user.user_id
         return cls(
             position,
-            user_id if user_id is None or isinstance(user_id, str) else str(int(user_id)),
+            text_of(user.user_id),
             (user.email and user.email.strip(SPACE).lower()) or None,
             parse_time(user.occurred_at) if user.occurred_at else None,
             payload,
         )
+
+
+def text_of(user_id: UserId | None) -> str | None:
+    """The one text of a user id: whole numbers as plain digits (1.0 is 1), texts as they are."""
+    return user_id if user_id is None or isinstance(user_id, str) else str(int(user_id))
 
 
 class Saved(NamedTuple):
@@ -166,7 +170,7 @@ async def _save_once(
     ]
     ids = {each.position: each.user_id or owners.get(each.email or "", "") for each in updates}
     if new:
-        numbers = iter(await _numbers(connection, sum(each.user_id is None for each in new)))
+        numbers = iter(await new_numbers(connection, sum(each.user_id is None for each in new)))
         ids |= {each.position: each.user_id or next(numbers) for each in new}
         values = {
             "user_ids": [ids[each.position] for each in new],
@@ -207,7 +211,7 @@ def _depend(updates: Sequence[Update], owners: dict[str, str]) -> bool:
     return False
 
 
-async def _numbers(connection: AsyncConnection, count: int) -> list[str]:
+async def new_numbers(connection: AsyncConnection, count: int) -> list[str]:
     """Ids for so many users without one of their own."""
     found: list[str] = []
     while len(found) < count:

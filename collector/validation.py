@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
@@ -35,6 +35,7 @@ class Event(Struct, frozen=True):
     position: int
     event_id: str
     payload: bytes
+    is_counted: bool = True  # False where its sender asked for that
 
 
 class Rejection(NamedTuple):
@@ -46,11 +47,25 @@ class Rejection(NamedTuple):
 
 
 class Received(Struct, frozen=True):
-    """The events of one request: those accepted and those refused."""
+    """The events of one request: those accepted and those refused.
+
+    Some of those accepted are left out: nothing is kept of them but that they came.
+    """
 
     events: list[Event]
     rejections: list[Rejection]
     single: bool  # one event by itself, not one of an array or of lines
+    left_out: list[Event] = []
+
+    @property
+    def accepted(self) -> list[Event]:
+        """Those that the client is told were accepted, in their order."""
+        return sorted([*self.events, *self.left_out], key=lambda event: event.position)
+
+    def leave_out(self, positions: Collection[int]) -> None:
+        """Leaves out events."""
+        self.left_out.extend(each for each in self.events if each.position in positions)
+        self.events[:] = [each for each in self.events if each.position not in positions]
 
     def refuse(self, position: int, problem: Problem, text: bytes) -> None:
         """Adds a rejection."""

@@ -24,12 +24,11 @@ from collector.database import WRITERS, Database
 from collector.keys import Key
 from collector.metrics import Metrics
 from collector.problems import STUCK, Problem, cause_of, not_storable, problem_of, try_again
+from collector.quarantine import BYTES_AT_A_TIME, has_refused, quarantine
 from collector.validation import Event, Received, Rejection
 
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 STUCK_SECONDS = 3  # far above any commit; a lock, or a server or disk that hangs
-MAX_QUARANTINED_BYTES = 64 * 1024
-BYTES_AT_A_TIME = 64 * 1024  # of a COPY, so that a batch is not in memory once more
 
 _COPY_EVENTS = "copy raw.events (source, key_id, received_at, event_id, payload) from stdin"
 # One round trip less than COPY, once prepared: for an event that comes alone.
@@ -37,8 +36,6 @@ _INSERT_EVENT = """
     insert into raw.events (source, key_id, received_at, event_id, payload)
     values (%s, %s, %s, %s, %s)
 """
-_REJECTION_COLUMNS = "received_at, source, key_id, route, code, message, payload"
-_COPY_REJECTED = f"copy raw.rejected_events ({_REJECTION_COLUMNS}) from stdin"
 _FAULTS = "select raw.jsonb_fault(payload) from unnest(%s::text[]) as payload"
 
 logger = logging.getLogger("collector")
@@ -149,18 +146,18 @@ def _problem_of_batch(failure: Exception) -> Exception:
 async def _store(connection: AsyncConnection, batch: Sequence[Submission]) -> None:
     """Commits a batch. Without rejections the COPY of its events is a transaction by itself."""
     rows = [(submission, event) for submission in batch for event in submission.received.events]
-    rejected = any(submission.received.rejections for submission in batch)
+    rejected = any(map(has_refused, batch))
     within = connection.info.transaction_status == TransactionStatus.INTRANS
     try:
         async with connection.transaction() if rejected or within else nullcontext():
-            await _quarantine(connection, batch)
+            await quarantine(connection, batch)
             await _add_events(connection, rows)
     except psycopg.DataError:
         received = [(submission.received, event) for submission, event in rows]
         storable = await _without_refused(connection, received)
         rows = [row for row, good in zip(rows, storable, strict=True) if good]
         async with connection.transaction():
-            await _quarantine(connection, batch)
+            await quarantine(connection, batch)
             await _add_events(connection, rows)
 
 
@@ -217,35 +214,3 @@ async def _add_events(
                     await copy.write(bytes(lines))
                     lines.clear()
             await copy.write(bytes(lines))
-
-
-def _rejected_row(submission: Submission, rejection: Rejection) -> tuple[object, ...]:
-    _, problem, payload = rejection
-    text = payload[:MAX_QUARANTINED_BYTES].decode(errors="replace")
-    texts = [value.replace("\0", "\ufffd") for value in (problem.message, text)]
-    key = submission.key
-    return submission.received_at, key.name, key.key_id, submission.route, problem.code, *texts
-
-
-async def _quarantine(connection: AsyncConnection, batch: Sequence[Submission]) -> None:
-    """Keeps refused events with the reason; where that fails, those beside them still land."""
-    if not any(submission.received.rejections for submission in batch):
-        return
-    try:
-        async with (
-            connection.transaction(),
-            connection.cursor() as cursor,
-            cursor.copy(_COPY_REJECTED) as copy,
-        ):
-            size = 0
-            for submission in batch:
-                for rejection in submission.received.rejections:
-                    await copy.write_row(_rejected_row(submission, rejection))
-                    size += len(rejection.payload)
-                    if size > BYTES_AT_A_TIME:
-                        size = 0
-                        await asyncio.sleep(0)  # others have their turn
-    except psycopg.OperationalError:
-        raise
-    except psycopg.Error as error:
-        logger.error("Refused events cannot be kept: %s", type(error).__name__)

@@ -29,6 +29,14 @@ def test_one_database_for_everything() -> None:
     assert settings.migration_database_url == "dbname=a"
 
 
+WORDS = {
+    "SEGMENT_UNKNOWN_EVENTS": "reject",
+    "OPTED_OUT": "raw",
+    "PRIVACY_SIGNALS": "gpc",
+    "AFTER_ERASURE": "refuse",
+}
+
+
 def test_separate_databases() -> None:
     settings = Settings.from_environment(
         {
@@ -47,7 +55,7 @@ def test_each_documented_setting_is_read() -> None:
     for name, default, meaning in SETTINGS:
         is_number = default.isdecimal() or name in NUMBERS
         value = "17" if is_number else "on" if default == "off" else "host=/elsewhere"
-        value = {"SEGMENT_UNKNOWN_EVENTS": "reject"}.get(name, value)
+        value = WORDS.get(name, value)
         assert Settings.from_environment({name: value}) != Settings.from_environment({}), name
         assert meaning
 

@@ -140,4 +140,5 @@ BROKEN: list[Activity] = [
     {"userId": "guest", "anonymousId": None},
     {"userId": None, "anonymousId": None},
     {"eventType": 7.5e300},
+    {"optedOut": "gpc"},
 ]

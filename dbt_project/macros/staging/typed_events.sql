@@ -20,6 +20,7 @@
             else 'client'
         end as occurred_at_source,
         case
+            when unread.is_opted_out then 'opted_out'
             when unread.event_type is null then 'event_type_invalid'
             when unread.has_user_id and unread.sent_user_id is null then 'user_id_invalid'
             when coalesce(unread.sent_user_id, unread.sent_anonymous_id) is null then 'user_missing'

@@ -44,6 +44,7 @@ final as (
         end as activity,
 
         ---------- booleans
+        coalesce(jsonb_typeof(payload -> 'optedOut'), 'null') = 'string' as is_opted_out,
         coalesce(jsonb_typeof(payload -> 'userId'), 'null') <> 'null' as has_user_id,
         coalesce(jsonb_typeof(payload -> 'occurredAt'), 'null') <> 'null' as has_occurred_at,
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from collector.registry import illegal_ids
 from scripts.lib.base.cli import UserError
 from scripts.lib.lake.registry import Registered, lakes, require_extra
 from scripts.lib.privacy.journal import Erasure, begin, unfinished
 from scripts.lib.privacy.people import (
     Connection,
     Identity,
-    illegal_ids,
     name_people,
     statement,
     targets,

@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.registry import illegal_ids
 from scripts.lib.base.cli import UserError
 from scripts.lib.lake.folder import Share, open_lake
 from scripts.lib.lake.layout import COLUMNS, File, schema
 from scripts.lib.lake.registry import Registered
 from scripts.lib.lake.writing import write
-from scripts.lib.privacy.people import Connection, illegal_ids, statement
+from scripts.lib.privacy.people import Connection, statement
 
 # A few rows at a time stand in the place of raw's: what finds and erases these finds and erases the
 # lake's, and months that raw no longer has are looked through like all others.

@@ -11,15 +11,13 @@ from typing import Any, Literal, NamedTuple
 import psycopg
 from psycopg import sql
 
-from collector.registry import read_seed
-from collector.settings import ROOT
+from collector.registry import illegal_ids
 from scripts.lib.base.cli import UserError
 
 Connection = psycopg.Connection[Any]
 Kind = Literal["user", "email", "anonymous"]
 MAX_ID = 256  # characters, of ids and emails
 _SQL = Path(__file__).with_name("sql")
-_SEEDS = ROOT / "dbt_project" / "seeds"
 
 
 class Identity(NamedTuple):
@@ -98,12 +96,6 @@ def _identity(kind: Kind, text: str) -> Identity:
     if kind != "email" and text.strip().lower() in illegal_ids():
         raise argparse.ArgumentTypeError("this id means nobody (seed illegal_ids)")
     return Identity(kind, text)
-
-
-def illegal_ids() -> list[str]:
-    """Ids that mean nobody, in lower case. Raises SeedError."""
-    _, rows = read_seed(_SEEDS / "illegal_ids.csv")
-    return [row["id"] for _, row in rows]
 
 
 def statement(name: str) -> bytes:

@@ -17,7 +17,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from collector.writer import MAX_QUARANTINED_BYTES
+from collector.quarantine import MAX_QUARANTINED_BYTES
 from scripts.lib.base.cli import UserError, plain
 from scripts.lib.base.client import Client, Receipt, encode
 from scripts.lib.base.database import open_databases

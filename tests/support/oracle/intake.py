@@ -181,7 +181,9 @@ def _read(row: Row, given: Given) -> Event:
         others = {each for value in named if (each := legal(value))} - {str(anonymous_id)}
     occurred_at, occurred_at_source = occurred(row, given)
     rejection_code = None
-    if not isinstance(event_type, str) or not event_type:
+    if isinstance(payload.get("optedOut"), str):
+        rejection_code = "opted_out"
+    elif not isinstance(event_type, str) or not event_type:
         rejection_code = "event_type_invalid"
     elif payload.get("userId") is not None and canonical_id(payload["userId"]) is None:
         rejection_code = "user_id_invalid"

@@ -81,7 +81,7 @@ function groups(rows, key) {
   return found;
 }
 
-/** A name as people say it: `loan_application` is Loan application. */
+/** A name as people say it: `two_words` is Two words. */
 const named = (name) => { const words = name.replaceAll("_", " ").trim(); return words.charAt(0).toUpperCase() + words.slice(1); };
 /** The value of a segment as people say it. */
 const valued = (value) => (value === "" ? "(empty)" : value.replaceAll("_", " "));
