@@ -8,6 +8,11 @@
     {%- set pairs = {
         'good_band_rate': ['users_in_good_bands', 'users'],
         'conversion_rate_so_far': ['conversions', 'attempts'],
+        'bounce_rate': ['bounces', 'visits'],
+        'views_per_visit': ['views', 'visits'],
+        'seconds_per_visit': ['visit_seconds', 'visits'],
+        'seconds_of_waiting': ['wait_seconds', 'tasks_waited'],
+        'seconds_of_work': ['cycle_seconds', 'tasks_timed'],
     } -%}
     {%- set summed = [] -%}
     {%- for semantic_model in graph.get('semantic_models', {}).values() -%}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import json
 import os
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
@@ -55,7 +59,11 @@ def warehouse(
 
 def test_numbers_of_the_site_are_those_of_the_facts(warehouse: Warehouse) -> None:
     shown = shown_by_site(warehouse)
-    assert set(shown) == {*FROM_FACTS, *DURATIONS}
+    tested_elsewhere = {
+        "attention", "funnel_totals", "segment_values", "paths_weekly", "credit_profiles",
+        "users", "user_stories",
+    }  # fmt: skip
+    assert set(shown) - tested_elsewhere == {*FROM_FACTS, *DURATIONS}
     for name, query in FROM_FACTS.items():
         expected = facts(warehouse, query)
         assert len(expected) > 0, name
@@ -83,15 +91,86 @@ def test_rates_of_the_site_are_those_of_the_facts(warehouse: Warehouse) -> None:
     for rate, query in RATES.items():
         [(expected,)] = warehouse.query(query)
         part, whole = rates[rate]
-        rows, *_ = (rows for rows in shown.values() if {part, whole} <= set(rows[0]))
-        total = sum(row[part] for row in rows) / sum(row[whole] for row in rows)
-        assert total == pytest.approx(float(expected)), rate
+        tables = [rows for name, rows in shown.items() if {part, whole} <= set(rows[0])]
+        assert tables
+        for rows in tables:
+            total = sum(row[part] for row in rows) / sum(row[whole] for row in rows)
+            assert total == pytest.approx(float(expected), rel=1e-4), rate
     for column in ("step_rate", "overall_rate"):
         part, whole = rates[column]
         assert warehouse.query(
             f"select count(*) from marts.conversion_funnel_daily where {whole} > 0"  # noqa: S608
             f" and {column} is distinct from round({part}::numeric / {whole}, 6)"
         ) == [(0,)]
+
+
+def test_paths_of_the_site_are_those_of_the_visits(warehouse: Warehouse) -> None:
+    views = warehouse.query(
+        """
+        select session_key, date_trunc('week', started_on)::date, activity ->> 'path'
+        from marts.fct_sessions join marts.fct_events using (user_id)
+        where is_visit and occurred_at between started_at and ended_at
+            and event_type in ('page_viewed', 'screen_viewed') and activity ? 'path'
+        order by session_key, occurred_at, fct_events.received_at, event_row_id
+        """
+    )
+    often = Counter(path for _, _, path in views).most_common()
+    kept = {path for path, _ in sorted(often, key=lambda each: (-each[1], each[0]))[:7]}
+    ways: Counter[tuple[date, int, str, str]] = Counter()
+    for (_, week), visit in itertools.groupby(views, key=lambda view: view[:2]):
+        pages = [path for path, _ in itertools.groupby(path for _, _, path in visit)]
+        names = [path if path in kept else "(other)" for path in pages] + ["(end)"]
+        ways.update((week, 1 + n, *names[n : n + 2]) for n in range(min(4, len(pages))))
+    shown = {
+        (row["day"], row["step"], row["path"], row["next_path"]): row["visits"]
+        for row in shown_by_site(warehouse)["paths_weekly"]
+    }
+    assert shown == dict(ways)
+    assert max(step for _, step, _, _ in shown) == 4
+
+
+def test_pages_name_users_by_keys_alone(warehouse: Warehouse) -> None:
+    """And tell what each of those did, and of others who are asked for."""
+    counts = warehouse.query(
+        """
+        select user_id, score_change_90d, last_missed_at, (
+            select count(*) from marts.fct_events where fct_events.user_id = dim_users.user_id
+        ) + (
+            select count(*) from marts.fct_sessions as visits
+            where visits.user_id = dim_users.user_id and is_visit
+        ) + (
+            select count(*) from marts.fct_funnel_progress as attempts
+            where attempts.user_id = dim_users.user_id
+        ) + (
+            select count(*) from marts.fct_tasks where fct_tasks.user_id = dim_users.user_id
+        ) + (
+            select count(*) from marts.fct_credit_scores as scores
+            where scores.user_id = dim_users.user_id
+        )
+        from marts.dim_users left join marts.credit_profiles using (user_id)
+        """
+    )
+    keys = {each: hashlib.sha256(each.encode()).hexdigest()[:16] for each, *_ in counts}
+    told = {keys[each]: min(count, 60) for each, _, _, count in counts}
+    shown = shown_by_site(warehouse)
+    assert Counter(row["user_key"] for row in shown["user_stories"]) == {
+        row["user_key"]: told[row["user_key"]] for row in shown["users"]
+    }
+    personal = hashlib.sha256(b"eve@example.com").hexdigest()[:16]
+    assert personal in {row["assignee"] for row in shown["tasks_overdue"]}
+    fallen = sorted((change, each) for each, change, _, _ in counts if change and change < 0)
+    missed = sorted((at, each) for each, _, at, _ in counts if at)[-40:]
+    listed = {row["user_key"] for row in shown["credit_profiles"]}
+    assert {keys[each] for _, each in fallen[:40] + missed} <= listed
+    assert len(listed) <= 120
+    site = read(PROD, warehouse.database_url, days=8000)
+    assert not keys.keys() & set(re.findall(r'"([^"]*)"', json.dumps(site.datasets)))
+    known = {row["user_key"] for row in shown["users"]}
+    other = next(each for each in keys if keys[each] not in known)
+    asked = read(PROD, warehouse.database_url, days=8000, users=[other]).datasets["users"]["users"]
+    assert set(asked["levels"]["user_key"]) == {*known, keys[other]}
+    with pytest.raises(UserError, match="there is no user nobody in the marts"):
+        read(PROD, warehouse.database_url, days=8000, users=["nobody"])
 
 
 def test_numbers_of_the_report_are_those_of_the_facts(warehouse: Warehouse) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -161,7 +162,7 @@ def test_csv_has_what_the_table_has(
     assert all(days.items() <= row.items() for row in rows)
 
 
-def test_segments_and_retention_are_those_of_the_marts(
+def test_segments_and_outcomes_are_those_of_the_marts(
     browser: Browser, folder: Path, warehouse: Warehouse
 ) -> None:
     segments = warehouse.query(
@@ -170,9 +171,10 @@ def test_segments_and_retention_are_those_of_the_marts(
         " where segment <> 'all' group by 1, 2",
         FUNNEL,
     )
-    weeks = warehouse.query(
-        "select weeks_since::text, cohort_users::text, users_active::text"
-        " from marts.retention_weekly where is_complete"
+    outcomes = warehouse.query(
+        "select initcap(outcome), count(*)::text from marts.fct_funnel_progress"
+        " where funnel = %s group by 1",
+        FUNNEL,
     )
     [(converted,)] = warehouse.query(
         "select count(*)::integer from marts.fct_funnel_progress"
@@ -181,7 +183,7 @@ def test_segments_and_retention_are_those_of_the_marts(
     )
     with opened(browser, folder / "conversion.html") as page:
         assert sorted(tuple(row[:3]) for row in table(page, "segments")) == sorted(segments)
-        assert sorted(tuple(row[1:4]) for row in table(page, "retention")) == sorted(weeks)
+        assert sorted(tuple(row[:2]) for row in table(page, "outcomes")) == sorted(outcomes)
         times = [int(row[2].replace(",", "")) for row in table(page, "times")]
         assert sum(times) == converted
 
@@ -204,3 +206,92 @@ def test_percentiles_of_any_days_are_those_of_the_facts(
                 shares, first, start, start + 12,
             )  # fmt: skip
             assert shown == (pytest.approx(known) if known else [None] * len(shares))
+
+
+def test_traffic_is_that_of_the_marts(browser: Browser, folder: Path, warehouse: Warehouse) -> None:
+    visits = "select count(*), avg(is_bounce::integer) from marts.fct_sessions where is_visit"
+    [(count, bounced)] = warehouse.query(visits)
+    [(direct,)] = warehouse.query(
+        "select count(*) from marts.fct_sessions where is_visit and traffic_source = 'direct'"
+    )
+    pages = warehouse.query(
+        "select activity ->> 'path', to_char(count(*), 'FM999,999') from marts.fct_events"
+        " where event_type = 'page_viewed' group by 1"
+    )
+    with opened(browser, folder / "traffic.html") as page:
+        expect(page.locator("#visits")).to_have_text(f"{count:,}")
+        expect(page.locator("#bounce")).to_have_text(f"{100 * bounced:.1f} %")
+        assert sorted(tuple(row[:2]) for row in table(page, "pages")) == sorted(pages)
+        ways = table(page, "paths")
+        begun = sum(int(row[3].replace(",", "")) for row in ways if row[0] == "1")
+        assert begun <= count
+        # Each page that a visit can be on at a step is a bar, each way between two a band.
+        steps = {(row[0], row[1]) for row in ways}
+        bands = [row for row in ways if row[2] != "(end)" and row[0] != "4"]
+        assert page.locator("#paths .plot svg .mark-rect.role-mark path").count() == len(steps)
+        assert page.locator("#paths .plot svg .mark-path path").count() == len(bands)
+        choose(page, "origin", "direct")
+        expect(page.locator("#visits")).to_have_text(f"{direct:,}")
+        assert {row[1] for row in table(page, "through")} == {"direct"}
+
+
+def test_retention_is_that_of_the_marts(
+    browser: Browser, folder: Path, warehouse: Warehouse
+) -> None:
+    weeks = warehouse.query(
+        "select weeks_since::text, cohort_users::text, users_active::text"
+        " from marts.retention_weekly where is_complete"
+    )
+    with opened(browser, folder / "retention.html") as page:
+        assert sorted(tuple(row[1:4]) for row in table(page, "cohorts")) == sorted(weeks)
+        compared = {row[0] for row in table(page, "segments")}
+        page.locator("[name=compare]").focus()
+        page.keyboard.press("ArrowDown")
+        page.evaluate("queue")
+        assert compared.isdisjoint({row[0] for row in table(page, "segments")})
+        page.locator("[name=cohort]").select_option(label="Traffic source: direct")
+        page.evaluate("queue")
+        some = sum(int(row[2]) for row in table(page, "cohorts") if row[1] == "0")
+        assert 0 < some < sum(int(users) for week, users, _ in weeks if week == "0")
+        # Three years: as many rows and columns as a page has room for.
+        rows, columns = page.evaluate(
+            "rows => [grouped(rows).groups.length, weeks(rows).length]",
+            [{"day": 7 * n, "users_active": [9] * min(156 - n, 105)} for n in range(156)],
+        )
+        assert rows <= 27
+        assert columns <= 27
+
+
+def test_lists_lead_to_what_a_user_did(
+    browser: Browser, folder: Path, warehouse: Warehouse
+) -> None:
+    overdue = warehouse.query("select count(*)::integer from reports.rpt_tasks_overdue")
+    with opened(browser, folder / "tasks.html") as page:
+        assert [(len(table(page, "overdue")),)] == overdue
+    with opened(browser, folder / "credit.html") as page:
+        key = table(page, "profiles")[0][0]
+        page.get_by_role("link", name=key).press("Enter")
+        page.wait_for_url("**/users.html*")
+        page.wait_for_selector("body[data-ready]")
+        [(user, events)] = warehouse.query(
+            "select user_id, event_count::text from reports.rpt_users where user_key = %s", key
+        )
+        expect(page.locator("#events")).to_have_text(events)
+        story = table(page, "story")
+        told = "select count(*)::integer from reports.rpt_user_stories where user_key = %s"
+        assert [(len(story),)] == warehouse.query(told, key)
+        assert [row[:2] for row in story] != []
+        # Another one, by an id typed in; neither is on the page.
+        [(other, other_key)] = warehouse.query(
+            "select user_id, user_key from reports.rpt_users"
+            " where is_notable and user_id <> %s order by 1 limit 1",
+            user,
+        )
+        assert not {user, other} & set(re.findall(r"\w+", page.content()))
+        page.get_by_label("User's id, or key").fill(other)
+        page.keyboard.press("Enter")
+        expect(page.locator("#found")).to_have_text(f"Key {other_key}.")
+        expect(page.locator("#shown")).to_contain_text(other_key)
+        page.get_by_label("User's id, or key").fill("nobody")
+        page.keyboard.press("Enter")
+        expect(page.locator("#found")).to_contain_text("no story of this user is here")

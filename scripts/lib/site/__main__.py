@@ -50,6 +50,14 @@ def main() -> int:
         help="how old data are that pages warn of, as for scripts/status (default: %(default)s)",
     )
     arguments.add_argument(
+        "--user",
+        action="append",
+        default=[],
+        dest="users",
+        metavar="ID",
+        help="show this user's story too, whoever is among the notable ones; may be repeated",
+    )
+    arguments.add_argument(
         "--no-docs", action="store_true", help="leave out the dbt docs, which take longest"
     )
     arguments.add_argument("--open", action="store_true", help="open it in the browser")
@@ -94,6 +102,7 @@ def _build(settings: Settings, options: argparse.Namespace) -> Path:
             databases.destination,
             options.output.resolve(),
             days=options.days,
+            users=options.users,
             with_docs=not options.no_docs,
             max_age=timedelta(minutes=options.max_age),
             every=options.every,

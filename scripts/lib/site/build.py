@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,8 +31,11 @@ MAX_PAGE_BYTES = 3_000_000
 TITLES = {
     "overview": "Overview",
     "conversion": "Conversion",
+    "traffic": "Traffic",
+    "retention": "Retention",
     "tasks": "Tasks",
     "credit": "Credit",
+    "users": "Users",
     "health": "Pipeline health",
 }
 FILES = {page: "index.html" if page == "overview" else f"{page}.html" for page in PAGES}
@@ -54,11 +57,13 @@ def build_site(  # noqa: PLR0913
     folder: Path,
     *,
     days: int = 400,
+    users: Sequence[str] = (),
     with_docs: bool = True,
     max_age: timedelta = MAX_AGE,
     every: int | None = None,
 ) -> Site:
-    """Writes the site about the target in `settings`, its last `days` days, to `folder`.
+    """Writes the site about the target in `settings`, its last `days` days, to `folder`,
+    with the stories of `users` besides those of notable ones.
 
     Files of other names in the folder stay. Where nothing is built the pages say what to do. They
     warn of data older than `max_age`, and where they are not built again `every` so many seconds.
@@ -69,7 +74,7 @@ def build_site(  # noqa: PLR0913
         docs = pool.submit(generate, settings, database_url) if with_docs else None
         library = pool.submit(_vega, settings.data_directory / "cache")
         try:
-            warehouse = read(settings, database_url, days)
+            warehouse = read(settings, database_url, days, users)
         except NothingBuiltError:
             warehouse = None
         (folder / "assets").mkdir(parents=True, exist_ok=True)

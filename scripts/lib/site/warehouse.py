@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from scripts.lib.base.cli import UserError
 from scripts.lib.base.settings import Settings
 from scripts.lib.dbt import reports
 from scripts.lib.dbt.reports import Connection
@@ -40,16 +42,29 @@ PAGES: dict[str, dict[str, dict[str, str]]] = {
         "funnel_totals": {},
         "segment_values": {},
         "conversion_daily": {},
+        "outcomes_daily": {},
         "conversion_times_daily": {},
         "attribution_daily": {},
-        "retention_weekly": {},
     },
-    "tasks": {"tasks_daily": {}, "task_times_daily": {}},
+    "traffic": {"visits_daily": {}, "pages_daily": {}, "last_hour": {}, "paths_weekly": {}},
+    "retention": {"retention_segments_weekly": {}},
+    "tasks": {
+        "tasks_daily": {},
+        "task_times_daily": {},
+        "task_waits_daily": {},
+        "task_assignees_daily": {},
+        "tasks_overdue": {},
+    },
     "credit": {
         "credit_bands_daily": {},
         "credit_moves_daily": {},
         "conversion_daily": {"segment": "band"},
+        "credit_scores": {},
+        "credit_changes": {},
+        "missed_payments": {},
+        "credit_profiles": {},
     },
+    "users": {"users": {}, "user_stories": {}},  # of the users whose story is there
     "health": {"rejections_daily": {}},
 }
 # Of these a page needs all funnels at once; of others with a funnel and days one at a time.
@@ -127,19 +142,20 @@ class Warehouse:
         return max([self.last, *(self.first + timedelta(days=day) for day in days)])
 
 
-def read(settings: Settings, database_url: str, days: int) -> Warehouse:
-    """Reads the last `days` days of the target in `settings`.
+def read(settings: Settings, database_url: str, days: int, users: Sequence[str] = ()) -> Warehouse:
+    """Reads the last `days` days of the target in `settings`, and the stories of notable users.
 
-    Raises NothingBuiltError where dbt has built nothing, UserError where the role may not read it.
+    `users` are ids of others whose story is wanted. Raises NothingBuiltError where dbt has built
+    nothing, UserError where the role may not read it or there is no such user.
     """
 
     def query(connection: Connection) -> Warehouse:
-        return _read(connection, days)
+        return _read(connection, days, users)
 
     return reports.read(settings, database_url, query)
 
 
-def _read(connection: Connection, days: int) -> Warehouse:
+def _read(connection: Connection, days: int, users: Sequence[str]) -> Warehouse:
     [totals] = _rows(connection, "totals")
     connection.execute("select set_config('timezone', %s, true)", [totals["time_zone"]])
     builds = [Build(**row) for row in connection.execute(BUILDS).fetchall()]
@@ -149,11 +165,13 @@ def _read(connection: Connection, days: int) -> Warehouse:
     if last is None:
         return Warehouse(totals["time_zone"], 0, None, None, [], builds, up_to, rates, {}, {})
     first = max(totals["first_on"], last - timedelta(days=days - 1))
+    of_users = {"user_id": _ids(connection, users)}
     datasets: dict[str, dict[str, Dataset]] = {page: {} for page in PAGES}
     parts: dict[str, dict[str, dict[str, Dataset]]] = {page: {} for page in PAGES}
     for page, views in PAGES.items():
         for name, where in views.items():
-            columns, rows = _dataset(connection, name, first, where)
+            which = of_users if page == "users" else where
+            columns, rows = _dataset(connection, name, first, which)
             if {"funnel", "day"} <= set(columns) and name not in OF_ALL_FUNNELS:
                 for funnel, dataset in by_funnel(columns, rows, first).items():
                     parts[page].setdefault(funnel, {})[name] = dataset
@@ -183,6 +201,15 @@ def _read(connection: Connection, days: int) -> Warehouse:
     )
 
 
+def _ids(connection: Connection, asked: Sequence[str]) -> list[str]:
+    """Users whose story is there; by id, so that PostgreSQL reads no others' events."""
+    query = "select user_id from rpt_users where is_notable or user_id = any(%s)"
+    users = [row["user_id"] for row in connection.execute(query, [list(asked)])]
+    if unknown := sorted(set(asked) - set(users)):
+        raise UserError(f"there is no user {unknown[0]} in the marts; ids are as in dim_users")
+    return users
+
+
 def _freshness(events: Rows) -> list[SourceFreshness]:
     sources: dict[str, Rows] = {}
     for row in events:
@@ -208,11 +235,17 @@ def _rows(connection: Connection, name: str) -> Rows:
 
 
 def _dataset(
-    connection: Connection, name: str, first: date, where: dict[str, str]
+    connection: Connection, name: str, first: date, where: Mapping[str, str | list[str]]
 ) -> tuple[list[str], list[Row]]:
-    """A view's columns, and rows from the week of `first` on; pages pass over what is before."""
-    conditions = [
-        sql.SQL("{} = {}").format(sql.Identifier(key), value) for key, value in where.items()
+    """A view's columns, and rows from the week of `first` on; pages pass over what is before.
+
+    Ids of users stay here: pages have their keys.
+    """
+    conditions: list[sql.Composable] = [
+        sql.SQL("{} = any({})").format(
+            sql.Identifier(key), [value] if isinstance(value, str) else value
+        )
+        for key, value in where.items()
     ]
     if name.endswith(("_daily", "_weekly")):
         conditions.append(sql.SQL("day > {}::date - 7").format(first))
@@ -220,4 +253,8 @@ def _dataset(
         _view(name), sql.SQL(" and ").join([*conditions, sql.SQL("true")])
     )
     cursor = connection.cursor(row_factory=tuple_row).execute(query)
-    return [column.name for column in cursor.description or ()], cursor.fetchall()
+    columns = [column.name for column in cursor.description or ()]
+    kept = [place for place, column in enumerate(columns) if column != "user_id"]
+    return [columns[place] for place in kept], [
+        tuple(row[place] for place in kept) for row in cursor
+    ]

@@ -95,6 +95,7 @@ const format = {
   date: (iso) => humanDay(iso),
   count: (n) => n.toLocaleString("en", { maximumFractionDigits: 1 }),
   rate: (n) => `${(100 * n).toFixed(1)} %`,
+  points: (n) => (n > 0 ? `+${n}` : n < 0 ? `\u2212${-n}` : "0"),
   duration: (s) => {
     if (s < 90) return `${s.toFixed(0)} s`;
     if (s < 5400) return `${(s / 60).toFixed(0)} min`;
@@ -178,7 +179,7 @@ function fillTable(table, { rows, columns }) {
     const element = document.createElement(tag);
     if (["text", "name", "value"].includes(kind) && tag === "td") element.append(Object.assign(document.createElement("bdi"), { textContent: text }));
     else element.textContent = text;
-    if (!["text", "name", "value", "date"].includes(kind)) element.className = "number";
+    element.className = ["text", "name", "value"].includes(kind) ? "" : kind === "date" ? "date" : "number";
     return element;
   };
   const head = document.createElement("tr");
@@ -223,6 +224,9 @@ async function draw(chart, state) {
 /** Registers a table without a chart: `build(state)` gives rows, of which `href` leads on, and columns. */
 const list = (id, build) => lists.push({ section: document.getElementById(id), build });
 
+/** Where a user's story is. */
+const storyOf = (key) => `${embedded.files.users}#${new URLSearchParams({ period: WHOLE, user: key })}`;
+
 /** Shows a state: tiles, then one chart after the other, until there is a newer one. */
 async function show(state) {
   newest += 1;
@@ -231,7 +235,11 @@ async function show(state) {
   if (own !== newest) return;
   await load(state.funnel);
   await fillTiles(state);
-  for (const { section, build } of lists) fillTable(section.querySelector("table"), build(state));
+  for (const each of lists) {
+    each.result = each.build(state);
+    each.section.querySelector(".finding")?.replaceChildren(each.result.finding ?? "");
+    fillTable(each.section.querySelector("table"), each.result);
+  }
   for (const chart of charts) {
     await new Promise((done) => { setTimeout(done); }); // for the browser to show what is there
     if (own !== newest) return;
@@ -252,6 +260,6 @@ function render(missing = []) {
 
 function start() {
   const missing = startFilters(render);
-  for (const chart of charts) offerFiles(chart);
+  for (const each of [...charts, ...lists]) offerFiles(each);
   render(missing).then(() => { document.body.dataset.ready = "true"; });
 }

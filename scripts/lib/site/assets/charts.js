@@ -25,6 +25,7 @@ const CONFIG = {
 
 /** A chart's spec with data, width and configuration; legends get the columns there is room for. */
 function complete({ spec, rows }) {
+  if (spec.$schema) return spec; // of Vega itself
   const columns = innerWidth < 520 ? 2 : 5;
   return {
     width: "container", height: 240, autosize: { type: "fit-x", contains: "padding" }, ...spec,
@@ -48,7 +49,7 @@ const timeX = (rows) => ({
 const series = (field, names) => ({ field, type: "nominal", sort: names, scale: { domain: names, range: SERIES } });
 
 /** How much further than its longest bar an axis goes, so that there is room for labels behind. */
-const room = (pixels) => { const width = document.querySelector(".plot").clientWidth - 120; return width / (width - pixels); };
+const room = (pixels) => { const width = Math.min(...[...document.querySelectorAll(".plot")].map((plot) => plot.clientWidth)) - 120; return width / Math.max(width - pixels, width / 4); };
 
 /** A line without axes, for a tile; it ends where the numbers do. */
 const sparkline = (numbers) => ({
@@ -60,7 +61,7 @@ const sparkline = (numbers) => ({
 
 /** Axes of shares, counts and names. */
 const rateAxis = { title: null, format: ".0%", tickCount: 5 };
-const countAxis = { title: null, tickCount: 5, format: "~s" };
+const countAxis = { title: null, tickCount: 5, tickMinStep: 1, format: "~s" };
 const nameY = (field, rows) => ({ field, type: "nominal", sort: levels(rows, field), axis: { title: null, domain: false, ticks: false, labelPadding: 8, labelColor: "var(--ink)" } });
 
 /** Horizontal bars of one share a name, with its interval as a line, and beside it share and count: rows of `counted`. */
@@ -117,3 +118,31 @@ function heatMap({ x, y, depth, label, tooltip, cells, height }) {
     ],
   };
 }
+
+/** Horizontal bars of a count a name, and beside each what is said of it. */
+function countBars(rows, { name, count, label, tooltip }) {
+  const most = Math.max(...rows.map((row) => row[count]), 1);
+  const x = { field: count, type: "quantitative", scale: { domain: [0, most * room(12 + 6.5 * Math.max(...rows.map((row) => row[label].length)))] }, axis: null };
+  return {
+    height: rows.length * 30,
+    encoding: { y: nameY(name, rows), x, tooltip },
+    layer: [
+      { mark: { type: "bar", height: { band: 0.68 }, cornerRadiusEnd: 2, tooltip: true } },
+      { mark: { type: "text", align: "left", dx: 6 }, encoding: { text: { field: label } } },
+    ],
+  };
+}
+
+/** A line through periods for each of the named kinds; rows have `period`, `when`, `kind` and `value`. */
+function lines(rows, { kinds, axis, tooltip }) {
+  return {
+    mark: { type: "line", tooltip: true, point: { size: 30 } },
+    encoding: { x: timeX(rows), y: { field: "value", type: "quantitative", axis }, tooltip, ...(kinds.length > 1 && { color: series("kind", kinds) }) },
+  };
+}
+
+/** Rows by week, of the weeks that the days of a state are in. */
+const withinWeeks = (state) => within({ ...state, from: state.from - 6 });
+
+/** The unit in which a number of seconds is best read: [seconds, name]. */
+const unitOf = (seconds) => (seconds > 259200 ? [86400, "days"] : seconds > 7200 ? [3600, "hours"] : seconds > 120 ? [60, "minutes"] : [1, "seconds"]);

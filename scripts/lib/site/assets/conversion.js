@@ -1,7 +1,6 @@
 "use strict";
 
 const steps = groups(dataset("funnel_totals"), (row) => row.funnel);
-const cohorts = dataset("retention_weekly");
 
 fillSelect("funnel", [...steps.keys()].map((funnel) => [funnel, named(funnel)]));
 fillChoices("segment", [...groups(dataset("segment_values"), (row) => row.segment)].map(([segment, rows]) => [
@@ -144,21 +143,17 @@ chart("attribution", (state) => {
   };
 });
 
-chart("retention", (state) => {
-  const rows = cohorts.filter((row) => row.day >= state.from - 6 && row.day <= state.to).map((row) => {
-    const rate = row.retention_rate;
-    return { cohort_week: isoDay(row.day), ...row, rate, week: humanDay(isoDay(row.day)).slice(0, -5), label: (100 * rate).toFixed(0), share: format.rate(rate), count: `${format.count(row.users_active)} of ${format.count(row.cohort_users)}` };
-  });
-  const weeks = levels(rows, "weeks_since").length;
+chart("outcomes", (state) => {
+  const rows = ofFunnel("outcomes_daily", state);
+  const all = [...groups(rows, (row) => row.outcome)].map(([outcome, group]) => {
+    const [attempts, share] = [sum(group, "attempts"), sum(group, "attempts") / sum(rows, "attempts")];
+    return { outcome: named(outcome), attempts, share, label: `${format.rate(share)} · ${format.count(attempts)}` };
+  }).sort((a, b) => b.attempts - a.attempts);
   return {
-    rows,
-    columns: [["cohort_week", "First active in the week of", "date"], ["weeks_since", "Weeks since", "count"], ["cohort_users", "Users", "count"], ["users_active", "Active", "count"], ["rate", "Rate", "rate"]],
-    spec: heatMap({
-      x: { field: "weeks_since", type: "ordinal", axis: { title: "weeks since", labelAngle: 0, domain: false, ticks: false, labelOverlap: true } },
-      y: { field: "week", type: "nominal", sort: levels(rows, "week"), axis: { title: null, domain: false, ticks: false, labelOverlap: true } },
-      depth: "rate", label: "label", cells: weeks + 2, height: Math.min(levels(rows, "week").length * 24, 420),
-      tooltip: tip(["week", "first active"], ["weeks_since", "weeks since"], ["share", "active"], ["count", "users"]),
-    }),
+    rows: all,
+    columns: [["outcome", "Outcome", "text"], ["attempts", "Attempts", "count"], ["share", "Share", "rate"]],
+    finding: all.length && `${all[0].outcome} is the most frequent, ${format.rate(all[0].share)}.`,
+    spec: countBars(all, { name: "outcome", count: "attempts", label: "label", tooltip: tip(["outcome", "outcome"], ["label", "attempts"]) }),
   };
 });
 

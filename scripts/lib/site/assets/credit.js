@@ -88,4 +88,97 @@ chart("payments", (state) => {
   };
 });
 
+chart("punctuality", (state) => {
+  const rows = [...groups(days.filter(within(state)), (row) => period(state, row.day))].sort().map(([key, group]) => {
+    const { whole, part, rate: value, note } = counted("on_time_rate", group);
+    return { period: key, when: humanDay(key), whole, part, value, note, text: shown("rate", value) };
+  }).filter((row) => row.whole);
+  return {
+    rows,
+    columns: [["period", `First day of the ${grain(state)}`, "date"], ["whole", "Due", "count"], ["part", "Made", "count"], ["value", "On time", "rate"]],
+    finding: `${shown("rate", rate("on_time_rate", days.filter(within(state))))} over all these days.`,
+    spec: lines(rows, { kinds: [], axis: rateAxis, tooltip: tip(["when", grain(state)], ["text", "on time"], ["note", "count"]) }),
+  };
+});
+
+chart("missed", () => {
+  const rows = dataset("missed_payments").map((row) => ({ ...row, name: valued(row.band), missed: row.payments_missed === 6 ? "6 or more" : String(row.payments_missed) }))
+    .sort((a, b) => a.payments_missed - b.payments_missed || a.band_order - b.band_order);
+  const late = sum(rows.filter((row) => row.payments_missed), "users");
+  return {
+    rows,
+    columns: [["missed", "Payments missed", "text"], ["name", "Band now", "text"], ["users", "Users", "count"]],
+    finding: rows.length && `${format.count(late)} of ${format.count(sum(rows, "users"))} users missed one or more.`,
+    spec: {
+      mark: { type: "bar", tooltip: true },
+      encoding: {
+        x: { field: "missed", type: "ordinal", sort: levels(rows, "missed"), axis: { title: "payments missed", labelAngle: 0, ticks: false } },
+        y: { field: "users", type: "quantitative", axis: countAxis }, order: { field: "band_order", type: "quantitative" }, color: withUnknown(rows),
+        tooltip: tip(["missed", "payments missed"], ["name", "band"], ["users", "users"]),
+      },
+    },
+  };
+});
+
+/** The colours of bands, and one for users without a score where there are any. */
+function withUnknown(rows) {
+  const more = levels(rows, "name").filter((name) => !bandColor.scale.domain.includes(name));
+  return { ...bandColor, sort: [...bandColor.sort, ...more], scale: { domain: [...bandColor.scale.domain, ...more], range: [...BANDS, "var(--c7)"] } };
+}
+
+chart("scores", () => {
+  const rows = dataset("credit_scores").map((row) => ({ ...row, name: readable(row.band), score_to: row.score_from + 9, until: row.score_from + 10, label: `${row.score_from} to ${row.score_from + 9}` }))
+    .sort((a, b) => a.score_from - b.score_from || a.band_order - b.band_order);
+  const x = { field: "score_from", type: "quantitative", scale: { zero: false, nice: false, domain: [rows[0]?.score_from, rows.at(-1)?.until] }, axis: { title: "score", grid: false, tickCount: 8 } };
+  const y = (field) => ({ field, type: "quantitative", axis: countAxis });
+  return {
+    rows,
+    columns: [["score_from", "Score from", "count"], ["score_to", "to", "count"], ["name", "Band", "text"], ["users", "Users", "count"], ["users_30d_ago", "30 days before", "count"], ["users_90d_ago", "90 days before", "count"]],
+    finding: `${format.count(sum(rows, "users"))} users have a score.`,
+    spec: {
+      encoding: { x },
+      layer: [
+        { mark: { type: "rect", tooltip: true, x2Offset: -1 }, encoding: { x2: { field: "until" }, y: y("users"), y2: { datum: 0 }, color: bandColor, tooltip: tip(["label", "score"], ["name", "band"], ["users", "users"], ["users_30d_ago", "30 days before"], ["users_90d_ago", "90 days before"]) } },
+        { mark: { type: "line", interpolate: "step-after", color: "var(--ink)", strokeWidth: 1.5 }, encoding: { y: { ...y("users_90d_ago"), aggregate: "sum" } } },
+      ],
+    },
+  };
+});
+
+/** Users by how far their score moved in so many days. */
+function shift(count) {
+  const rows = dataset("credit_changes").filter((row) => row.days === count).sort((a, b) => a.points_to - b.points_to);
+  const side = (sign) => format.count(sum(rows.filter((row) => Math.sign(row.points_to) === sign), "users"));
+  const label = ({ points_to: to }) => (to === 0 ? "no change" : Math.abs(to) === 100 ? `${format.points(to - 9 * Math.sign(to))} or more` : `${format.points(to - 9 * Math.sign(to))} to ${format.points(to)}`);
+  const moved = rows.filter((row) => row.points_to).map((row) => ({ ...row, label: label(row), way: row.points_to > 0 ? "Rose" : "Fell" }));
+  return {
+    rows: rows.map((row) => ({ ...row, label: label(row) })),
+    columns: [["label", "Points", "text"], ["users", "Users", "count"]],
+    finding: `${side(1)} rose, ${side(-1)} fell, ${side(0)} did not change and are not drawn.`,
+    spec: {
+      data: { values: moved },
+      mark: { type: "bar", tooltip: true, size: 10 },
+      encoding: {
+        x: { field: "points_to", type: "quantitative", scale: { domain: [-105, 105], nice: false }, axis: { title: "points, up to", grid: false, values: [-100, -50, 0, 50, 100] } },
+        y: { field: "users", type: "quantitative", axis: countAxis },
+        color: { field: "way", type: "nominal", sort: ["Fell", "Rose"], scale: { domain: ["Fell", "Rose"], range: [BANDS[0], BANDS[4]] } },
+        tooltip: tip(["label", "points"], ["users", "users"]),
+      },
+    },
+  };
+}
+
+chart("shift30", () => shift(30));
+chart("shift90", () => shift(90));
+
+list("profiles", () => {
+  const rows = dataset("credit_profiles").map((row) => ({ ...row, href: storyOf(row.user_key), name: valued(row.band), missed_on: row.last_missed_on === null ? null : isoDay(row.last_missed_on) }))
+    .sort((a, b) => (a.score_change_90d ?? 0) - (b.score_change_90d ?? 0) || b.payments_missed - a.payments_missed);
+  return {
+    rows,
+    columns: [["user_key", "User", "text"], ["name", "Band", "text"], ["score_change_30d", "In 30 days", "points"], ["score_change_90d", "In 90 days", "points"], ["payments_made", "Paid", "count"], ["payments_missed", "Missed", "count"], ["on_time_rate", "On time", "rate"], ["missed_on", "Last missed", "date"]],
+    finding: `${format.count(rows.length)} users.`,
+  };
+});
+
 start();

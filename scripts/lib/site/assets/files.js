@@ -54,7 +54,7 @@ async function png(chart) {
 
 /** The buttons of a chart. */
 function offerFiles(chart) {
-  const on = (kind, make) => chart.section.querySelector(`.${kind}`).addEventListener("click", async () => save(fileName(chart, kind), await make()));
+  const on = (kind, make) => chart.section.querySelector(`.${kind}`)?.addEventListener("click", async () => save(fileName(chart, kind), await make()));
   on("csv", () => new Blob([csv(chart.result)], { type: "text/csv;charset=utf-8" }));
   on("svg", async () => new Blob([await svg(chart)], { type: "image/svg+xml" }));
   on("png", () => png(chart));

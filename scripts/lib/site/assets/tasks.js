@@ -2,6 +2,7 @@
 
 const days = dataset("tasks_daily");
 const times = dataset("task_times_daily");
+const waits = dataset("task_waits_daily");
 
 const types = levels([...groups(days, (row) => row.task_type)].map(([type, rows]) => ({ type, opened: sum(rows, "tasks_opened") })).sort((a, b) => b.opened - a.opened), "type");
 fillChoices("type", [["Task type", types.map((type) => [type, type])]]);
@@ -118,6 +119,88 @@ chart("rework", (state) => {
         tooltip: [...tip(["task_type", "type"], ["what", "what"]), { field: "rate", type: "quantitative", format: ".1%", title: "share" }],
       },
     },
+  };
+});
+
+chart("completion", (state) => {
+  const rows = periods(chosen(days, state), state).map(([key, group]) => {
+    const { whole, part, rate: value, note } = counted("completion_rate", group);
+    return { period: key, when: humanDay(key), whole, part, value, note, text: shown("rate", value), is_complete: group.every((row) => row.is_complete || !row.tasks_opened) };
+  }).filter((row) => row.whole);
+  const over = rows.filter((row) => row.is_complete);
+  return {
+    rows,
+    columns: [["period", `First day of the ${grain(state)}`, "date"], ["whole", "Opened", "count"], ["part", "Completed", "count"], ["value", "Rate", "rate"]],
+    finding: over.length ? `${shown("rate", sum(over, "part") / sum(over, "whole"))} of those that had their time.` : "",
+    spec: {
+      encoding: { x: timeX(rows), tooltip: tip(["when", grain(state)], ["text", "completed"], ["note", "count"]) },
+      layer: unfinishedLine(rows, { field: "value", type: "quantitative", axis: rateAxis }),
+    },
+  };
+});
+
+chart("waiting", (state) => {
+  const all = chosen(waits, state);
+  const rows = periods(all, state).map(([key, group]) => {
+    const counts = addTimes(group);
+    return { period: key, when: humanDay(key), tasks: counts.reduce((total, [, count]) => total + count, 0), p50: percentile(counts, 0.5), p90: percentile(counts, 0.9) };
+  });
+  const [length, name] = unitOf(Math.max(...rows.map((row) => row.p90)));
+  const kinds = [["p50", "Median"], ["p90", "90th percentile"]];
+  const drawn = rows.flatMap((row) => kinds.map(([field, kind]) => ({ ...row, kind, value: row[field] / length, text: shown("duration", row[field]) })));
+  return {
+    rows,
+    columns: [["period", `First day of the ${grain(state)}`, "date"], ["tasks", "Tasks", "count"], ["p50", "Median", "duration"], ["p90", "90th percentile", "duration"]],
+    finding: `Half wait ${shown("duration", percentile(addTimes(all), 0.5))} or less, one in ten more than ${shown("duration", percentile(addTimes(all), 0.9))} (${precision(all)}).`,
+    spec: { data: { values: drawn }, ...lines(drawn, { kinds: kinds.map(([, kind]) => kind), axis: { ...countAxis, title: name }, tooltip: tip(["when", grain(state)], ["kind", "what"], ["text", "time"], ["tasks", "tasks"]) }) },
+  };
+});
+
+chart("spread", (state) => {
+  const limits = [60, 600, 3600, 4 * 3600, 12 * 3600, 86400, 2 * 86400, 4 * 86400, 8 * 86400, 16 * 86400, Infinity];
+  const names = limits.map((limit) => (limit === Infinity ? "longer" : `≤ ${format.duration(limit)}`));
+  const rows = [["Waiting", waits], ["Work", times]].flatMap(([kind, all]) => {
+    const found = addTimes(chosen(all, state));
+    return names.map((name, i) => ({ kind, name, tasks: found.reduce((total, [time, count]) => total + (time <= limits[i] && time > (limits[i - 1] ?? -1) ? count : 0), 0) }));
+  });
+  const used = rows.filter((row) => row.tasks).map((row) => names.indexOf(row.name));
+  const drawn = rows.filter((row) => names.indexOf(row.name) >= Math.min(...used) && names.indexOf(row.name) <= Math.max(...used));
+  return {
+    rows: drawn,
+    columns: [["kind", "What", "text"], ["name", "Time", "text"], ["tasks", "Tasks", "count"]],
+    finding: "",
+    spec: {
+      mark: { type: "bar", tooltip: true, cornerRadiusEnd: 2 },
+      encoding: {
+        x: { field: "name", type: "nominal", sort: names, axis: { title: null, labelAngle: -40, ticks: false } }, xOffset: { field: "kind", type: "nominal", sort: ["Waiting", "Work"] },
+        y: { field: "tasks", type: "quantitative", axis: countAxis }, color: series("kind", ["Waiting", "Work"]),
+        tooltip: tip(["kind", "what"], ["name", "time"], ["tasks", "tasks"]),
+      },
+    },
+  };
+});
+
+chart("assignees", (state) => {
+  const rows = [...groups(dataset("task_assignees_daily").filter(within(state)), (row) => row.assignee)].map(([assignee, group]) => ({
+    assignee, opened: sum(group, "tasks_opened"), open: sum(group, "tasks_open"), ...counted("completion_rate", group),
+    wait: rate("seconds_of_waiting", group), work: rate("seconds_of_work", group),
+  })).sort((a, b) => b.opened - a.opened).map((row) => ({ ...row, label: `${format.count(row.opened)} · ${shown("rate", row.rate)} · ${shown("duration", row.wait)}`, waited: shown("duration", row.wait), worked: shown("duration", row.work) }));
+  return {
+    rows,
+    columns: [["assignee", "Assignee", "text"], ["opened", "Tasks", "count"], ["open", "Open", "count"], ["rate", "Completed", "rate"], ["wait", "Waiting, average", "duration"], ["work", "Work, average", "duration"]],
+    finding: "Tasks, share completed, average waiting.",
+    spec: countBars(rows, { name: "assignee", count: "opened", label: "label", tooltip: tip(["assignee", "assignee"], ["note", "completed"], ["open", "open"], ["waited", "average waiting"], ["worked", "average work"]) }),
+  };
+});
+
+list("overdue", (state) => {
+  const rows = dataset("tasks_overdue").filter((row) => !state.type.length || state.type.includes(row.task_type)).sort((a, b) => b.open_seconds - a.open_seconds)
+    .map((row) => ({ ...row, opened: isoDay(row.opened_on), href: storyOf(row.user_key) }));
+  const all = sum([...groups(rows, (row) => row.task_type).values()].map(([row]) => row), "tasks_overdue");
+  return {
+    rows,
+    columns: [["user_key", "User", "text"], ["opened", "Opened", "date"], ["task_type", "Type", "text"], ["status", "Status", "name"], ["assignee", "Assignee", "text"], ["open_seconds", "Open for", "duration"], ["usual_seconds", "Nine in ten take", "duration"]],
+    finding: `${format.count(all)} overdue.`,
   };
 });
 

@@ -1,0 +1,70 @@
+{#- A view of the site: counted times of tasks by type and day. `seconds` is a column of `fct_tasks`. -#}
+{% macro counted_task_times(seconds) -%}
+with
+
+tasks as not materialized (
+
+    select * from {{ ref('fct_tasks') }}
+
+),
+
+labels as (
+
+    select
+        task_type,
+        {{ with_other('task_type', 11, 'count(*)') }} as label
+
+    from tasks
+
+    group by 1
+
+),
+
+times as (
+
+    select
+        labels.label as task_type,
+        tasks.opened_on as day,
+        {{ is_exact('labels.label') }} as is_exact,
+        tasks.{{ seconds }} as seconds
+
+    from tasks
+
+    inner join labels using (task_type)
+
+    where tasks.{{ seconds }} is not null
+
+),
+
+counted as (
+
+    select
+        task_type,
+        day,
+        is_exact,
+        case when is_exact then seconds else {{ within_one_percent('seconds') }} end as seconds,
+        count(*) as tasks
+
+    from times
+
+    group by 1, 2, 3, 4
+
+),
+
+final as (
+
+    select
+        task_type,
+        day,
+        is_exact,
+        array_agg(seconds order by seconds) as seconds,
+        array_agg(tasks order by seconds) as counts
+
+    from counted
+
+    group by 1, 2, 3
+
+)
+
+select * from final
+{%- endmacro %}

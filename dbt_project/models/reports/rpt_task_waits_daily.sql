@@ -1,0 +1,1 @@
+{{ counted_task_times('wait_seconds') }}
