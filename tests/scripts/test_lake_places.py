@@ -20,9 +20,12 @@ from pyarrow import fs, parquet
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.settings import Settings
+from scripts.lib.lake import export as export_module
 from scripts.lib.lake.command import forget_lake, name_files
-from scripts.lib.lake.folder import open_lake
+from scripts.lib.lake.folder import Share, open_lake
+from scripts.lib.lake.layout import File
 from scripts.lib.lake.registry import be_alone
+from scripts.lib.lake.writing import write
 from tests.support.collector import rows_of, wait_until
 from tests.support.lake import export, rows_in
 from tests.support.warehouse import land, page_view
@@ -104,6 +107,33 @@ def test_two_at_once_are_refused(landed: str, lake: Path) -> None:
         be_alone(other)
         with pytest.raises(UserError, match="another scripts/export, scripts/erase or"):
             export(landed, lake)
+
+
+def test_without_its_lock_an_export_shows_nothing(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session was ended while it wrote, and another export may have begun since."""
+    lake = tmp_path / "lake"
+    export(database, lake)
+    with closing(psycopg.connect(database, autocommit=True)) as connection:
+        land(connection, [page_view("seen")])
+
+    def write_and_lose(share: Share, *written: Any) -> list[File]:  # noqa: ANN401
+        files = write(share, *written)
+        rows_of(
+            database, "select pg_terminate_backend(%s, 5000)", share.connection.info.backend_pid
+        )
+        return files
+
+    before = (lake / "_manifests").glob("*.json")
+    texts = [path.read_text() for path in before]
+    monkeypatch.setattr(export_module, "write", write_and_lose)
+    with pytest.raises(psycopg.OperationalError):
+        export(database, lake)
+    assert [path.read_text() for path in (lake / "_manifests").glob("*.json")] == texts
+    monkeypatch.undo()
+    export(database, lake)
+    assert [row[4] for row in rows_in(lake, "events")] == ["seen"]
 
 
 @pytest.mark.every_postgres

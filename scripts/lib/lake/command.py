@@ -46,7 +46,7 @@ def export(settings: Settings, options: argparse.Namespace) -> int:
         started = time.monotonic()
         manifest, url = share.manifest, databases.migration
         if is_continued:
-            steps = export_rows(connection, url, share, below_xid, options.step)
+            steps = export_rows(url, share, below_xid, options.step)
         else:
             manifest.origin = xid_origin(connection)
             steps = export_unknown_rows(url, share, below_xid)
@@ -136,14 +136,14 @@ def _place(
     register(connection, Registered(lake.uri, name, origin, 0))
     if manifest is None:  # first of all: by it the folder is known to be a lake
         manifest = Manifest(name, origin)
-        Share(lake, manifest).publish([])
+        Share(lake, manifest, connection).publish([])
     holds = manifest.origin == origin and manifest.highest_xid <= following
     if not holds and not options.reconcile:
         raise UserError(
             "transaction ids of this database are others than in its manifest: it was restored, or "
             "failed over. Run this once with --reconcile, which compares all rows"
         )
-    return Share(lake, manifest), holds and not options.reconcile
+    return Share(lake, manifest, connection), holds and not options.reconcile
 
 
 def _own_name(connection: Connection) -> str:

@@ -50,9 +50,7 @@ def horizon(connection: Connection) -> tuple[int, int]:
     return int(below), int(following)
 
 
-def export_rows(
-    connection: Connection, url: str, share: Share, below_xid: int, step_rows: int
-) -> Iterator[Exported]:
+def export_rows(url: str, share: Share, below_xid: int, step_rows: int) -> Iterator[Exported]:
     """Exports what the lake lacks of transactions below `below_xid`, a horizon.
 
     The manifest is published, with marks that have moved, after each step and at the end.
@@ -62,7 +60,7 @@ def export_rows(
             while table.below_xid < below_xid:
                 low = table.below_xid
                 query = _STEP.format(table=name, low=low, high=below_xid, rows=step_rows)
-                step = connection.execute(query.encode()).fetchone()
+                step = share.connection.execute(query.encode()).fetchone()
                 # One transaction is one step, however large.
                 high = max(step[0], low + 1) if step else below_xid
                 rows = _rows(reading, share, _ROWS, {"table": name, "low": low, "high": high})

@@ -15,6 +15,7 @@ from pyarrow import fs
 
 from scripts.lib.base.cli import UserError
 from scripts.lib.lake.layout import COLUMNS, MANIFESTS, File, Manifest, manifest_path
+from scripts.lib.lake.registry import Connection
 
 _SUFFIX = ".parquet"
 
@@ -90,14 +91,19 @@ class Lake:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one database has in a lake: nobody else writes there at the same time."""
+    """What one database has in a lake.
+
+    Nobody else writes there at the same time: `connection` has the lock of `be_alone`.
+    """
 
     lake: Lake
     manifest: Manifest
+    connection: Connection
 
     def publish(self, written: Iterable[File]) -> None:
         """Has the manifest say from now on what there is, once what was written is on the disk."""
         lake, manifest = self.lake, self.manifest
+        self.connection.execute("select 1")  # without it the lock may be somebody else's by now
         manifest.sequence += 1
         with lake.asked():
             if lake.root is None:  # an object appears whole, or not at all

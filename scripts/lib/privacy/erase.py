@@ -26,9 +26,9 @@ from scripts.lib.privacy.people import (
 from scripts.lib.privacy.place import opened_place
 
 DESCRIPTION = """Erase people: their events, users and ids in raw, and all that was made of them in
-staging, intermediate and marts, on the source and on the destination; what others' events say of
-them; what was refused; dbt's logs and the site of this machine. First says how many rows that is,
-and asks. docs/privacy.md has what it cannot reach.
+staging, intermediate and marts, on the source and on the destination; what scripts/export wrote to
+lakes; what others' events say of them; what was refused; dbt's logs and the site of this machine.
+First says how many rows that is, and asks. docs/privacy.md has what it cannot reach.
 
 Those given are found with all of their ids and emails. What comes from then on under the same ids
 is a new person's. Killed or failed, it is finished by --resume, or by the next erasure. Builds wait

@@ -66,7 +66,7 @@ def erase_from_lake(
             f"{lake.name} has nothing of this database: bring it back, or, where it is no more, "
             f"run scripts/export --to {lake.name} --forget"
         )
-    share = Share(lake, manifest)
+    share = Share(lake, manifest, connection)
     with connection.transaction(force_rollback=preview):
         for stand_in in _STAND_INS:
             connection.execute(stand_in.encode())
