@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -21,24 +20,6 @@ from scripts.lib.dbt.target import PROJECT
 from tests.support.collector import rows_of
 from tests.support.scripts import Start
 from tests.support.warehouse import Warehouse
-
-SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file())
-HAND_ON = {"dbt", "mf", "psql", "test"}  # their arguments, to another program
-
-
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_help_and_a_wrong_argument(script: str, tmp_path: Path) -> None:
-    def run(argument: str) -> subprocess.CompletedProcess[str]:
-        command = [str(ROOT / "scripts" / script), argument]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    result = run("--help")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith(f"usage: scripts/{script}")
-    if script not in HAND_ON:
-        wrong = run("--nonsense")
-        assert (wrong.returncode, wrong.stdout) == (2, "")
-        assert re.fullmatch(rf"error: .*; see scripts/{script}( \w+)? --help\n", wrong.stderr)
 
 
 def test_psql_opens_the_destination(start: Start, database: str) -> None:

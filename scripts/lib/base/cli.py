@@ -29,6 +29,8 @@ def run(main: Callable[[], int]) -> NoReturn:
     SIGTERM unwinds like Ctrl-C does, so that an embedded PostgreSQL is stopped on the way out.
     """
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # scripts/lib/__init__.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main())
     except (UserError, NewerSchemaError, SeedError) as error:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from rich.console import Console
@@ -18,39 +19,30 @@ from rich.markup import escape
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError, parser, read_settings, run
 from scripts.lib.base.settings import Settings
-from scripts.lib.bench import (
-    adversary,
-    against,
-    exports,
-    intake,
-    journeys,
-    readers,
-    transforms,
-    volume,
-)
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.measure import MissingError, Row, ViolationError
 from scripts.lib.bench.peer import Peer
 from scripts.lib.bench.report import Report, load, save, show, write_docs
 from scripts.lib.bench.server import facts, open_server
 
-# Each measurement, about how many minutes it takes on two quiet cores, and the rows it gives.
-MEASUREMENTS: dict[str, tuple[float, Callable[[Bench], Iterator[Row]]]] = {
-    "single": (2.5, intake.single),
-    "batches": (0.7, volume.batches),
-    "latency": (0.8, intake.latency),
-    "backfill": (0.7, journeys.backfill),
-    "memory": (3, volume.memory),
-    "first_build": (6, transforms.first_build),
-    "linear": (3, transforms.linear),
-    "increment": (2, transforms.increment),
-    "idle": (2, transforms.idle),
-    "adversary": (1.5, adversary.adversary),
-    "questions": (0.1, readers.questions),
-    "site": (1, readers.site),
-    "export": (1, exports.export),
-    "freshness": (2, journeys.freshness),
-    "against": (15, against.against),
+# Each measurement, about how many minutes it takes on two quiet cores, and where it is made:
+# a module of this room, whose import can take seconds, and its function.
+MEASUREMENTS: dict[str, tuple[float, str]] = {
+    "single": (2.5, "intake.single"),
+    "batches": (0.7, "volume.batches"),
+    "latency": (0.8, "intake.latency"),
+    "backfill": (0.7, "journeys.backfill"),
+    "memory": (3, "volume.memory"),
+    "first_build": (6, "transforms.first_build"),
+    "linear": (3, "transforms.linear"),
+    "increment": (2, "transforms.increment"),
+    "idle": (2, "transforms.idle"),
+    "adversary": (1.5, "adversary.adversary"),
+    "questions": (0.1, "readers.questions"),
+    "site": (1, "readers.site"),
+    "export": (1, "exports.export"),
+    "freshness": (2, "journeys.freshness"),
+    "against": (15, "against.against"),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 IDLE_LOAD = 0.3  # of one core; more, and something else is running
@@ -60,12 +52,12 @@ def measure(bench: Bench, names: list[str], report: Report, path: Path, console:
     """Takes the measurements and saves after each; returns whether all of them came out."""
     complete = True
     for number, name in enumerate(names, start=1):
-        minutes, measurement = MEASUREMENTS[name]
+        minutes, place = MEASUREMENTS[name]
         console.print(f"[bold]{name}[/] ({number} of {len(names)}, about {minutes:g} min)")
         started = time.monotonic()
         rows: list[Row] = []
         try:
-            rows.extend(measurement(bench))
+            rows.extend(_measurement(place)(bench))
         except MissingError as error:
             rows.append(Row(name, missing=str(error)))
         except ViolationError as error:
@@ -114,6 +106,14 @@ def bench(options: Options, settings: Settings, console: Console) -> int:
     return 0 if complete else 1
 
 
+def _measurement(place: str) -> Callable[[Bench], Iterator[Row]]:
+    module, function = place.split(".")
+    found: Callable[[Bench], Iterator[Row]] = getattr(
+        import_module(f"scripts.lib.bench.{module}"), function
+    )
+    return found
+
+
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
     """A folder for everything that is measured, on the disk of HEADWATER_DATA; removed at the end.
@@ -146,7 +146,7 @@ class Options:
     against: str
 
 
-def _options(settings: Settings) -> Options:
+def _options() -> Options:
     minutes = sum(minutes for minutes, _ in MEASUREMENTS.values())
     arguments = parser(
         "bench",
@@ -186,9 +186,8 @@ def _options(settings: Settings) -> Options:
     arguments.add_argument(
         "--output",
         type=Path,
-        default=settings.data_directory / "bench" / "results.json",
         metavar="FILE",
-        help="JSON (default: %(default)s)",
+        help="JSON (default: bench/results.json in HEADWATER_DATA)",
     )
     arguments.add_argument(
         "--detail", action="store_true", help="print also what rows are made of: models, tables"
@@ -204,7 +203,7 @@ def _options(settings: Settings) -> Options:
         given.quick,
         given.peer,
         given.database_url,
-        given.output,
+        given.output or read_settings().data_directory / "bench" / "results.json",
         given.detail,
         given.docs,
         given.against,
@@ -213,8 +212,8 @@ def _options(settings: Settings) -> Options:
 
 def main() -> int:
     """Measures, or writes what was measured to the documentation."""
+    options = _options()
     settings = read_settings()
-    options = _options(settings)
     console = Console()
     if options.docs:
         report = load(options.output)

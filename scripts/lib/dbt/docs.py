@@ -121,7 +121,6 @@ def _fingerprint(settings: Settings, database_url: str) -> str:
 
 def main() -> int:
     """`scripts/docs`."""
-    settings = read_target()
     arguments = parser("docs", "Generate the dbt docs site (lineage included) and serve it.")
     arguments.add_argument(
         "--port", type=between(0, 65_535), default=8080, help="default: %(default)s"
@@ -130,20 +129,22 @@ def main() -> int:
         "--static",
         nargs="?",
         type=Path,
-        const=settings.data_directory / "docs.html",
+        const=Path(),
         metavar="FILE",
-        help="write one HTML file instead of serving (default: %(const)s)",
+        help="write one HTML file instead of serving (default: docs.html in HEADWATER_DATA)",
     )
     options = arguments.parse_args()
+    settings = read_target()
     say("Generating the dbt docs ...")
     with open_databases(settings) as databases:
         folder = generate(settings, databases.destination)
     if not json.loads((folder / "catalog.json").read_bytes())["nodes"]:
         say("Nothing is built yet, so column types are missing: run scripts/dbt build.")
-    if options.static:
-        options.static.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / "static_index.html", options.static)
-        say(f"Wrote {options.static}: open it in a browser.")
+    if options.static is not None:
+        file = settings.data_directory / "docs.html" if options.static == Path() else options.static
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / "static_index.html", file)
+        say(f"Wrote {file}: open it in a browser.")
         return 0
     serve_folder(folder, options.port, "Docs", ["127.0.0.1", *settings.allowed_hosts])
     return 0

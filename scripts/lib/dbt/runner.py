@@ -19,7 +19,7 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt.parser.manifest import write_manifest
 from dbt.task import runnable
 
-from scripts.lib.dbt.program import hide_values, parse_anew_where_it_fails
+from scripts.lib.dbt.mended import hide_values, parse_anew_where_it_fails
 
 # What the names in a manifest depend on, see profiles.yml.example.
 _NAMED_BY = ("DBT_TARGET", "DBT_SCHEMA", "PGDATABASE", "USER")

@@ -33,6 +33,8 @@ class Dbt:
         result = self._runner.invoke(
             ["--no-use-colors", "--log-level", "none", *_WARNINGS, *arguments, *given], [listen]
         )
+        if isinstance(result.exception, KeyboardInterrupt | SystemExit):
+            raise result.exception
         if result.success:
             return ""
         return "\n".join(said) or str(result.exception or "dbt failed")

@@ -21,7 +21,6 @@ from scripts.lib.replay.run import replay
 
 def main() -> int:
     """`scripts/replay`."""
-    settings = read_settings()
     arguments = parser(
         "replay",
         "Send a history to the collector over HTTP, resumably: files of CSV, JSON, Parquet, Excel\n"
@@ -34,8 +33,8 @@ def main() -> int:
     arguments.add_argument("--mapping", type=Path, help="how a row becomes events or a user")
     arguments.add_argument(
         "--url",
-        default=f"http://{settings.host}:{settings.port}",
-        help="the collector (default: %(default)s)",
+        default="",
+        help="the collector (default: the one on HOST and PORT)",
     )
     arguments.add_argument(
         "--inspect", action="store_true", help="show what the files hold and propose a mapping"
@@ -99,6 +98,8 @@ def main() -> int:
     group.add_argument("--source", help="only what this key sent")
     group.add_argument("--since", type=_time, help="only what came from this day or time on")
     options = arguments.parse_args()
+    settings = read_settings()
+    options.url = options.url or f"http://{settings.host}:{settings.port}"
     if [bool(options.files), bool(options.from_prisma), options.rejected].count(True) != 1:
         arguments.error("name a file, a database with --from-prisma, or --rejected: one of them")
     if options.dry_run and not options.files:

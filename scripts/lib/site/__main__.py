@@ -23,7 +23,6 @@ from scripts.lib.site.state import tell_failure
 
 def main() -> int:
     """Builds the site, and opens or serves it where told to."""
-    settings = read_target()
     arguments = parser(
         "site",
         "Build the insights site from the marts: static pages that any web server, or a\n"
@@ -32,9 +31,8 @@ def main() -> int:
     arguments.add_argument(
         "--output",
         type=Path,
-        default=settings.data_directory / "site",
         metavar="DIR",
-        help="folder to write to (default: %(default)s)",
+        help="folder to write to (default: site in HEADWATER_DATA)",
     )
     arguments.add_argument(
         "--days",
@@ -74,6 +72,8 @@ def main() -> int:
     options = arguments.parse_args()
     if options.every and not options.serve:
         arguments.error("--every goes with --serve")
+    settings = read_target()
+    options.output = options.output or settings.data_directory / "site"
     build = partial(_build, settings, options)
     index = build()
     if options.serve:

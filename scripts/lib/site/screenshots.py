@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from playwright.sync_api import FloatRect
-
-from scripts.lib.base.browser import open_browser
 from scripts.lib.base.cli import UserError, parser, read_settings, run, say
-from scripts.lib.site.build import FILES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import FloatRect
 
 SIZES = {1280: 800, 390: 844}  # CSS pixels: a small laptop, a phone
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -21,6 +20,10 @@ def take(site: Path, output: Path) -> None:
 
     `screenshot.png` is the top of the first page, for README.md and docs/site.md.
     """
+    # What it takes to build or open pages takes seconds to import.
+    from scripts.lib.base.browser import open_browser  # noqa: PLC0415
+    from scripts.lib.site.build import FILES  # noqa: PLC0415
+
     output.mkdir(parents=True, exist_ok=True)
     with open_browser() as browser:
         for name, width, scheme in product(FILES, SIZES, SCHEMES):
@@ -39,26 +42,24 @@ def take(site: Path, output: Path) -> None:
 
 def main() -> int:
     """`scripts/screenshots`."""
-    settings = read_settings()
     arguments = parser(
         "screenshots",
         "Picture the pages that scripts/site wrote, in Chromium: wide and narrow,\nlight and dark.",
     )
-    folder = settings.data_directory
     arguments.add_argument(
-        "--site", type=Path, default=folder / "site", metavar="DIR", help="default: %(default)s"
+        "--site", type=Path, metavar="DIR", help="default: site in HEADWATER_DATA"
     )
     arguments.add_argument(
-        "--output",
-        type=Path,
-        default=folder / "screenshots",
-        metavar="DIR",
-        help="default: %(default)s",
+        "--output", type=Path, metavar="DIR", help="default: screenshots in HEADWATER_DATA"
     )
     options = arguments.parse_args()
-    if not (options.site / FILES["overview"]).exists():
-        raise UserError(f"{options.site} has no site; run scripts/site")
-    take(options.site.resolve(), options.output)
+    from scripts.lib.site.build import FILES  # noqa: PLC0415  as in `take`
+
+    folder = read_settings().data_directory
+    site = options.site or folder / "site"
+    if not (site / FILES["overview"]).exists():
+        raise UserError(f"{site} has no site; run scripts/site")
+    take(site.resolve(), options.output or folder / "screenshots")
     return 0
 
 

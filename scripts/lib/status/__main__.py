@@ -16,7 +16,6 @@ from scripts.lib.status.unwritable import show_unwritable_rows
 
 def main() -> int:
     """`scripts/status`."""
-    settings = read_target()
     arguments = parser(
         "status",
         "Say whether the last dbt build of everything succeeded and is recent. Where not, exit\n"
@@ -41,6 +40,7 @@ def main() -> int:
         help="look through all of raw instead, for rows that cannot be written out",
     )
     options = arguments.parse_args()
+    settings = read_target()
     with open_databases(settings, migrated=False) as databases:
         if options.raw:
             return show_unwritable_rows(dict.fromkeys((databases.migration, databases.destination)))

@@ -1,0 +1,150 @@
+"""What every command says: help at once, and one clear line where something is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collector.settings import ROOT
+
+COMMANDS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file())
+# Run pip, or what they are given; they are sh.
+SHELL = {"install", "lint", "lock", "test"}
+HAND_ON = {"dbt", "mf", "psql", *SHELL}  # their arguments, to another program
+HELP_SECONDS = 1  # of CPU; a machine that is busy takes longer by the clock
+# What each takes to get as far as its databases.
+FURTHER = {
+    "bench": ["--docs"], "dbt": ["run"], "demo": [], "erase": ["--user", "1", "--yes"],
+    "export": ["--to", "lake"], "export-user": ["--user", "1"], "keys": ["list"],
+    "mf": ["list", "metrics"], "opt-out": ["--user", "1"], "psql": ["-c", "select 1"],
+    "replay": ["--rejected"], "retain": ["--older-than", "400d", "--dry-run"],
+}  # fmt: skip
+WITHOUT_DATABASE = {"bench", "screenshots", *SHELL}
+PASSWORD = "s3cretpw"
+ODD = 'My Data\'s "ö"'
+
+
+def run(
+    command: str, *arguments: str, folder: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "scripts" / command, *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "HEADWATER_DATA": str(folder)}
+        | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_there_at_once_whatever_the_settings(command: str, tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = run(command, "--help", folder=tmp_path, PORT="none", DATABASE_URL="none")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"usage: scripts/{command}")
+    assert after.ru_utime - before.ru_utime < HELP_SECONDS
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - HAND_ON))
+def test_options_have_no_abbreviations(command: str, tmp_path: Path) -> None:
+    result = run(command, "--versio", folder=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert re.fullmatch(rf"error: .*; see scripts/{command}( \w+)? --help\n", result.stderr)
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - WITHOUT_DATABASE))
+def test_mistyped_url_is_told_without_its_password(command: str, tmp_path: Path) -> None:
+    url = f"postgresql//owner:{PASSWORD}@db.example/headwater"
+    result = run(command, *FURTHER.get(command, []), folder=tmp_path, DATABASE_URL=url)
+    assert result.returncode == 1
+    assert PASSWORD not in result.stdout + result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("error: DATABASE_URL must be as postgresql://USER:PASSWORD@HOST"), last
+    assert "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def odd_folder() -> Iterator[Path]:
+    """A folder whose name has a blank, quotes and an umlaut, where an embedded server may be."""
+    parent = Path(tempfile.mkdtemp(prefix="hw-", dir="/tmp"))
+    parent.chmod(0o755)
+    folder = parent / ODD
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(parent)
+
+
+def test_any_path_works(odd_folder: Path) -> None:
+    """Also one that is too long for a socket."""
+    long = odd_folder / ("x" * 100)
+    for folder in (odd_folder, long):
+        folder.mkdir(exist_ok=True)
+        result = run("psql", "-Atc", "select count(*) from raw.events", folder=folder)
+        assert (result.returncode, result.stdout) == (0, "0\n"), result.stderr
+    kept = run("keys", "create", "shop", "--scope", "write", folder=odd_folder)
+    assert kept.returncode == 0, kept.stderr
+    assert "shop" in run("keys", "list", folder=odd_folder).stdout
+
+
+def test_disk_that_is_full_is_told_in_a_line(odd_folder: Path) -> None:
+    """A limit on files is as good as a full disk, to PostgreSQL."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+
+    result = subprocess.run(
+        [ROOT / "scripts" / "psql", "-c", "select 1"],
+        env={"PATH": os.environ["PATH"], "HEADWATER_DATA": str(odd_folder)},
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert re.fullmatch(
+        "error: the embedded PostgreSQL in .* does not start: could not write to file .*\n",
+        result.stderr,
+    )
+
+
+def test_file_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
+    result = run("psql", folder=tmp_path, HEADWATER_DATA="/dev/null/data")
+    assert result.returncode == 1
+    assert re.fullmatch("error: /dev/null/data.*: Not a directory\n", result.stderr)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1, 3])
+@pytest.mark.parametrize("command", ["check", "dbt"])
+def test_ctrl_c_leaves_no_traceback(
+    command: str, seconds: float, database: str, tmp_path: Path
+) -> None:
+    """Neither while it or dbt is being imported, which takes a second, nor later."""
+    process = subprocess.Popen(
+        [ROOT / "scripts" / command, *FURTHER.get(command, [])],
+        env={
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "HEADWATER_DATA": str(tmp_path),
+            "DATABASE_URL": database, "DBT_TARGET_PATH": str(tmp_path / "target"),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT), output + errors
+    assert "Traceback" not in output + errors
