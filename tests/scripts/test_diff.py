@@ -17,7 +17,8 @@ from scripts.lib.dbt.within import Dbt
 from scripts.lib.demo.generator import generate
 from scripts.lib.diff.__main__ import FAILURES
 from scripts.lib.diff.build import build_change, enter
-from scripts.lib.diff.compare import Comparison, Move, Relation, Wanted, compare
+from scripts.lib.diff.compare import compare
+from scripts.lib.diff.comparison import Comparison, Move, Relation, Wanted
 from scripts.lib.diff.effects import Effects, effects
 from scripts.lib.diff.page import MOST_LINES, page
 from tests.support.warehouse import Warehouse, page_view, runner

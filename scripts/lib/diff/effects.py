@@ -11,7 +11,8 @@ import psycopg
 from jinja2 import Environment
 
 from scripts.lib.diff.built import Built
-from scripts.lib.diff.compare import Comparison, Example, Relation, Wanted, compare
+from scripts.lib.diff.compare import columns_of, compare
+from scripts.lib.diff.comparison import Comparison, Example, Relation, Wanted
 
 _ALL_ROWS = 500  # of a seed or of a view of the report, which are small
 _NUMBERS = ("bigint", "integer", "numeric")
@@ -71,7 +72,12 @@ def effects(connection: psycopg.Connection, built: Built) -> Effects:
         before = _relation(built, built.before["nodes"][node["unique_id"]], names)
         return compare(connection, before, _relation(built, node, names), wanted)
 
-    known = [node for key, node in nodes.items() if key in built.before["nodes"]]
+    known = [
+        node
+        for key, node in nodes.items()
+        if (before := built.before["nodes"].get(key))
+        and columns_of(connection, _relation(built, before))  # which prod has built
+    ]
     for node in known:
         if node["resource_type"] == "seed":
             found.definitions += _definitions(compared(node, Wanted(hides, (), _ALL_ROWS)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from scripts.lib.base.cli import printable
-from scripts.lib.diff.compare import Comparison
+from scripts.lib.diff.comparison import Comparison
 from scripts.lib.diff.effects import Definition, Effects, said
 
 MOST_LINES = 40  # of a table; the rest is counted
