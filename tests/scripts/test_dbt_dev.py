@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scripts.lib.base.settings import Settings, schema_name
+from scripts.lib.dbt.lock import writing_lock
 from scripts.lib.dbt.state import keep_manifest
 from tests.support.collector import rows_of
 from tests.support.scripts import Start
@@ -49,6 +50,16 @@ def test_plain_names_stay_and_others_are_told() -> None:
 def of_ann(more: dict[str, str] | None = None) -> dict[str, str]:
     """The environment of a developer whose name PostgreSQL does not take."""
     return {"DBT_TARGET": "dev", "USER": "Ann O'Neil", **(more or {})}
+
+
+def test_developers_do_not_wait_for_each_other_nor_prod_for_them(database: str) -> None:
+    said: list[str] = []
+    with (
+        writing_lock(database, said.append),
+        writing_lock(database, said.append, "dev_ann_staging"),
+        writing_lock(database, said.append, "dev_ben_staging"),
+    ):
+        assert said == []
 
 
 @pytest.mark.slow
@@ -92,7 +103,7 @@ def test_developer_begins_with_prod_builds_a_part_and_leaves_nothing(
 def test_what_was_parsed_of_files_that_are_gone_is_parsed_anew(warehouse: Warehouse) -> None:
     """dbt's cache fails for ever about a metric that was taken back (dbt-core#5444, #13004)."""
     models = warehouse.project / "models"
-    changed = [models / "_semantic_models.yml", models / "tasks/marts/fct_tasks.yml"]
+    changed = [models / "tasks/_semantic_models.yml", models / "tasks/marts/fct_tasks.yml"]
     before = [path.read_text() for path in changed]
     measure = "      - name: cycle_seconds_p50\n"
     added = "      - {name: tasks_two, description: Two., agg: count, expr: task_key}\n"
@@ -103,7 +114,7 @@ def test_what_was_parsed_of_files_that_are_gone_is_parsed_anew(warehouse: Wareho
         "    type_params: {measure: tasks_two}\n"
     )
     warehouse.dbt("parse")
-    changed[0].write_text(with_measure.rstrip("\n") + "\n" + metric)
+    changed[0].write_text(with_measure.replace("\nmetrics:\n", f"\nmetrics:\n{metric}"))
     changed[1].write_text(before[1].replace("One row per", "Two: one row per"))
     warehouse.dbt("parse")
     for path, text in zip(changed, before, strict=True):
