@@ -211,8 +211,10 @@ def main() -> int:
     force = "--force" in arguments  # dbt has none
     arguments = [argument for argument in arguments if argument != "--force"]
     every = None
-    if arguments[:1] == ["--every"]:
-        every, arguments = _pause(arguments[1:2]), arguments[2:]
+    first, _, value = "".join(arguments[:1]).partition("=")
+    if first == "--every":
+        arguments = [value, *arguments[1:]] if value else arguments[1:]
+        every, arguments = _pause(arguments[:1]), arguments[1:]
     settings = read_target()
     with open_databases(settings) as databases:
         retain = partial(_retain, settings) if "build" in arguments else _nothing

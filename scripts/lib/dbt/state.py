@@ -5,6 +5,7 @@ Whoever works on the same database compares the project with it, wherever prod's
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -51,5 +52,7 @@ def prod_state(database_url: str, options: str, folder: Path) -> Path | None:
     if not kept:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.json").write_bytes(zlib.decompress(kept[0]))
+    new = folder / f"manifest.{os.getpid()}"
+    new.write_bytes(zlib.decompress(kept[0]))
+    new.replace(folder / "manifest.json")  # which another command may be reading
     return folder
