@@ -22,6 +22,14 @@ from tests.support.scripts import Start
 from tests.support.warehouse import Warehouse
 
 
+def test_url_for_other_programs(start: Start, database: str, tmp_path: Path) -> None:
+    assert start("psql", "--url").communicate() == (f"{database}\n", "")
+    own = {"HEADWATER_DATA": str(tmp_path / "own"), "DATABASE_URL": ""}
+    url, told = start("psql", "--url", **own).communicate()
+    assert url.endswith(f"host={tmp_path}/own/postgres\n")
+    assert "runs as long as one of the scripts" in told
+
+
 def test_psql_opens_the_destination(start: Start, database: str) -> None:
     output, errors = start("psql", "-Atc", "select current_database()").communicate()
     assert (output.strip(), errors) == (urlsplit(database).path[1:], "")
