@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from scripts.lib.dbt.lineage import Lineage, relation
+from scripts.lib.dbt.lineage import Lineage, relation, said
 from scripts.lib.dbt.origins import ROWS, Place, Query, Tables
 from tests.support.warehouse import MARTS, Warehouse
 
@@ -154,3 +154,20 @@ def test_numbers_go_back_to_the_properties_that_applications_send(lineage: Linea
         "rows of marts.fct_events"
     }
     assert Place("raw.events", ROWS) in lineage.roots(Place("marts.fct_sessions", "event_count"))
+
+
+def test_every_metric_has_a_formula_and_begins_in_raw(lineage: Lineage) -> None:
+    metrics = said(lineage.manifest)["metrics"]
+    assert set(metrics) == {each["name"] for each in lineage.manifest["metrics"].values()}
+    for name, metric in metrics.items():
+        assert any("raw." in place for place in metric["begins"]), name
+    assert metrics["attempts"]["formula"] == "count(progress_key) from fct_funnel_progress"
+    assert metrics["on_time_rate"]["formula"] == "payments_made / payments_due"
+    assert metrics["on_time_rate_in_band"]["formula"] == (
+        "payments_made_in_band::numeric / nullif(payments_due_in_band, 0)"
+    )
+    assert metrics["on_time_rate_in_band"]["made_from"] == [
+        "marts.credit_band_daily.payments_made",
+        "marts.credit_band_daily.payments_missed",
+    ]
+    assert metrics["backlog"]["formula"].startswith("sum(backlog) on the last on_day")

@@ -50,12 +50,18 @@ def _formula(
     parameters = metric["type_params"]
     if metric["type"] == "ratio":
         parts = [parameters[part]["name"] for part in ("numerator", "denominator")]
-        of = [_formula(metrics[part], metrics, measures) for part in parts]
-        formula = Formula(" / ".join(parts), of[0].places | of[1].places)
+        text = " / ".join(parts)
+    elif metric["type"] == "derived":
+        parts = [part["name"] for part in parameters["metrics"]]
+        text = parameters["expr"]
     else:
-        formula = measures[parameters["measure"]["name"]]
+        parts, inputs = [], [measures[measure["name"]] for measure in parameters["input_measures"]]
+        text = ", ".join(formula.text for formula in inputs)
+    if parts:
+        inputs = [_formula(metrics[part], metrics, measures) for part in parts]
+    places = frozenset[Place]().union(*(formula.places for formula in inputs))
     where = "".join(f" where {condition}" for condition in _conditions(metric))
-    return Formula(formula.text + where, formula.places)
+    return Formula(text + where, places)
 
 
 def _conditions(metric: Mapping[str, Any]) -> Iterator[str]:
