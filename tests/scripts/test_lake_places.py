@@ -19,6 +19,7 @@ from pyarrow import fs, parquet
 
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
+from scripts.lib.base.database import Databases
 from scripts.lib.base.settings import Settings
 from scripts.lib.lake import export as export_module
 from scripts.lib.lake.command import forget_lake, name_files
@@ -26,6 +27,9 @@ from scripts.lib.lake.folder import Share, open_lake
 from scripts.lib.lake.layout import File
 from scripts.lib.lake.registry import be_alone
 from scripts.lib.lake.writing import write
+from scripts.lib.privacy.erasure import erase
+from scripts.lib.privacy.people import Identity
+from scripts.lib.privacy.place import opened_place
 from tests.support.collector import rows_of, wait_until
 from tests.support.lake import export, rows_in
 from tests.support.warehouse import land, page_view
@@ -213,20 +217,27 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             server.terminate()
 
 
-def test_a_lake_in_s3(landed: str, bucket: str) -> None:
+def test_a_lake_in_s3(database: str, bucket: str) -> None:
+    def event_ids() -> list[str]:
+        found: list[str] = []
+        for file in open_lake(place).files("events"):
+            filesystem, path = fs.FileSystem.from_uri(file)
+            found += parquet.read_table(path, filesystem=filesystem)["event_id"].to_pylist()
+        return sorted(found)
+
     place = f"s3://{bucket}/some/lake"
-    export(landed, place, name="own", step=1)
-    with closing(psycopg.connect(landed, autocommit=True)) as connection:
-        land(connection, [page_view("e-4")], "2026-10-01 13:00+00")
-    export(landed, place)
-    assert len(open_lake(place).files("events")) == 4
-    export(landed, place, compact=True)
+    with closing(psycopg.connect(database, autocommit=True)) as connection:
+        for day in (1, 2, 1):
+            land(connection, [page_view(f"ann-{day}", "ann")], f"2026-10-0{day} 12:00+00")
+            land(connection, [page_view(f"bob-{day}", "bob")], f"2026-10-0{day} 13:00+00")
+            export(database, f"{place}/", step=1)
     files = open_lake(place).files("events")
     assert all(file.startswith(f"{place}/events/received_date=2026-10-0") for file in files)
-    found: list[str] = []
-    for file in files:
-        filesystem, path = fs.FileSystem.from_uri(file)
-        found += parquet.read_table(path, filesystem=filesystem)["event_id"].to_pylist()
-    assert (len(files), sorted(found)) == (3, ["e-1", "e-2", "e-3", "e-4"])
+    assert (len(files), len(event_ids())) == (6, 6)
+    export(database, place, compact=True)
+    assert (len(open_lake(place).files("events")), len(event_ids())) == (2, 6)
+    with opened_place(Databases(database, database, database, embedded=False)) as held:
+        assert erase(held, {Identity("user", "bob")}, lambda: None, print)[f"events of {place}"]
+    assert event_ids() == ["ann-1", "ann-1", "ann-2"]
     with pytest.raises(UserError, match="s3://nowhere/lake"):
-        export(landed, "s3://nowhere/lake")
+        export(database, "s3://nowhere/lake")

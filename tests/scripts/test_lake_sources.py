@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,9 @@ def test_keys_users_and_events_over_two_databases(
     assert not given[0] & given[1]
     assert user_id(eu, email="cid@example.com") != user_id(us, email="cid@example.com")
 
-    lake = tmp_path / "lake"
-    export(eu.database_url, lake, name="eu")
-    export(us.database_url, lake, name="us")
+    lake, named = tmp_path / "lake", ((eu, "eu"), (us, "us"))
+    with ThreadPoolExecutor() as at_once:
+        list(at_once.map(lambda each: export(each[0].database_url, lake, name=each[1]), named))
     export(eu.database_url, lake, compact=True)
     assert [manifest.database for manifest in open_lake(str(lake)).manifests()] == ["eu", "us"]
     rows = rows_in(lake, "events", ("database", "received_at", "source", "event_id", "payload"))

@@ -151,9 +151,9 @@ def open_lake(place: str) -> Lake:
     if parts.username or parts.password:
         raise UserError("a lake's URI has no credentials: set AWS_ACCESS_KEY_ID and the like")
     if parts.scheme == "s3":
-        lake = _in_s3(place)
+        lake = _in_s3(place.rstrip("/"))
     else:
-        root = Path(parts.path).absolute()
+        root = Path(parts.path).resolve()
         if root.exists() and not root.is_dir():
             raise UserError(f"{root} is no folder")
         lake = Lake(str(root), fs.SubTreeFileSystem(str(root), fs.LocalFileSystem()), root)

@@ -79,8 +79,10 @@ def erase_from_lake(
             new: list[File] = []
             for _, files in groupby(sorted(old, key=_path), key=lambda file: file.folder):
                 rest = erased.rest(batch for file in files for batch in lake.batches(file))
-                new += [] if preview else write(share, table, rest)
-                deque(rest, 0)  # in a preview, to count
+                if preview:
+                    deque(rest, maxlen=0)  # counts
+                else:
+                    new += write(share, table, rest)
             if old and not preview:
                 share.replace(table, old, new)
             counts += erased.counts
