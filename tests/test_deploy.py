@@ -55,7 +55,8 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 def test_units_and_crontab_run_scripts() -> None:
     text = "".join(path.read_text() for path in [*UNITS, DEPLOY / "crontab"])
     scripts = re.findall(rf"{INSTALLED}/(scripts/\w+)", text)
-    assert {"scripts/serve", "scripts/dbt", "scripts/status", "scripts/link"} == set(scripts)
+    named = {"serve", "dbt", "status", "link", "export"}
+    assert {f"scripts/{name}" for name in named} == set(scripts)
     assert all((ROOT / script).is_file() for script in scripts)
 
 
