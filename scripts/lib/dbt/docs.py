@@ -28,11 +28,14 @@ _COLUMNS = """
 
 LINEAGE = "lineage.json"  # beside the docs, see `lineage.said`
 _WITHOUT_TESTS = ("--exclude", "resource_type:test", "resource_type:unit_test")
-# What the page of dbt shows nowhere, and what it shows of a test's configuration.
+# What the page of dbt shows nowhere: of nodes, of their columns, of tests besides; and what it
+# shows of the configuration of a test.
 _UNSEEN = {
     "build_path", "checksum", "compiled_path", "created_at", "extra_ctes", "file_key_name",
     "unrendered_config",
 }  # fmt: skip
+_UNSEEN_OF_COLUMNS = {"config", "doc_blocks", "granularity", "quote"}
+_UNSEEN_OF_TESTS = {"contract", "relation_name"}
 _SEEN_OF_TESTS = {"enabled", "materialized", "severity"}
 # What makes it ask for files that do not exist: a template's text as an address, before and after.
 _FAULTS = {
@@ -87,14 +90,17 @@ def _write_page(folder: Path, manifest: dict[str, Any]) -> None:
     manifest["macros"] = {key: macro for key, macro in macros if macro["package_name"] == package}
     for kind in ("nodes", "sources", "macros", "unit_tests"):
         for node in manifest[kind].values():
-            for field in _UNSEEN.intersection(node):
-                del node[field]
+            is_test = node["resource_type"] == "test"
+            _drop(node, _UNSEEN | _UNSEEN_OF_TESTS if is_test else _UNSEEN)
+            for column in node.get("columns", {}).values():
+                _drop(column, _UNSEEN_OF_COLUMNS)
             config = node.get("config", {}).items()
             node["config"] = {
                 name: value
                 for name, value in config
-                if value is not None and (node["resource_type"] != "test" or name in _SEEN_OF_TESTS)
+                if value is not None and (not is_test or name in _SEEN_OF_TESTS)
             }
+    del manifest["group_map"]
     page = (folder / "index.html").read_text(encoding="utf-8")
     for fault, mended in _FAULTS.items():
         page = page.replace(fault, mended)
@@ -105,6 +111,11 @@ def _write_page(folder: Path, manifest: dict[str, Any]) -> None:
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
         page = page.replace(f'"{name}.JSON INLINE DATA"', text)
     (folder / "static_index.html").write_text(page, encoding="utf-8")
+
+
+def _drop(node: dict[str, Any], fields: set[str]) -> None:
+    for field in fields.intersection(node):
+        del node[field]
 
 
 def _fingerprint(settings: Settings, database_url: str) -> str:
