@@ -28,8 +28,21 @@
 
 
 {#-
+    A user's id as it came, as the marts have it: an email as a keyed hash, where the installation has
+    it so, others as above. The function knows; few ids need to ask it.
+-#}
+{% macro id_in_marts(user_id) -%}
+    case
+        when {{ user_id }} ~ '@|^~*email:' then secret.user_id_in_marts({{ user_id }})
+        else {{ told_from_visitors(user_id) }}
+    end
+{%- endmacro %}
+
+
+{#-
     Pre-hook of `stg_events`, for what cannot be read from raw again, when its definitions change:
-    ids that came into seed `illegal_ids` name nobody in these rows either.
+    ids that came into seed `illegal_ids` name nobody in these rows either, and emails are hashed where
+    they are to be from now on.
 -#}
 {% macro forget_illegal_ids() %}
     {%- if execute and is_incremental() and not continues() %}
@@ -51,6 +64,15 @@
         exists (
             select 1 from unnest(array[staged.user_id, staged.anonymous_id] || staged.aliased_ids) as named (id)
             where named.id is not null and {{ legal_id('named.id') }} is null
-        )
+        );
+
+    update {{ this }} as staged
+    set
+        user_id = {{ id_in_marts('staged.user_id') }},
+        other_user_ids = array(
+            select {{ id_in_marts('other.id') }} from unnest(staged.other_user_ids) as other (id)
+        ),
+        build_id = {{ build_id() }}
+    where strpos(concat(staged.user_id, staged.other_user_ids), '@') > 0
     {%- endif %}
 {% endmacro %}

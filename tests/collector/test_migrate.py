@@ -80,6 +80,26 @@ def test_rows_in_the_default_partition_do_not_stop_a_later_run(database: str) ->
     assert rows_of(database, "select count(*) from raw.events_default") == [(1,)]
 
 
+@pytest.mark.parametrize("has_collected", [False, True])
+def test_emails_are_hashed_where_nothing_is_there_that_would_change(
+    database: str, *, has_collected: bool
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("alter table secret.email_hash_key drop column hashes_user_ids")
+        connection.execute("drop function secret.user_id_in_marts")
+        connection.execute(
+            "delete from public.headwater_migrations where name = '0019_hashed_user_ids'"
+        )
+        if has_collected:
+            connection.execute(
+                "insert into raw.events (received_at, source, event_id, payload)"
+                " values (now(), '', '', '{}')"
+            )
+        assert migrate(database) == ["0019_hashed_user_ids"]
+        hashes = connection.execute("select hashes_user_ids from secret.email_hash_key").fetchall()
+        assert hashes == [(not has_collected,)]
+
+
 def test_unreachable_database(create_database: Callable[[], AbstractContextManager[str]]) -> None:
     with create_database() as url:
         pass

@@ -18,7 +18,7 @@ from scripts.lib.demo.generator import generate
 from scripts.lib.report import raw_lag
 from scripts.lib.site.build import FILES, TITLES
 from scripts.lib.site.warehouse import PAGES
-from tests.support.warehouse import MARTS, Warehouse, land
+from tests.support.warehouse import MARTS, Warehouse, land, page_view
 
 # Names that columns with personal data go by, wherever they are.
 TELLING = re.compile(
@@ -233,6 +233,27 @@ def test_lag_is_a_warning_that_names_its_holder(warehouse: Warehouse) -> None:
     warehouse.run("--select", "+stg_raw_lag")
     assert reported_lag(warehouse) == "Every row that landed is built."
     assert "WARN=0 ERROR=0" in warehouse.dbt("test", "--select", "raw_is_read_to_its_end")
+
+
+def test_emails_as_user_ids_become_hashes_when_the_owner_says_so(warehouse: Warehouse) -> None:
+    """Also of events that raw no longer has; ids that look like a hash are told from one."""
+    ids = "select user_id, event_count from marts.dim_users order by 1"
+    looks = f"email:{'0' * 64}"
+    warehouse.execute("update secret.email_hash_key set hashes_user_ids = false")
+    warehouse.land(
+        page_view("1", "Ann@example.com"), page_view("2", " ann@example.com"), page_view("3", looks)
+    )
+    warehouse.run("--select", "+dim_users")
+    assert {user for user, _ in warehouse.query(ids)} == {
+        "Ann@example.com", " ann@example.com", f"~{looks}",
+    }  # fmt: skip
+    warehouse.execute("update secret.email_hash_key set hashes_user_ids = true")
+    warehouse.execute("delete from raw.events where event_id = '1'")
+    warehouse.run("--select", "+dim_users")
+    [hashed, other] = warehouse.query(ids)
+    [(expected,)] = warehouse.query("select secret.user_id_in_marts('ann@example.com')")
+    assert (hashed, other) == ((expected, 2), (f"~{looks}", 1))
+    assert expected.startswith("email:")
 
 
 def test_broken_tracking_plan_is_a_warning(warehouse: Warehouse) -> None:

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 
 import pytest
 
@@ -16,7 +17,7 @@ from scripts.lib.privacy.export_user import export
 from scripts.lib.privacy.people import Identity, all_identities, targets
 from scripts.lib.privacy.place import Place, opened_place
 from tests.support.identities import VISITORS, stories
-from tests.support.planting import EMAIL, PLANTED, plant
+from tests.support.planting import EMAIL, EMAIL_AS_ID, PLANTED, PLANTED_TOO, plant
 from tests.support.warehouse import MARTS, Warehouse
 
 TABLES = """
@@ -40,6 +41,12 @@ def places_of(warehouse: Warehouse, *values: str) -> set[tuple[str, str]]:
             f"%{value}%",
         )
     }
+
+
+def email_hash(warehouse: Warehouse, email: str) -> str:
+    [pads] = warehouse.query("select inner_pad, outer_pad from secret.email_hash_key")
+    inner, outer = map(bytes, pads)
+    return sha256(outer + sha256(inner + email.encode()).digest()).hexdigest()
 
 
 @contextmanager
@@ -76,19 +83,30 @@ def assert_as_if_never_there(warehouse: Warehouse) -> None:
     assert warehouse.differences() == dict.fromkeys(MARTS, 0)
 
 
-def test_nothing_is_left_of_a_person(warehouse: Warehouse) -> None:
+def test_nothing_is_left_of_people(warehouse: Warehouse) -> None:
     plant(warehouse)
     warehouse.run()
     assert places_of(warehouse, EMAIL)
+    # An email that is an id is in raw alone; elsewhere it is the hash that an email is.
+    assert {table for table, _ in places_of(warehouse, EMAIL_AS_ID)} == {
+        "raw.events", "raw.events_default", "raw.user_ids", "raw.users",
+    }  # fmt: skip
+    assert warehouse.query(
+        "select distinct user_id, score_band from marts.dim_users where user_id like 'email:%'"
+    ) == [(f"email:{email_hash(warehouse, EMAIL_AS_ID.lower())}", "exceptional")]
     before = warehouse.query("select count(*) from raw.rejected_events")
+    refused = "select day, rejection_code, events_rejected from marts.rejection_reasons_daily"
+    refused_before = warehouse.query(refused)
+    accepted = "select sum(events_accepted) from marts.rejection_rates_daily"
+    assert warehouse.query(accepted) == [(13,)]
 
-    counts = erased(warehouse, Identity("email", EMAIL))
+    counts = erased(warehouse, Identity("email", EMAIL), Identity("anonymous", "tablet-77aa"))
 
-    assert counts["raw.events"] == counts["staging.stg_events"] == 7
-    assert places_of(warehouse, *PLANTED) == set()
-    assert places_of(warehouse, ": 812", ",812,") == set()
+    values = (*PLANTED, *PLANTED_TOO, "email:", ": 812", ",812,", ": 805", ",805,")
+    assert counts["raw.events"] == counts["staging.stg_events"] == 10
+    assert places_of(warehouse, *values) == set()
     assert_as_if_never_there(warehouse)
-    assert places_of(warehouse, *PLANTED) == set()
+    assert places_of(warehouse, *values) == set()
     # Of others nothing is gone but that; what she had taken back is there again.
     assert warehouse.query(
         "select event_id, anonymous_id, activity from marts.fct_events order by 1"
@@ -98,10 +116,13 @@ def test_nothing_is_left_of_a_person(warehouse: Warehouse) -> None:
         ("event-of-bob-3", None, {"path": "/c", "device": "mobile"}),
     ]
     assert warehouse.query("select count(*) from raw.rejected_events") == before
+    # Days count what is left of them; what was refused says nothing of anybody, and stays.
+    assert warehouse.query(accepted) == [(3,)]
+    assert warehouse.query(refused) == refused_before != []
     [audit] = warehouse.query(
         "select state, cardinality(identity_hashes), counts from raw.erasures"
     )
-    assert audit == ("finished", 4, counts)
+    assert audit == ("finished", 8, counts)
     assert warehouse.query(
         "select count(*) from raw.erasures"
         " where secret.identity_hash('email', %s) = any(identity_hashes)",

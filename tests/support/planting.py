@@ -1,4 +1,4 @@
-"""Unmistakable values of one person, planted wherever an application may send them."""
+"""Unmistakable values of two people, planted wherever an application may send them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,24 @@ PLANTED = (
 )  # fmt: skip
 
 
+# Of somebody whose userId is an email address.
+EMAIL_AS_ID = "Frobozz@example.com"
+PLANTED_TOO = ("frobozz", "Zork Grue", "tablet-77aa", "xyzzy-payload")
+
+
 def event(event_id: str, event_type: str, user_id: object, **activity: Any) -> dict[str, Any]:  # noqa: ANN401
     named = {"userId": user_id} if user_id is not None else {}
     return {"eventId": event_id, "eventType": event_type, "activity": activity, **named}
 
 
 def plant(warehouse: Warehouse) -> None:
-    """One person, in every place that events and users have, and others beside."""
+    """Both, in every place that events and users have, and others beside."""
     warehouse.land(
+        event("event-of-eve-1", "page_viewed", None, path="/xyzzy-payload")
+        | {"anonymousId": "tablet-77aa"},
+        event("event-of-eve-2", "credit_score_updated", EMAIL_AS_ID, ficoScore=805)
+        | {"anonymousId": "tablet-77aa"},
+        event("event-of-eve-3", "task_scheduled", f" {EMAIL_AS_ID.upper()}", taskType="call"),
         event("event-of-jane-1", "page_viewed", None, path="/a", device="mobile")
         | {"anonymousId": "visitor-8f3e"},
         event("event-of-jane-2", "page_viewed", "person-4711-x", path=f"/hi/{EMAIL}", device=EMAIL)
@@ -42,6 +52,7 @@ def plant(warehouse: Warehouse) -> None:
         event("event-of-bob-3", "page_viewed", "bob", path="/c", device="mobile"),
     )
     for user, payload in (
+        (EMAIL_AS_ID, {"name": "Zork Grue", "ficoScore": 805}),
         ("person-4711-x", {"email": EMAIL, "name": "Qwertz Xyzzy", "ficoScore": 812}),
         ("bob", {"userId": "bob", "ficoScore": 700, "referredBy": EMAIL.upper()}),
     ):

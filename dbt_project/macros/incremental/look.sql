@@ -38,6 +38,7 @@
         {{ xid_origin() }},
         current_setting('server_version_num'),
         to_regrole('headwater_analyst')::oid,
+        (select hashes_user_ids from {{ source('secret', 'email_hash_key') }}),
         (select string_agg(marks::text, '|' order by marks.model_name) from {{ watermarks() }} as marks),
         {%- for node in nodes if node.resource_type == 'seed' %}
         (select string_agg(seed::text, '|' order by seed::text) from {{ node.relation_name }} as seed),

@@ -72,6 +72,9 @@
         '|', '{{ code() }}' {%- for seed in upstream | sort if seed.startswith('seed.') %}
         , (select string_agg(seed_row, '|' order by seed_row) from {{ seed_rows(graph.nodes[seed]) }} as seed)
         {%- endfor %}
+        {%- if reads_raw() %}
+        , (select hashes_user_ids from {{ source('secret', 'email_hash_key') }})
+        {%- endif %}
         , (
             select string_agg(marks.definitions, '|' order by marks.model_name)
             from {{ watermarks() }} as marks

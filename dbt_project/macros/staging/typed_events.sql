@@ -34,13 +34,14 @@
     -- Ids that mean nobody name nobody: what has no other is refused.
     cross join lateral (
         select
-            {{ told_from_visitors(legal_id('unread.sent_user_id')) }} as user_id,
+            {{ id_in_marts('legal.user_id') }} as user_id,
             {{ legal_id('unread.sent_anonymous_id') }} as anonymous_id,
             array(
                 select distinct aliased.id from unnest(unread.sent_aliased_ids) as aliased (id)
                 where {{ legal_id('aliased.id') }} <> coalesce({{ legal_id('unread.sent_anonymous_id') }}, '')
                 order by aliased.id
             ) as aliased_ids
+        from (select {{ legal_id('unread.sent_user_id') }} as user_id) as legal
         limit 1
     ) as ids
 

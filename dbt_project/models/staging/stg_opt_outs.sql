@@ -32,7 +32,7 @@ final as (
         id_kind,
         case
             when id_kind = 'anonymous' then id
-            else {{ told_from_visitors('id') }}
+            else {{ id_in_marts('id') }}
         end as id,
         is_out,
         changed_at,

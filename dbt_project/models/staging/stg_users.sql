@@ -38,7 +38,7 @@ typed as (
     select
         ---------- ids
         source.user_row_id,
-        {{ told_from_visitors('source.user_id') }} as user_id,
+        {{ id_in_marts('source.user_id') }} as user_id,
 
         ---------- strings
         source.source,

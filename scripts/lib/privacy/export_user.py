@@ -59,12 +59,12 @@ def export(place: Place, identities: Collection[Identity]) -> dict[str, Any]:
 
 def _computed(connection: Connection, identities: Collection[Identity]) -> dict[str, Any]:
     """Rows of what dbt built in prod, by table."""
-    anonymous_ids = [identity.id for identity in identities if identity.kind == "anonymous"]
-    user_ids = [
-        f"~{id_}" if id_.lstrip("~").startswith("anonymous:") else id_
-        for kind, id_ in identities
-        if kind == "user"
-    ] + [f"anonymous:{id_}" for id_ in anonymous_ids]
+    with undone(connection):
+        name_people(connection, identities)
+        people = connection.execute("select kind, id from people_in_marts").fetchall()
+    anonymous_ids = [id_ for kind, id_ in people if kind == "anonymous"]
+    user_ids = [id_ for kind, id_ in people if kind == "user"]
+    user_ids += [f"anonymous:{id_}" for id_ in anonymous_ids]
     found = {}
     for schema, table, columns in connection.execute(statement("built_tables")).fetchall():
         by_user = "user_id" in columns

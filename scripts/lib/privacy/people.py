@@ -110,7 +110,10 @@ def name_people(connection: Connection, people: Iterable[Identity]) -> None:
     with connection.cursor().copy("copy named_people (kind, id) from stdin") as copy:
         for identity in people:
             copy.write_row(identity)
-    connection.execute("update named_people set needle = pg_temp.needle(kind, id)")
+    connection.execute(
+        "update named_people set needle = pg_temp.needle(kind, id),"
+        " id_in_marts = pg_temp.id_in_marts(kind, id)"
+    )
     connection.execute("analyze named_people")
 
 

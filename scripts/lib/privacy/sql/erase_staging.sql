@@ -6,8 +6,8 @@ people as materialized (
 
     select
         kind,
-        case when kind = 'user' and ltrim(id, '~') like 'anonymous:%' then '~' else '' end || id as id
-    from named_people
+        id
+    from people_in_marts
 
 ),
 

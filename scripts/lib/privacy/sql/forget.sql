@@ -6,10 +6,9 @@ people as materialized (
     select
         case
             when kind = 'anonymous' then 'anonymous:' || id
-            when ltrim(id, '~') like 'anonymous:%' then '~' || id
             else id
         end as user_id
-    from named_people
+    from people_in_marts
     where kind <> 'email'
 
 ),

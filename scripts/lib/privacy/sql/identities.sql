@@ -7,8 +7,8 @@ people as (
 
     select
         kind,
-        case when kind = 'user' and ltrim(id, '~') like 'anonymous:%' then '~' else '' end || id as id
-    from named_people
+        id
+    from people_in_marts
 
 ),
 
@@ -21,7 +21,7 @@ links as (
 
     select
         pg_temp.id_text(unread.payload -> 'anonymousId') as anonymous_id,
-        pg_temp.id_text(unread.payload -> 'userId') as user_id
+        secret.user_id_in_marts(pg_temp.id_text(unread.payload -> 'userId')) as user_id
     from raw.events as unread
     where
         unread.loaded_xid >= coalesce(
@@ -57,6 +57,20 @@ found as (
         select from links
         where links.anonymous_id in (aliases.anonymous_id, tied.anonymous_id)
     )
+
+    union
+
+    -- Who is known by the hash of an email alone is in raw by the email.
+    select 'user' as kind, landed.user_id as id
+    from (
+        select pg_temp.id_text(payload -> 'userId') as user_id from raw.events
+        union all
+        select user_id from raw.users
+    ) as landed
+    inner join people on people.kind = 'user' and secret.user_id_in_marts(landed.user_id) = people.id
+    where
+        exists (select from people as hashed where hashed.kind = 'user' and hashed.id like 'email:%')
+        and strpos(landed.user_id, '@') > 0
 
     union
 

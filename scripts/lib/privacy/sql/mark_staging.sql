@@ -5,11 +5,10 @@ with
 
 people as materialized (
 
-    -- As macro told_from_visitors writes the ids of users.
     select
         kind,
-        case when kind = 'user' and ltrim(id, '~') like 'anonymous:%' then '~' else '' end || id as id
-    from named_people
+        id
+    from people_in_marts
 
 ),
 

@@ -5,8 +5,27 @@ create temporary table named_people (
     kind text not null,
     id text not null,
     needle text,
+    id_in_marts text,
     primary key (kind, id)
 );
+
+-- The user or anonymous id under which staging and marts have somebody; null for an email that is no
+-- user id there. One that was found in the marts may be a hash already.
+create function pg_temp.id_in_marts(kind text, id text) returns text
+language sql stable as $$
+    select case
+        when kind = 'anonymous' or id ~ '^email:[0-9a-f]{64}$' then id
+        when kind = 'user' or told.id_told like 'email:%' then told.id_told
+    end
+    from (select secret.user_id_in_marts(id) as id_told) as told
+$$;
+
+-- The same people as staging and marts know them.
+create view pg_temp.people_in_marts as
+select distinct
+    case when kind = 'email' and id_in_marts is not null then 'user' else kind end as kind,
+    coalesce(id_in_marts, id) as id
+from named_people;
 
 create function pg_temp.needle(kind text, id text) returns text
 language sql immutable as $$

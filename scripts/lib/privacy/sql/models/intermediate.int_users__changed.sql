@@ -4,11 +4,10 @@ insert into {intermediate}.int_users__changed (user_id, build_id)
 select
     case
         when kind = 'anonymous' then 'anonymous:' || id
-        when ltrim(id, '~') like 'anonymous:%' then '~' || id
         else id
     end as user_id,
     {build_id}
-from named_people
+from people_in_marts
 where kind <> 'email'
 
 union
