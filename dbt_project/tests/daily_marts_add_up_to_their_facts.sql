@@ -61,7 +61,7 @@ facts as (
         progress.cohort_on as day,
         count(*) as quantity
 
-    from {{ ref('fct_funnel_progress') }} as progress
+    from {{ ref('fct_funnel_progress').render() }} as progress
 
     cross join (values ('conversion_funnel_daily'), ('funnel_outcome_daily')) as marts (mart)
 

@@ -32,7 +32,7 @@ staged_rows as (
         staged.event_row_id,
         count(*) as times_staged
 
-    from {{ ref('stg_events') }} as events
+    from {{ ref('stg_events').render() }} as events
 
     cross join unnest(events.event_row_id || events.duplicate_row_ids) as staged (event_row_id)
 

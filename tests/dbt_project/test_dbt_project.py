@@ -169,3 +169,11 @@ def test_settings_that_no_model_could_do_with_build_nothing(
     assert refused.returncode != 0
     assert "retention_weeks is missing" in refused.stdout + refused.stderr
     warehouse.run("--select", "project_settings")
+
+
+def test_relations_with_an_alias_are_rendered() -> None:
+    """With --empty dbt puts an alias of its own behind the others (dbt-core#9967)."""
+    aliased = re.compile(r"{{ (?:ref|source)\([^.}]*\) }} as \w")
+    for folder in ("models", "tests"):
+        for path in (PROJECT / folder).rglob("*.sql"):
+            assert not aliased.findall(path.read_text()), path

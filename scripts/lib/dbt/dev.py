@@ -36,9 +36,11 @@ def reading_prod(
 
     It compares the project with that (`state:modified`), clones it, and reads there what the target
     has not built (`--defer`). None where dbt's arguments name a state, or prod is not built.
+    `retry` looks in a state for the run that it repeats.
     """
     target = option(arguments, "-t", "--target", default=settings.dbt_target)
-    if target == "prod" or any(each.startswith("--state") for each in arguments):
+    has_own = "retry" in arguments or any(each.startswith("--state") for each in arguments)
+    if target == "prod" or has_own:
         return {}
     folder = settings.data_directory / "state"
     state = prod_state(database_url, environment["PGOPTIONS"], folder)
