@@ -1,9 +1,9 @@
 with
 
-events as not materialized (
+attributes as (
 
-    select * from {{ ref('fct_events') }}
-    where event_type in ('page_viewed', 'screen_viewed')
+    select * from {{ ref('fct_event_attributes') }}
+    where property in ('path', 'screen') and event_type in ('page_viewed', 'screen_viewed')
 
 ),
 
@@ -17,29 +17,28 @@ sessions as not materialized (
 views as (
 
     select
-        {{ json_text("activity -> 'path'") }} as path,
+        text_value as path,
         occurred_on as day,
         count(*) as views
 
-    from events
+    from attributes
+
+    where text_value <> ''
 
     group by 1, 2
 
 ),
 
--- Paths as sessions have them.
 counts as (
 
     select
-        left(path, 256) as path,
+        path,
         day,
         views,
         0 as entries,
         0 as exits
 
     from views
-
-    where path is not null
 
     union all
 

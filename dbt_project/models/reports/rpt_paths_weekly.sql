@@ -3,7 +3,13 @@ with
 events as not materialized (
 
     select * from {{ ref('fct_events') }}
-    where event_type in ('page_viewed', 'screen_viewed')
+
+),
+
+attributes as (
+
+    select * from {{ ref('fct_event_attributes') }}
+    where property in ('path', 'screen') and event_type in ('page_viewed', 'screen_viewed')
 
 ),
 
@@ -14,22 +20,36 @@ sessions as not materialized (
 
 ),
 
-views as (
+-- A view is in the last session that had begun: sorted, whatever the number of both.
+moments as (
 
     select
-        sessions.session_key,
-        sessions.started_on,
-        events.occurred_at,
-        events.received_at,
-        events.event_row_id,
-        left({{ json_text("events.activity -> 'path'") }}, 256) as path
+        user_id,
+        started_at as occurred_at,
+        '-infinity'::timestamptz as received_at,
+        0::bigint as event_row_id,
+        session_number,
+        started_on,
+        null as path
 
     from sessions
 
-    inner join events
-        on
-            sessions.user_id = events.user_id
-            and events.occurred_at between sessions.started_at and sessions.ended_at
+    union all
+
+    select
+        events.user_id,
+        events.occurred_at,
+        events.received_at,
+        events.event_row_id,
+        null as session_number,
+        null as started_on,
+        attributes.text_value as path
+
+    from attributes
+
+    inner join events using (event_key)
+
+    where attributes.text_value <> ''
 
 ),
 
@@ -39,7 +59,7 @@ labels as (
         path,
         {{ with_other('path', 7, 'count(*)') }} as label
 
-    from views
+    from moments
 
     where path is not null
 
@@ -47,25 +67,23 @@ labels as (
 
 ),
 
-compared as (
+placed as (
 
     select
-        views.session_key,
-        views.started_on,
-        views.occurred_at,
-        views.received_at,
-        views.event_row_id,
-        labels.label,
-        lag(views.path) over session_views as previous_path,
-        views.path
+        user_id,
+        occurred_at,
+        received_at,
+        event_row_id,
+        path,
+        lag(path) over user_moments as previous_path,
+        max(session_number) over user_moments as session_number,
+        max(started_on) over user_moments as started_on
 
-    from views
+    from moments
 
-    inner join labels using (path)
-
-    window session_views as (
-        partition by views.session_key
-        order by views.occurred_at, views.received_at, views.event_row_id
+    window user_moments as (
+        partition by user_id
+        order by occurred_at, received_at, event_row_id
     )
 
 ),
@@ -74,18 +92,20 @@ compared as (
 steps as (
 
     select
-        started_on,
-        label,
+        placed.started_on,
+        labels.label,
         row_number() over session_steps as step,
-        lead(label) over session_steps as next_label
+        lead(labels.label) over session_steps as next_label
 
-    from compared
+    from placed
 
-    where previous_path is distinct from path
+    inner join labels using (path)
+
+    where placed.previous_path is distinct from placed.path
 
     window session_steps as (
-        partition by session_key
-        order by occurred_at, received_at, event_row_id
+        partition by placed.user_id, placed.session_number
+        order by placed.occurred_at, placed.received_at, placed.event_row_id
     )
 
 ),

@@ -38,7 +38,7 @@ entries as (
         occurred_at as happened_at,
         'event' as kind,
         event_type as what,
-        left({{ json_text("activity -> 'path'") }}, 80) as detail
+        left(activity ->> 'path', 80) as detail
 
     from events
 
