@@ -8,6 +8,7 @@ import subprocess
 import unicodedata
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import psycopg
@@ -98,12 +99,21 @@ def test_payloads_stay_out_of_the_log_of_postgresql() -> None:
     assert SECRET not in log
 
 
-def test_no_socket_where_others_get_at_it(tmp_path: Path) -> None:
-    """With a path that is too long for a socket, the wheel would make a folder for everybody."""
-    data = tmp_path / ("x" * 90) / "postgres"
-    with pytest.raises(UserError, match="set HEADWATER_DATA"), embedded_server(data):
-        pass
-    assert not data.exists()
+def test_socket_is_where_nobody_else_gets_at_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with a path too long for one, where the wheel would make a folder for everybody."""
+    with TemporaryDirectory(prefix="hw-", dir="/tmp") as folder:
+        data = Path(folder) / ("x" * 100) / "postgres"
+        with embedded_server(data):
+            assert (data / ".s.PGSQL.5432").is_socket()
+            assert data.stat().st_mode & 0o077 == 0
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        links = tmp_path / f"headwater-{os.geteuid()}"
+        links.mkdir()
+        links.chmod(0o777)  # anybody could lead the way elsewhere
+        with pytest.raises(UserError, match="not a folder of yours alone"), embedded_server(data):
+            pass
 
 
 @given(st.text())
