@@ -154,7 +154,7 @@ function sankey(links, names) {
         type: "text", from: { data: "nodes" },
         encode: { update: {
           x: { signal: `${column} * (datum.step - 1) + ${bar + 6}` }, y: { signal: "scale('y', datum.low + datum.visits / 2)" }, baseline: { value: "middle" },
-          text: { signal: "datum.path + ' ' + format(datum.visits, ',')" }, limit: { value: column - bar - 12 }, ...ink,
+          text: { signal: steps < 4 ? "format(datum.visits, ',') + ' ' + datum.path" : "datum.path + ' ' + format(datum.visits, ',')" }, limit: { value: column - bar - 12 }, ...ink,
         } },
       })),
     ],
