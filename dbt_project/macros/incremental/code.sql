@@ -117,7 +117,7 @@
                 ~ ' rows that raw no longer has, which stay as older code made them', info=true
             ) }}
             {{ add_missing_columns() }}
-        {%- elif not reads_raw() and low_mark() | int == 0 and kept_mark().build_id > 0 -%}
+        {%- elif not reads_raw() and low_mark() | int == 0 and (kept_mark() or {}).get('build_id', 0) > 0 -%}
             {{ log(model.name ~ ' reads what was changed: computed anew', info=true) }}
         {%- endif -%}
     {%- endif -%}
