@@ -32,6 +32,15 @@ pytestmark = [
 NOTHING = "\N{EN DASH}"
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance of `#rrggbb`, as WCAG defines it."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return sum(part * share for part, share in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
+
+
 @pytest.fixture(scope="module")
 def warehouse(
     create_warehouse: Callable[[], AbstractContextManager[Warehouse]],
@@ -63,6 +72,17 @@ def test_page_fits_a_phone(browser: Browser, folder: Path, file: str) -> None:
         for summary in page.locator("summary").all():
             summary.click()
         assert page.evaluate("document.documentElement.scrollWidth") == 390
+        # Texts of a picture lie within it, and no legend is cut short.
+        beyond = page.locator(".plot svg").evaluate_all(
+            "pictures => pictures.flatMap(picture => {"
+            " const box = picture.closest('.card').getBoundingClientRect();"
+            " return [...picture.querySelectorAll('text')].filter(text => {"
+            " const { left, right } = text.getBoundingClientRect();"
+            " return left < box.left || right > box.right"
+            " || (text.closest('.role-legend') && text.textContent.endsWith('\u2026'));"
+            " }).map(text => text.textContent); })"
+        )
+        assert beyond == []
 
 
 def test_pages_are_light(folder: Path) -> None:

@@ -74,6 +74,12 @@
         add column if not exists checked_at timestamptz,
         add column if not exists manifest bytea;
 
+    -- Alerts that somebody was told of and that are not over, see scripts/lib/status/alerts.py.
+    create table if not exists {{ generate_schema_name('staging', none) }}.alerts_told (
+        alert text primary key,
+        told_at timestamptz not null default clock_timestamp()
+    );
+
     create table if not exists {{ changed_rows() }} (
         model_name text not null,
         build_id bigint not null,

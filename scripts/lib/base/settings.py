@@ -63,7 +63,7 @@ class Settings(CollectorSettings):
     )
     api_key: str = setting("", "Key that scripts/replay and scripts/demo send")
     alert_webhook_url: str = setting(
-        "", "Where scripts/status and scripts/link --check post what is wrong"
+        "", "Where builds, scripts/status and scripts/link --check post what is wrong"
     )
     retain_events_days: int = setting(
         0, "Days after which scripts/dbt build drops events from raw; 0: never", number(0, 36_500)

@@ -217,12 +217,12 @@ def main() -> int:
         every, arguments = _pause(arguments[:1]), arguments[1:]
     settings = read_target()
     with open_databases(settings) as databases:
-        retain = partial(_retain, settings) if "build" in arguments else _nothing
+        after = partial(_after, settings) if "build" in arguments else _nothing
         if every is not None:
-            repeat_dbt(arguments, settings, databases.destination, every, force=force, after=retain)
+            repeat_dbt(arguments, settings, databases.destination, every, force=force, after=after)
         status = run_dbt(arguments, settings, databases.destination, say=_tell, force=force)
         if status == 0:
-            retain()
+            after()
         return status
 
 
@@ -237,11 +237,13 @@ OWN: Mapping[str, Callable[[Sequence[str]], int]] = {"as-of": _as_of, "drop-dev"
 
 
 def _nothing() -> None:
-    """Where nothing is dropped from raw."""
+    """After what is no build."""
 
 
-def _retain(settings: Settings) -> None:
-    """Drops from raw what the settings say, by the command, which says why where it cannot."""
+def _after(settings: Settings) -> None:
+    """Tells alerts, and drops from raw what the settings say, by commands, which say why not."""
+    if settings.alert_webhook_url:
+        subprocess.call([ROOT / "scripts" / "status", "--alerts"], stdout=sys.stderr)
     ages = (
         ("--older-than", settings.retain_events_days),
         ("--rejected-older-than", settings.retain_rejected_days),

@@ -30,6 +30,7 @@ _DATA_UP_TO = """
 # `rpt_`; one with a `day` has the days of the site.
 PAGES: dict[str, dict[str, dict[str, str]]] = {
     "overview": {
+        "alerts": {},
         "attention": {},
         "funnels_daily": {},
         "conversion_times_daily": {},

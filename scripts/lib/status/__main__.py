@@ -9,8 +9,10 @@ from scripts.lib.base.cli import between, parser, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import MAX_AGE
 from scripts.lib.dbt.target import layer_schema, read_target
+from scripts.lib.status.alerts import tell_alerts
 from scripts.lib.status.builds import builds_status, with_partitions
 from scripts.lib.status.metrics import write_metrics
+from scripts.lib.status.receipts import silence
 from scripts.lib.status.unwritable import show_unwritable_rows
 
 
@@ -39,15 +41,26 @@ def main() -> int:
         action="store_true",
         help="look through all of raw instead, for rows that cannot be written out",
     )
+    arguments.add_argument(
+        "--alerts",
+        action="store_true",
+        help="post alerts of the seed alerts that started or are over instead, as builds do",
+    )
     options = arguments.parse_args()
     settings = read_target()
     with open_databases(settings, migrated=False) as databases:
         if options.raw:
             return show_unwritable_rows(dict.fromkeys((databases.migration, databases.destination)))
+        if options.alerts:
+            tell_alerts(settings, databases.destination)
+            return 0
         age = timedelta(minutes=options.max_age)
         status = builds_status(databases.destination, age, layer_schema(settings, "staging"))
         status = with_partitions(status, databases.source, databases.destination)
+        quiet = silence(databases.destination, layer_schema(settings, "reports"))
     say(f"{status.status}: {status.text}")
+    if quiet:
+        say(f"quiet: {quiet}")
     if options.textfile:
         write_metrics(options.textfile, status)
     if status.status == "ok":

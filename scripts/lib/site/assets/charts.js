@@ -23,13 +23,21 @@ const CONFIG = {
   text: { color: "var(--ink)", fontSize: 12 },
 };
 
-/** A chart's spec with data, width and configuration; legends get the columns there is room for. */
+/** A legend with as many columns as there is room for beside the longest names of an axis. */
+function legend(spec) {
+  const names = [spec, ...(spec.layer ?? [])].flatMap((part) => part.encoding?.color?.scale?.domain ?? []);
+  const longest = 7.5 * Math.max(...names.map((name) => name.length), 1);
+  const width = document.querySelector(".plot").clientWidth;
+  const columns = Math.min(Math.max(Math.floor((width - 150) / (longest + 34)), 1), 5);
+  return { ...CONFIG.legend, columns, labelLimit: Math.max(width - 150, 160) };
+}
+
+/** A chart's spec with data, width and configuration. */
 function complete({ spec, rows }) {
   if (spec.$schema) return spec; // of Vega itself
-  const columns = innerWidth < 520 ? 2 : 5;
   return {
     width: "container", height: 240, autosize: { type: "fit-x", contains: "padding" }, ...spec,
-    data: spec.data ?? { values: rows }, config: { ...CONFIG, legend: { ...CONFIG.legend, columns } },
+    data: spec.data ?? { values: rows }, config: { ...CONFIG, legend: legend(spec) },
   };
 }
 

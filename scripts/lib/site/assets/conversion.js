@@ -49,7 +49,7 @@ chart("funnel", (state) => {
       height: rows.length * 36,
       encoding: { y: nameY("step", rows), tooltip },
       layer: [
-        { mark: { ...bar, color: "var(--pale)" }, encoding: { x: { ...x, field: "reached_previous" } } },
+        { mark: { ...bar, color: "var(--pale)", stroke: "var(--edge)" }, encoding: { x: { ...x, field: "reached_previous" } } },
         { mark: bar, encoding: { x: { ...x, field: "reached" } } },
         { mark: { type: "text", align: "left", dx: 6 }, encoding: { x: { ...x, field: "reached_previous" }, text: { field: "label" } } },
       ],
@@ -136,7 +136,7 @@ chart("attribution", (state) => {
       encoding: {
         y: nameY("traffic_source", rows), yOffset: { field: "rule", type: "nominal", sort: rules },
         x: { field: "conversions", type: "quantitative", axis: { ...countAxis, domain: false } },
-        color: { ...series("rule", rules), legend: { columns: innerWidth < 520 ? 2 : 3 } },
+        color: series("rule", rules),
         tooltip: [...tip(["traffic_source", "source"], ["rule", "rule"]), { field: "conversions", type: "quantitative", format: ",.1f", title: "conversions" }],
       },
     },

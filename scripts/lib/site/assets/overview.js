@@ -39,6 +39,9 @@ const MOST = 3;
 
 function fillAttention() {
   const list = document.querySelector(".attention");
+  for (const { alert, description } of dataset("alerts").filter((row) => row.is_on)) {
+    list.append(Object.assign(document.createElement("li"), { className: "bad", textContent: `${description} (alert ${isolated(alert)})` }));
+  }
   for (const [kind, [page, words]] of Object.entries(KINDS)) {
     const rows = dataset("attention").filter((row) => row.kind === kind).sort((a, b) => b.items_now - a.items_now);
     // A backlog is nothing to see to unless it grows.

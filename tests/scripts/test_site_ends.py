@@ -1,4 +1,4 @@
-"""How old the pages of the insights site say they are, by the clock of whoever looks."""
+"""The insights site at its ends: a dead pipeline, a first day, three years of sixty funnels."""
 
 from __future__ import annotations
 
@@ -107,4 +107,56 @@ def test_first_day_is_drawn(browser: Browser, folder: Path) -> None:
             marks = page.locator(f"#{chart} .plot svg .mark-rect path, #{chart} .mark-symbol path")
             boxes = [mark.bounding_box() for mark in marks.all()]
             assert any(box and box["width"] > 2 and box["height"] > 2 for box in boxes), chart
+        page.close()
+
+
+def test_sixty_funnels_over_three_years_open_at_once(
+    browser: Browser, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """In three seconds of one core, and with a megabyte of their own at most."""
+    warehouse.execute(
+        "update intermediate.int_events set occurred_on = date '2023-11-01'"
+        " where event_type = 'page_viewed'"
+    )
+    warehouse.execute(
+        """
+        insert into marts.conversion_funnel_daily (
+            funnel_day_key, funnel, step_order, step, cohort_on, segment, segment_value, entered,
+            reached_previous, reached, users_entered, users_reached, overall_rate
+        )
+        select row_number() over (), 'funnel ' || funnel, step, 'step ' || step, cohort_on, segment,
+            value, 30, 30, 30 / step, 30, 30 / step, 1.0 / step
+        from generate_series(1, 60) as funnels (funnel),
+            generate_series(date '2023-11-01', date '2026-10-30', '3 days') as days (cohort_on),
+            (values ('all', 'all'), ('device', 'mobile'), ('device', 'desktop'), ('band', 'good'),
+                ('band', 'poor'), ('source', 'web')) as segments (segment, value),
+            generate_series(1, 2) as steps (step)
+        """
+    )
+    warehouse.execute(
+        """
+        insert into marts.retention_weekly (
+            retention_key, cohort_week, weeks_since, active_week, cohort_users, users_active,
+            retention_rate, is_complete
+        )
+        select week || '/' || since, date '2023-10-30' + 7 * week, since,
+            date '2023-10-30' + 7 * (week + since), 30, 30 / (since + 1), 1.0 / (since + 1), true
+        from generate_series(0, 155) as weeks (week), generate_series(0, 155 - week) as ages (since)
+        """
+    )
+    build_site(warehouse, tmp_path, "--no-docs", "--days", "1200")
+    pages = {"index": "overview"} | {name: name for name in ("conversion", "credit", "retention")}
+    for name, part in pages.items():
+        page = browser.new_page()
+        session = page.context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        page.goto(f"{(tmp_path / name).as_uri()}.html#period=all")
+        page.wait_for_selector("body[data-ready]", timeout=60_000)
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        [seconds] = [metric["value"] for metric in metrics if metric["name"] == "TaskDuration"]
+        parts = [file.stat().st_size for file in tmp_path.glob(f"data/{part}-*.js")]
+        size = (tmp_path / f"{name}.html").stat().st_size + max(parts, default=0)
+        assert (seconds < 3, size < 1_000_000) == (True, True), (name, seconds, size)
+        if name == "index":
+            assert page.locator("#funnels tbody tr").count() >= 60
         page.close()
