@@ -144,6 +144,7 @@ def test_failed_dbt_test_is_visible(
     build_site(warehouse, tmp_path, "--no-docs")
     with opened(browser, tmp_path / "health.html") as page:
         expect(page.locator("#problems")).to_contain_text("nobody_has_a_task")
+        assert [row[:3] for row in table(page, "history")] == [["nobody_has_a_task", "fail", "1"]]
         expect(page.locator("#tests")).to_have_text("0 of 1")
     with opened(browser, tmp_path / "index.html") as page:
         expect(page.locator("#failed")).to_contain_text("numbers here may be wrong")
@@ -187,6 +188,11 @@ def test_health_is_that_of_the_marts(browser: Browser, folder: Path, warehouse: 
         assert counts == dict(refused)
         assert sum(int(row[1].replace(",", "")) for row in table(page, "freshness")) == events
         assert table(page, "freshness")[0][2] == last
+        broken = warehouse.query(
+            "select event_type || '.' || property, sum(events_missing)::text"
+            " from marts.tracking_plan_violations group by 1"
+        )
+        assert sorted((row[0], row[1]) for row in table(page, "violations")) == sorted(broken)
 
 
 def test_print_shows_whole_tables(browser: Browser, folder: Path) -> None:

@@ -16,6 +16,11 @@
 {%- endmacro %}
 
 
+{% macro failed_nodes() -%}
+    {{ generate_schema_name('staging', none) }}.failed_nodes
+{%- endmacro %}
+
+
 {% macro changed_rows() -%}
     {{ generate_schema_name('staging', none) }}.changed_rows
 {%- endmacro %}
@@ -80,6 +85,14 @@
         told_at timestamptz not null default clock_timestamp()
     );
 
+    -- What failed or warned, by build.
+    create table if not exists {{ failed_nodes() }} (
+        build_id bigint not null,
+        node text not null,
+        status text not null,
+        primary key (build_id, node)
+    );
+
     create table if not exists {{ changed_rows() }} (
         model_name text not null,
         build_id bigint not null,
@@ -136,6 +149,13 @@
     {%- if repeats %}
     {{ create_look() }}
     {%- endif %}
+    {%- for result in results if result.status in ('fail', 'error', 'warn', 'runtime error') %}
+    insert into {{ failed_nodes() }} (build_id, node, status)
+    select builds.build_id, {{ dbt.string_literal(result.node.name) }}, '{{ result.status }}'
+    from {{ builds() }} as builds where builds.invocation_id = '{{ invocation_id }}'
+    on conflict do nothing;
+    {%- endfor %}
+
     update {{ builds() }}
     set
         finished_at = clock_timestamp(),

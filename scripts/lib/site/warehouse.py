@@ -26,6 +26,21 @@ _DATA_UP_TO = """
     )
     from builds
 """
+# Tests and models that failed or warned in the newest builds, with when they did first and last.
+_FAILED = """
+    select
+        failed.node,
+        (array_agg(failed.status order by builds.build_id desc))[1] as status,
+        count(*) as builds,
+        min(builds.started_at) as first_at,
+        max(builds.started_at) as last_at
+    from failed_nodes as failed
+    inner join builds using (build_id)
+    where builds.build_id > (select max(build_id) - 1000 from builds)
+    group by 1
+    order by last_at desc, builds desc, node
+    limit 50
+"""
 # The views of each page, and which of their rows. Each view is a dataset of its name, without
 # `rpt_`; one with a `day` has the days of the site.
 PAGES: dict[str, dict[str, dict[str, str]]] = {
@@ -66,7 +81,7 @@ PAGES: dict[str, dict[str, dict[str, str]]] = {
         "credit_profiles": {},
     },
     "users": {"users": {}, "user_stories": {}},  # of the users whose story is there
-    "health": {"rejections_daily": {}},
+    "health": {"rejections_daily": {}, "violations_daily": {}, "anomalies": {}},
 }
 # Of these a page needs all funnels at once; of others with a funnel and days one at a time.
 OF_ALL_FUNNELS = {"funnels_daily"}
@@ -111,10 +126,10 @@ class Build:
 class Warehouse:
     """What the pages show. `first` and `last` are the days of the site; None without events.
 
-    `data_up_to` is when the last good build began, or last found nothing new. `datasets` has those
-    of each page by name, as JSON that `app.js` decodes; `parts` those of each
-    page and funnel that only that funnel needs; `rates` the columns that are part and whole of each
-    rate.
+    `failed` are tests and models that failed in the last thousand builds, `data_up_to` is when the
+    last good build began, or last found nothing new. `datasets` has those of each page by name, as
+    JSON that `app.js` decodes; `parts` those of each page and funnel that only that funnel needs;
+    `rates` the columns that are part and whole of each rate.
     """
 
     time_zone: str
@@ -123,6 +138,7 @@ class Warehouse:
     last: date | None
     sources: list[SourceFreshness]
     builds: list[Build]
+    failed: Rows
     data_up_to: datetime | None
     rates: dict[str, tuple[str, str]]
     datasets: dict[str, dict[str, Dataset]]
@@ -160,11 +176,14 @@ def _read(connection: Connection, days: int, users: Sequence[str]) -> Warehouse:
     [totals] = _rows(connection, "totals")
     connection.execute("select set_config('timezone', %s, true)", [totals["time_zone"]])
     builds = [Build(**row) for row in connection.execute(BUILDS).fetchall()]
+    failed = connection.execute(_FAILED).fetchall()
     [[up_to]] = connection.cursor(row_factory=tuple_row).execute(_DATA_UP_TO).fetchall()
     rates = {row["rate"]: (row["part"], row["whole"]) for row in _rows(connection, "rates")}
     last = totals["last_on"]
     if last is None:
-        return Warehouse(totals["time_zone"], 0, None, None, [], builds, up_to, rates, {}, {})
+        return Warehouse(
+            totals["time_zone"], 0, None, None, [], builds, failed, up_to, rates, {}, {}
+        )
     first = max(totals["first_on"], last - timedelta(days=days - 1))
     of_users = {"user_id": _ids(connection, users)}
     datasets: dict[str, dict[str, Dataset]] = {page: {} for page in PAGES}
@@ -195,6 +214,7 @@ def _read(connection: Connection, days: int, users: Sequence[str]) -> Warehouse:
         last,
         _freshness(events),
         builds,
+        failed,
         up_to,
         rates,
         datasets,

@@ -239,6 +239,7 @@ async function show(state) {
     each.result = each.build(state);
     each.section.querySelector(".finding")?.replaceChildren(each.result.finding ?? "");
     fillTable(each.section.querySelector("table"), each.result);
+    each.section.classList.toggle("bare", !each.result.rows.length);
   }
   for (const chart of charts) {
     await new Promise((done) => { setTimeout(done); }); // for the browser to show what is there

@@ -41,4 +41,17 @@ function stacked(rowsOfAll, state, kind, count, title) {
 chart("events", (state) => stacked(dataset("events_daily"), state, "event_subject", "events", "about"));
 chart("rejections", (state) => stacked(dataset("rejections_daily"), state, "rejection_code", "events_rejected", "reason"));
 
+list("violations", (state) => ({
+  rows: [...groups(dataset("violations_daily").filter(within(state)), (row) => `${row.event_type}.${row.property}`)].map(([name, rows]) => {
+    const [missing, wrong, checked] = ["events_missing", "events_wrong_type", "events_checked"].map((field) => sum(rows, field));
+    return { name, missing, wrong, share: (missing + wrong) / checked };
+  }).sort((a, b) => b.missing + b.wrong - a.missing - a.wrong),
+  columns: [["name", "Property", "text"], ["missing", "Missing", "count"], ["wrong", "Of another type", "count"], ["share", "Share", "rate"]],
+}));
+
+list("anomalies", (state) => ({
+  rows: dataset("anomalies").map((row) => ({ ...row, day: row.occurred_on, when: isoDay(row.occurred_on) })).filter(within(state)).sort((a, b) => b.day - a.day),
+  columns: [["when", "Day", "date"], ["measure", "Measure", "text"], ["subject", "Of", "text"], ["value", "Value", "count"], ["usual_value", "Usual", "count"]],
+}));
+
 start();
