@@ -60,8 +60,8 @@ def warehouse(
 def test_numbers_of_the_site_are_those_of_the_facts(warehouse: Warehouse) -> None:
     shown = shown_by_site(warehouse)
     tested_elsewhere = {
-        "attention", "funnel_totals", "segment_values", "paths_weekly", "credit_profiles",
-        "users", "user_stories",
+        "alerts", "anomalies", "attention", "funnel_totals", "segment_values", "paths_weekly",
+        "credit_profiles", "users", "user_stories", "violations_daily",
     }  # fmt: skip
     assert set(shown) - tested_elsewhere == {*FROM_FACTS, *DURATIONS}
     for name, query in FROM_FACTS.items():
@@ -91,7 +91,7 @@ def test_rates_of_the_site_are_those_of_the_facts(warehouse: Warehouse) -> None:
     for rate, query in RATES.items():
         [(expected,)] = warehouse.query(query)
         part, whole = rates[rate]
-        tables = [rows for name, rows in shown.items() if {part, whole} <= set(rows[0])]
+        tables = [rows for name, rows in shown.items() if rows and {part, whole} <= set(rows[0])]
         assert tables
         for rows in tables:
             total = sum(row[part] for row in rows) / sum(row[whole] for row in rows)

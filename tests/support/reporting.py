@@ -110,13 +110,6 @@ FROM_FACTS = {
         select rejection_code, day, sum(events_rejected) as events_rejected
         from marts.rejection_reasons_daily group by 1, 2 having sum(events_rejected) > 0
     """,
-    "violations_daily": """
-        select event_type, property, occurred_on as day,
-            count(*) filter (where violation = 'missing') as events_missing,
-            count(*) filter (where violation = 'wrong_type') as events_wrong_type,
-            count(*) as events_checked
-        from marts.fct_event_attributes group by 1, 2, 3 having count(violation) > 0
-    """,
     "events_daily": """
         select event_subject, occurred_on as day, count(*) as events
         from marts.fct_events group by source, 1, 2
