@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from scripts.lib.base.database import Databases
 from scripts.lib.privacy.erasure import NotYetError, erase, go_on, preview
 from scripts.lib.privacy.people import Identity, all_identities, targets
 from scripts.lib.privacy.place import opened_place
+from scripts.lib.privacy.retain import retain
 from tests.support.collector import rows_of, wait_until
 from tests.support.replication import IN_A_YEAR, WITH_NOTE, Pair
 from tests.support.warehouse import Warehouse, assert_raw_and_marts_agree, event_ids, page_view
@@ -234,3 +236,60 @@ def test_people_are_erased_on_both_sides(linked: Pair, parsed_project: Path) -> 
     before = destination.query("select * from marts.dim_users order by user_id")
     destination.run("--select", "+dim_users", "--full-refresh", reload_raw=True)
     assert destination.query("select * from marts.dim_users order by user_id") == before
+
+
+def test_old_months_go_on_both_sides_once_every_destination_has_them(
+    linked: Pair, parsed_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also: who opted out in the source is not counted in the destination."""
+    project = shutil.copytree(parsed_project, linked.folder / "retained" / "dbt_project")
+    source = Warehouse(linked.source.url, project)
+    destination = Warehouse(linked.destination.url, project)
+    urls = (source.database_url, destination.database_url, source.database_url)
+    old, other_slot = "2024-02-10 12:00:00+00", "headwater_other"
+
+    def said() -> list[str]:
+        capsys.readouterr()
+        retain(Databases(*urls, embedded=False), 400, 90)
+        return capsys.readouterr().out.splitlines()
+
+    for server in (destination, source):
+        server.execute("select raw.ensure_event_partitions(0, %s::timestamptz)", old)
+    source.execute(
+        "insert into raw.opt_outs (changed_at, id_kind, id, is_out)"
+        " values ('2024-01-01', 'user', 'eve', true)"
+    )
+    source.execute(
+        "insert into raw.rejected_events (received_at, source, code, message, payload)"
+        " values (%s, 'default', 'x', 'x', 'refused')",
+        old,
+    )
+    source.land(page_view("old"), page_view("opted-out", "eve"), received_at=old)
+    source.land(page_view("new"), received_at=f"{datetime.now(UTC)}")
+    linked.agree()
+    first, second, _ = said()
+    assert "destination: keeps raw.events_2024_02 (2 rows, " in first
+    assert "source: keeps raw.events_2024_02 (2 rows, " in second
+    assert first.endswith(second[-30:])
+    assert "nothing is built yet" in second
+    destination.run("--select", "+dim_users")
+    assert event_ids(destination) == ["new", "old"]
+
+    source.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", other_slot)
+    source.land(page_view("newer"), received_at=f"{datetime.now(UTC)}")
+    wait_until(lambda: "newer" in event_ids_in_raw(destination))
+    first, second, third = said()
+    assert "destination: dropped raw.events_2024_02" in first
+    assert "source: keeps raw.events_2024_02 (2 rows, " in second
+    assert f"the destination {other_slot} has not got what the source has" in second
+    assert third == "source: dropped the text of 0 refused (0 bytes)"
+    source.execute("select pg_drop_replication_slot(%s)", other_slot)
+    assert "source: dropped raw.events_2024_02" in said()[0]
+
+    for server in (source, destination):
+        assert event_ids_in_raw(server) == ["new", "newer"]
+        assert server.query("select from raw.rejected_events where payload = 'refused'") == []
+    destination.run("--select", "+dim_users")
+    assert event_ids(destination) == ["new", "newer", "old"]
+    destination.run("--select", "+dim_users", "--full-refresh")
+    assert event_ids(destination) == ["new", "newer", "old"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from collector.settings import ROOT
 from scripts.lib.base.database import Databases
 from scripts.lib.privacy.retain import retain
 from tests.support.warehouse import Warehouse, event_ids, page_view
@@ -86,3 +90,40 @@ def test_months_are_dropped_that_all_have_built(
     ) == [("c", True)]
     warehouse.run(*MARTS)
     assert warehouse.query(REFUSALS) == before
+
+
+def test_a_build_drops_what_the_settings_say(warehouse: Warehouse) -> None:
+    """Nothing where they are not set; each run of a scheduler is such a build."""
+    warehouse.execute("select raw.ensure_event_partitions(0, %s::timestamptz)", OLD)
+    warehouse.land(page_view("old"), received_at=OLD)
+    warehouse.land(page_view("recent"), received_at=RECENT)
+    warehouse.execute(
+        "insert into raw.rejected_events (received_at, source, code, message, payload)"
+        " values (%s, 'default', 'x', 'x', 'refused')",
+        OLD,
+    )
+
+    def built(**settings: str) -> tuple[str, str, list[str]]:
+        folder = warehouse.project.parent
+        command: list[str | Path] = [ROOT / "scripts" / "dbt", "build", "--select", "stg_events",
+                   "--exclude-resource-type", "test", "unit_test",
+                   "--project-dir", warehouse.project]  # fmt: skip
+        finished = subprocess.run(
+            command,
+            env={"PATH": os.environ["PATH"], "DATABASE_URL": warehouse.database_url,
+                 "HEADWATER_DATA": str(folder), **settings},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        [(refused,)] = warehouse.query("select payload from raw.rejected_events")
+        left = warehouse.query("select event_id from raw.events order by 1")
+        return finished.stderr, refused, [event_id for (event_id,) in left]
+
+    warehouse.run("--select", "+stg_events")
+    said, refused, left = built()
+    assert ("dropped" in said, refused, left) == (False, "refused", ["old", "recent"])
+    # Also where there was nothing new to build.
+    said, refused, left = built(RETAIN_EVENTS_DAYS="400", RETAIN_REJECTED_DAYS="90")
+    assert "source: dropped raw.events_" in said
+    assert "source: dropped the text of 1 refused (7 bytes)" in said
+    assert refused.startswith("erased ")
+    assert left == ["recent"]

@@ -41,6 +41,7 @@ MEASUREMENTS: dict[str, tuple[float, str]] = {
     "questions": (0.1, "readers.questions"),
     "site": (1, "readers.site"),
     "export": (1, "exports.export"),
+    "erase": (4, "erasing.erase"),
     "freshness": (2, "journeys.freshness"),
     "against": (15, "against.against"),
 }
