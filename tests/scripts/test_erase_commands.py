@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from collector.settings import ROOT
-from tests.support.planting import EMAIL, PLANTED, event, plant
+from tests.support.planting import EMAIL, PLANTED, PLANTED_TOO, event, plant
 from tests.support.postgres import programs
 from tests.support.warehouse import Warehouse, event_ids
 
@@ -124,18 +126,27 @@ def test_erasure_that_is_killed_is_finished_and_leaves_no_file(warehouse: Wareho
     assert not any(value in output for value in PLANTED)
     assert warehouse.query("select from raw.erasures") == []
 
-    with script(warehouse, "erase", "--email", EMAIL, "--yes", process_group=0) as killed:
-        assert killed.stdout
-        for line in killed.stdout:
-            if line.startswith("Having dbt"):
-                os.killpg(killed.pid, signal.SIGKILL)
-    assert killed.returncode == -signal.SIGKILL
+    # Killed when it has begun, in dbt and a moment later; of others events come meanwhile.
+    rng = random.Random(20)
+    people = ("--email", EMAIL, "--anonymous-id", "tablet-77aa", "--yes")
+    for number, (line_before, seconds) in enumerate(
+        [("Erasing from raw", 0.0), ("Having dbt", 0.0), ("Having dbt", rng.uniform(0.5, 4))]
+    ):
+        arguments = people if number == 0 else ("--resume",)
+        with script(warehouse, "erase", *arguments, process_group=0) as killed:
+            assert killed.stdout
+            for line in killed.stdout:
+                if line.startswith(line_before):
+                    time.sleep(seconds)
+                    os.killpg(killed.pid, signal.SIGKILL)
+        assert killed.returncode == -signal.SIGKILL
+        warehouse.land(event(f"meanwhile-{number}", "page_viewed", "bob", path="/"))
     assert warehouse.query("select state from raw.erasures") == [("raw",)]
     code, output = finished(script(warehouse, "erase", "--resume"))
     assert code == 0, output
     assert finished(script(warehouse, "erase", "--resume"))[0] == 0
     assert warehouse.query("select state from raw.erasures") == [("finished",)]
-    code, output = finished(script(warehouse, "erase", "--email", EMAIL, "--yes"))
+    code, output = finished(script(warehouse, "erase", *people))
     assert (code, "Nothing is held under them." in output) == (0, True)
 
     dump = subprocess.run(
@@ -145,6 +156,7 @@ def test_erasure_that_is_killed_is_finished_and_leaves_no_file(warehouse: Wareho
         path for path in folder.rglob("*") if path.is_file() and "dbt_project" not in path.parts
     ]
     assert len(files) > 10
-    for value in PLANTED:
-        assert value.encode() not in dump
-        assert [path for path in files if value.encode() in path.read_bytes()] == []
+    for value in (*PLANTED, *PLANTED_TOO):
+        text = value.lower().encode()
+        assert text not in dump.lower()
+        assert [path for path in files if text in path.read_bytes().lower()] == []
