@@ -132,8 +132,8 @@ def test_erasure_that_is_killed_is_finished_and_leaves_no_file(warehouse: Wareho
     for number, (line_before, seconds) in enumerate(
         [("Erasing from raw", 0.0), ("Having dbt", 0.0), ("Having dbt", rng.uniform(0.5, 4))]
     ):
-        arguments = people if number == 0 else ("--resume",)
-        with script(warehouse, "erase", *arguments, process_group=0) as killed:
+        given = people if number == 0 else ("--resume",)
+        with script(warehouse, "erase", *given, process_group=0) as killed:
             assert killed.stdout
             for line in killed.stdout:
                 if line.startswith(line_before):
