@@ -295,3 +295,22 @@ def test_lists_lead_to_what_a_user_did(
         page.get_by_label("User's id, or key").fill("nobody")
         page.keyboard.press("Enter")
         expect(page.locator("#found")).to_contain_text("no story of this user is here")
+
+
+def test_filters_go_along_and_pictures_stand_alone(browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / "conversion.html", "period=7d&type=other") as page:
+        expect(page.locator("#shown")).to_contain_text("25 Oct 2026 to 31 Oct 2026")
+        expect(page.locator("#entered-change")).to_contain_text("vs 7 days before")
+        page.evaluate("location.hash = '#period=last-month&funnel=gone'")
+        expect(page.locator("#shown")).to_contain_text("1 Sep 2026 to 30 Sep 2026")
+        expect(page.locator("#shown")).to_contain_text("is not here, so it is left out")
+        page.evaluate("queue")
+        for kind, start in {"svg": b"<svg ", "png": b"\x89PNG"}.items():
+            with page.expect_download() as download:
+                page.locator(f"#cohorts .{kind}").click()
+            picture = download.value.path().read_bytes()
+            assert picture.startswith(start)
+            assert b"var(--" not in picture
+        page.get_by_role("link", name="Tasks").click()
+        page.wait_for_selector("body[data-ready]")
+        expect(page.locator("#shown")).to_contain_text("1 Sep 2026 to 30 Sep 2026")

@@ -12,7 +12,7 @@ const CHOICES = new Set(); // names of filters that take several values
 const isoDay = (day) => new Date(FIRST + day * DAY).toISOString().slice(0, 10);
 const dayOf = (iso) => Math.round((Date.parse(iso) - FIRST) / DAY);
 const humanDay = (iso) =>
-  new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
+  new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" }).replace("Sept", "Sep"); // as charts have it
 
 /** First and last day of a named period, counted back from the last day there are data of. */
 function daysOf(name) {
