@@ -13,6 +13,6 @@
                 'utmMedium', {{ campaign }} -> 'medium',
                 'utmCampaign', {{ campaign }} -> 'name'
             ))
-        else '{}'
+        else '{}'::jsonb
     end
 {%- endmacro %}

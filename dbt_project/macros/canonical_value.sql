@@ -9,11 +9,21 @@
     section 6).
 -#}
 {% macro canonical_value(value) -%}
+    {{ return(adapter.dispatch('canonical_value')(value)) }}
+{%- endmacro %}
+
+
+{% macro default__canonical_value(value) -%}
     case jsonb_typeof({{ value }})
         when 'string' then nullif(left({{ value }} #>> '{}', 256), '')
         when 'number' then {{ canonical_number("(" ~ value ~ ")::numeric") }}
         when 'boolean' then {{ value }} #>> '{}'
     end
+{%- endmacro %}
+
+
+{% macro spark__canonical_value(value) -%}
+    canonical_value({{ value }})
 {%- endmacro %}
 
 

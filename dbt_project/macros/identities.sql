@@ -1,12 +1,20 @@
 {#- Anonymous ids whose owner can have changed: those that changed events name, and whom aliases tie to them, however far. -#}
 {% macro changed_visitors() -%}
+    {{ return(adapter.dispatch('changed_visitors')()) }}
+{%- endmacro %}
+
+
+{% macro default__changed_visitors() -%}
     with recursive
 
     changed_events as (
 
-        select distinct unnest(other_anonymous_ids || anonymous_id || aliased_ids) as anonymous_id
-        from {{ ref('stg_events') }}
-        where {{ has_changed() }}
+        select distinct named.anonymous_id
+        from {{ ref('stg_events').render() }} as events
+        cross join unnest(
+            events.other_anonymous_ids || array[events.anonymous_id] || events.aliased_ids
+        ) as named (anonymous_id)
+        where {{ has_changed('events') }}
 
     ),
 
@@ -32,6 +40,14 @@
     union
 
     select anonymous_id from tied_ids
+{%- endmacro %}
+
+
+{% macro spark__changed_visitors() -%}
+    select distinct named.anonymous_id
+    from {{ ref('stg_events').render() }} as events
+    cross join unnest(events.other_anonymous_ids || array[events.anonymous_id] || events.aliased_ids) as named (anonymous_id)
+    where named.anonymous_id is not null
 {%- endmacro %}
 
 
@@ -66,6 +82,11 @@
     that an alias names with it. `hops` is how many aliases away one is found.
 -#}
 {% macro owners_by_alias(owners, aliases, hops) -%}
+    {{ return(adapter.dispatch('owners_by_alias')(owners, aliases, hops)) }}
+{%- endmacro %}
+
+
+{% macro default__owners_by_alias(owners, aliases, hops) -%}
     with
 
     tied_owners_0 as (
@@ -113,6 +134,63 @@
     union all
 
     select * from tied_owners_{{ hops }} as tied
+    where
+        not exists (
+            select 1 from {{ owners }} as owned
+            where owned.anonymous_id = tied.anonymous_id
+        )
+{%- endmacro %}
+
+
+{% macro spark__owners_by_alias(owners, aliases, hops) -%}
+    with
+
+    tied_owners_0 as (
+
+        select
+            anonymous_id,
+            named_struct(
+                'occurred_at', occurred_at, 'received_at', received_at, 'event_row_id', event_row_id, 'user_id', user_id
+            ) as owner
+
+        from {{ owners }}
+
+    )
+    {%- for hop in range(hops) %},
+
+    -- An id's own, or the first that an alias names with it.
+    tied_owners_{{ hop + 1 }} as (
+
+        select
+            aliases.anonymous_id,
+            coalesce(
+                min(case when tied.anonymous_id = aliases.anonymous_id then found.owner end), min(found.owner)
+            ) as owner
+
+        from {{ aliases }} as aliases
+
+        inner join {{ aliases }} as tied on aliases.event_key = tied.event_key
+
+        inner join tied_owners_{{ hop }} as found on tied.anonymous_id = found.anonymous_id
+
+        group by 1
+
+    )
+    {%- endfor %}
+
+    select * from {{ owners }}
+
+    union all
+
+    select
+        tied.anonymous_id,
+        tied.owner.user_id,
+        tied.owner.occurred_at,
+        tied.owner.received_at,
+        tied.owner.event_row_id
+
+    from tied_owners_{{ hops }} as tied
+
     where
         not exists (
             select 1 from {{ owners }} as owned

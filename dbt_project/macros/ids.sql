@@ -12,6 +12,29 @@
 {%- endmacro %}
 
 
+{#- Those ids of an array that are legal, but for one, each once. -#}
+{% macro legal_ids(ids, other_than) -%}
+    {{ return(adapter.dispatch('legal_ids')(ids, other_than)) }}
+{%- endmacro %}
+
+
+{% macro default__legal_ids(ids, other_than) -%}
+    array(
+        select distinct named.id from unnest({{ ids }}) as named (id)
+        where {{ legal_id('named.id') }} <> coalesce({{ other_than }}, '')
+        order by named.id
+    )
+{%- endmacro %}
+
+
+{% macro spark__legal_ids(ids, other_than) -%}
+    legal_ids(
+        {{ ids }}, {{ other_than }},
+        (select array_agg(coalesce(illegal_ids.id, 'null')) from {{ ref('illegal_ids').render() }} as illegal_ids)
+    )
+{%- endmacro %}
+
+
 {#- What stands in for the user id of a visitor whom no event has named yet. -#}
 {% macro anonymous_user_id(anonymous_id) -%}
     'anonymous:' || {{ anonymous_id }}
@@ -32,10 +55,26 @@
     it so, others as above. The function knows; few ids need to ask it.
 -#}
 {% macro id_in_marts(user_id) -%}
+    {{ return(adapter.dispatch('id_in_marts')(user_id)) }}
+{%- endmacro %}
+
+
+{% macro default__id_in_marts(user_id) -%}
     case
         when {{ user_id }} ~ '@|^~*email:' then secret.user_id_in_marts({{ user_id }})
         else {{ told_from_visitors(user_id) }}
     end
+{%- endmacro %}
+
+
+{% macro spark__id_in_marts(user_id) -%}
+    {%- set keys = source('secret', 'email_hash_key').render() -%}
+    user_id_in_marts(
+        {{ user_id }},
+        (select keys.hashes_user_ids from {{ keys }} as keys),
+        (select keys.inner_pad from {{ keys }} as keys),
+        (select keys.outer_pad from {{ keys }} as keys)
+    )
 {%- endmacro %}
 
 

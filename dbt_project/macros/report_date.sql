@@ -19,7 +19,23 @@
     (
         {{ midnight }} - case
             when {{ report_date("(" ~ midnight ~ " - interval '1 hour')") }} > {{ day }} then interval '1 hour'
-            else interval '0'
+            else interval '0 hours'
         end
     )
+{%- endmacro %}
+
+
+{#- How many days one day is after another. -#}
+{% macro days_between(later, earlier) -%}
+    {{ return(adapter.dispatch('days_between')(later, earlier)) }}
+{%- endmacro %}
+
+
+{% macro default__days_between(later, earlier) -%}
+    ({{ later }} - {{ earlier }})
+{%- endmacro %}
+
+
+{% macro spark__days_between(later, earlier) -%}
+    datediff({{ later }}, {{ earlier }})
 {%- endmacro %}

@@ -44,6 +44,11 @@
     computed once and not at every use.
 -#}
 {% macro referring_host(referrer, url) -%}
+    {{ return(adapter.dispatch('referring_host')(referrer, url)) }}
+{%- endmacro %}
+
+
+{% macro default__referring_host(referrer, url) -%}
     (
         select
             case
@@ -57,10 +62,23 @@
 {%- endmacro %}
 
 
+{% macro spark__referring_host(referrer, url) -%}
+    referring_host(
+        {{ url_host(referrer) }}, {{ url_host(url) }},
+        (select array_agg(seed.host) from {{ ref('unwanted_referrals').render() }} as seed)
+    )
+{%- endmacro %}
+
+
 {#-
     Whether a host is one of a seed's, or a subdomain of one. A pattern made once a query.
 -#}
 {% macro is_host_of(host, seed) -%}
+    {{ return(adapter.dispatch('is_host_of')(host, seed)) }}
+{%- endmacro %}
+
+
+{% macro default__is_host_of(host, seed) -%}
     coalesce(
         {{ host }} ~ (
             select '(^|[.])(' || string_agg(regexp_replace(seed.host, '([^a-z0-9-])', '\\\1', 'g'), '|') || ')$'
@@ -68,6 +86,11 @@
         ),
         false
     )
+{%- endmacro %}
+
+
+{% macro spark__is_host_of(host, seed) -%}
+    is_host_of({{ host }}, (select array_agg(seed.host) from {{ ref(seed).render() }} as seed))
 {%- endmacro %}
 
 

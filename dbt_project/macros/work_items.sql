@@ -11,6 +11,7 @@
         select
             *,
             case when task_id is null then task_type end as numbered_type,
+            {{ report_date('occurred_at') }} as occurred_on,
             event_type in ('task_completed', 'task_abandoned') as is_closing
 
         from {{ events }}

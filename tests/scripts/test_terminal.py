@@ -28,6 +28,7 @@ FURTHER = {
     "export": ["--to", "lake"], "export-user": ["--user", "1"], "keys": ["list"],
     "mf": ["list", "metrics"], "opt-out": ["--user", "1"], "psql": ["-c", "select 1"],
     "replay": ["--rejected"], "retain": ["--older-than", "400d", "--dry-run"],
+    "spark": ["--lake", "lake", "--to", "marts"],
 }  # fmt: skip
 WITHOUT_DATABASE = {"bench", "screenshots", *SHELL}
 PASSWORD = "s3cretpw"

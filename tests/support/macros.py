@@ -5,9 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from jinja2 import Environment
+from jinja2 import Environment, pass_context
+from jinja2.runtime import Context
 
 from collector.settings import ROOT
+
+
+class Adapter:
+    """What macros ask dbt's adapter of PostgreSQL for: which form of a macro is theirs."""
+
+    @pass_context
+    def dispatch(self, context: Context, name: str) -> object:
+        """The macro in the form that is no other engine's."""
+        return context.resolve(f"default__{name}")
 
 
 def render(macro: str, *arguments: str) -> str:
@@ -17,6 +27,7 @@ def render(macro: str, *arguments: str) -> str:
     # Tests and materializations are tags of dbt's own.
     own = [text for text in texts if not re.search(r"{%-? *(data_test|test|materialization)", text)]
     environment = Environment(extensions=["jinja2.ext.do"])  # noqa: S701
+    environment.globals |= {"adapter": Adapter(), "return": str.strip}
     return (
         environment.from_string("\n".join([*own, f"{{{{ {macro}({values}) }}}}"])).render().strip()
     )

@@ -6,6 +6,11 @@
 
 {#- Longest text kept from a payload: indexable, and more than any name needs. -#}
 {% macro json_text(value) -%}
+    {{ return(adapter.dispatch('json_text')(value)) }}
+{%- endmacro %}
+
+
+{% macro default__json_text(value) -%}
     case
         when jsonb_typeof({{ value }}) = 'string' then nullif(left({{ value }} #>> '{}', 256), '')
         when jsonb_typeof({{ value }}) = 'number' then {{ json_numeric(value) }}::text
@@ -13,8 +18,18 @@
 {%- endmacro %}
 
 
+{% macro spark__json_text(value) -%}
+    json_text({{ value }})
+{%- endmacro %}
+
+
 {#- Numbers, and strings that are plain decimal numbers, below 10^15, to six decimals. -#}
 {% macro json_numeric(value) -%}
+    {{ return(adapter.dispatch('json_numeric')(value)) }}
+{%- endmacro %}
+
+
+{% macro default__json_numeric(value) -%}
     case
         when jsonb_typeof({{ value }}) = 'number'
             then case
@@ -29,11 +44,21 @@
 {%- endmacro %}
 
 
+{% macro spark__json_numeric(value) -%}
+    json_numeric({{ value }})
+{%- endmacro %}
+
+
 {#-
     The one canonical text of a user id: whole numbers of at most 53 bits as plain digits (1.0 and
     1 are the same user), other texts of at most 128 characters as they are.
 -#}
 {% macro json_user_id(value) -%}
+    {{ return(adapter.dispatch('json_user_id')(value)) }}
+{%- endmacro %}
+
+
+{% macro default__json_user_id(value) -%}
     case
         when jsonb_typeof({{ value }}) = 'number'
             then case
@@ -50,6 +75,11 @@
 {%- endmacro %}
 
 
+{% macro spark__json_user_id(value) -%}
+    json_user_id({{ value }})
+{%- endmacro %}
+
+
 {#-
     RFC 3339 time. The pattern admits what has the form, the last day of the month is computed, so
     that the cast only sees real times. There is no year 0; to look ahead for it in the pattern takes
@@ -57,6 +87,11 @@
     counts as the second before it, as in the collector: with a fraction, the cast refuses it.
 -#}
 {% macro json_timestamptz(value) -%}
+    {{ return(adapter.dispatch('json_timestamptz')(value)) }}
+{%- endmacro %}
+
+
+{% macro default__json_timestamptz(value) -%}
     {%- set text = "(" ~ value ~ " #>> '{}')" -%}
     {%- set pattern -%}
         ^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)([.][0-9]{1,9})?([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])$
@@ -75,4 +110,9 @@
                     end
             end
     end
+{%- endmacro %}
+
+
+{% macro spark__json_timestamptz(value) -%}
+    json_timestamptz({{ value }})
 {%- endmacro %}

@@ -50,8 +50,8 @@
                 as other_anonymous_ids,
             bool_or(
                 ranked.has_conflict
-                or (ranked.event_type, ranked.user_id, ranked.anonymous_id, ranked.activity)
-                is distinct from (survivors.event_type, survivors.user_id, survivors.anonymous_id, survivors.activity)
+                or (ranked.event_type, ranked.user_id, ranked.anonymous_id, {{ comparable_json('ranked.activity') }})
+                is distinct from (survivors.event_type, survivors.user_id, survivors.anonymous_id, {{ comparable_json('survivors.activity') }})
                 or (
                     ranked.occurred_at <> survivors.occurred_at
                     and ranked.occurred_at_source = 'client'
@@ -64,9 +64,9 @@
         inner join survivors on ranked.event_key = survivors.event_key
 
         cross join lateral unnest(
-            ranked.event_row_id || ranked.duplicate_row_ids,
-            ranked.other_user_ids || ranked.user_id,
-            ranked.other_anonymous_ids || ranked.anonymous_id || ranked.aliased_ids
+            array[ranked.event_row_id] || ranked.duplicate_row_ids,
+            ranked.other_user_ids || array[ranked.user_id],
+            ranked.other_anonymous_ids || array[ranked.anonymous_id] || ranked.aliased_ids
         ) as named (row_id, user_id, anonymous_id)
 
         group by 1
@@ -92,9 +92,9 @@
 
     select
         {{ qualified(columns, 'survivors') }},
-        coalesce(collapsed.duplicate_row_ids, '{}'),
-        coalesce(collapsed.other_user_ids, '{}'),
-        coalesce(collapsed.other_anonymous_ids, '{}'),
+        coalesce(collapsed.duplicate_row_ids, '{}'::bigint[]),
+        coalesce(collapsed.other_user_ids, '{}'::text[]),
+        coalesce(collapsed.other_anonymous_ids, '{}'::text[]),
         collapsed.has_conflict
 
     from survivors

@@ -33,15 +33,15 @@
 
     -- Ids that mean nobody name nobody: what has no other is refused.
     cross join lateral (
+        select {{ legal_id('unread.sent_user_id') }} as user_id
+        limit 1
+    ) as legal
+
+    cross join lateral (
         select
             {{ id_in_marts('legal.user_id') }} as user_id,
             {{ legal_id('unread.sent_anonymous_id') }} as anonymous_id,
-            array(
-                select distinct aliased.id from unnest(unread.sent_aliased_ids) as aliased (id)
-                where {{ legal_id('aliased.id') }} <> coalesce({{ legal_id('unread.sent_anonymous_id') }}, '')
-                order by aliased.id
-            ) as aliased_ids
-        from (select {{ legal_id('unread.sent_user_id') }} as user_id) as legal
+            {{ legal_ids('unread.sent_aliased_ids', legal_id('unread.sent_anonymous_id')) }} as aliased_ids
         limit 1
     ) as ids
 

@@ -24,7 +24,7 @@ final as (
                     {{ json_user_id("payload -> 'segment' -> 'anonymousId'") }},
                     {{ json_user_id("payload -> 'activity' -> 'previousId'") }}
                 ]
-            else '{}'
+            else '{}'::text[]
         end as sent_aliased_ids,
         case
             when payload ->> 'eventType' = 'event_voided'

@@ -79,7 +79,7 @@ known as (
 
     select
         known.user_row_id,
-        known.other_user_ids || known.user_id as user_ids
+        known.other_user_ids || array[known.user_id] as user_ids
 
     from {{ known_rows({'user_row_id': 'bigint', 'other_user_ids': 'text[]', 'user_id': 'text'}) }} as known
 
@@ -92,7 +92,7 @@ final as (
     select
         scored.user_row_id,
         scored.user_id,
-        coalesce(array_remove(known.user_ids, scored.user_id), '{}') as other_user_ids,
+        coalesce(array_remove(known.user_ids, scored.user_id), '{}'::text[]) as other_user_ids,
         scored.source,
         scored.email_hash,
         scored.score,

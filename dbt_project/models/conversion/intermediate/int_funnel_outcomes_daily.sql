@@ -47,7 +47,7 @@ changed_times as (
 
     from changes
 
-    group by 1, 2, 3, segments, ended_at - started_at
+    group by 1, 2, 3, {{ comparable_json('segments') }}, ended_at - started_at
 
     having sum(change) <> 0
 

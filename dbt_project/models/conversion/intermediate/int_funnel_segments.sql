@@ -64,13 +64,11 @@ final as (
         entries.funnel,
         entries.attempt,
         jsonb_build_object('all', 'all', 'source', entries.source, 'band', coalesce(score_then.band, 'unknown'))
-        || coalesce(properties.segments, '{}') as segments
+        || coalesce(properties.segments, '{}'::jsonb) as segments
 
     from entries
 
-    left join lateral (
-        {{ score_at('scores', 'entries.user_id', 'entries.started_at') }}
-    ) as score_then on entries.user_id = score_then.user_id
+    {{ join_score_at('scores', 'entries.user_id', 'entries.started_at') }}
 
     left join properties
         on

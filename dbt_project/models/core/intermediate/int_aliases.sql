@@ -13,7 +13,7 @@ events as (
     select * from {{ ref('stg_events') }}
     where
         {{ has_changed() }}
-        and aliased_ids <> '{}'
+        and aliased_ids <> '{}'::text[]
 
 ),
 
@@ -25,7 +25,7 @@ final as (
 
     from events
 
-    cross join unnest(events.anonymous_id || events.aliased_ids) as named (anonymous_id)
+    cross join unnest(array[events.anonymous_id] || events.aliased_ids) as named (anonymous_id)
 
     where named.anonymous_id is not null
 

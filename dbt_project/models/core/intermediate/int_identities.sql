@@ -89,7 +89,7 @@ final as (
         owners.user_id,
         array(
             select distinct touched.user_id
-            from unnest(seen_users.seen_user_ids || known.seen_user_ids || owners.user_id) as touched (user_id)
+            from unnest(seen_users.seen_user_ids || known.seen_user_ids || array[owners.user_id]) as touched (user_id)
             where touched.user_id is not null
         ) as seen_user_ids,
         {{ build_id() }} as build_id

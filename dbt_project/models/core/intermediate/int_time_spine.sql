@@ -34,7 +34,7 @@ history as (
     select
         date_trunc('year', least(event_days.first_day, first_update.day)::timestamp) as first_day,
         date_trunc('year', greatest(event_days.last_day, last_update.day)::timestamp)
-        + interval '1 year - 1 day' as last_day
+        + interval '1 year' - interval '1 day' as last_day
 
     from event_days
 

@@ -53,7 +53,8 @@ changed as (
 
     union
 
-    select {{ anonymous_user_id('unnest(other_anonymous_ids)') }} as user_id from events
+    select {{ anonymous_user_id('other.anonymous_id') }} as user_id from events
+    cross join unnest(events.other_anonymous_ids) as other (anonymous_id)
 
     union
 

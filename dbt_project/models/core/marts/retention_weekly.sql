@@ -43,9 +43,9 @@ weeks as (
     cross join lateral generate_series(
         0,
         least(
-            (
-                greatest({{ report_week(report_date(as_of())) }}, cohorts.last_active_week) - cohorts.cohort_week
-            ) / 7,
+            {{ days_between(
+                'greatest(' ~ report_week(report_date(as_of())) ~ ', cohorts.last_active_week)', 'cohorts.cohort_week'
+            ) }} / 7,
             {{ project_setting('retention_weeks') }}::integer
         )
     ) as following (weeks)

@@ -35,9 +35,7 @@ banded as (
 
     from moments
 
-    left join lateral (
-        {{ score_at(ref('int_credit_scores').render(), 'moments.user_id', 'moments.happened_at') }}
-    ) as score_then on moments.user_id = score_then.user_id
+    {{ join_score_at(ref('int_credit_scores').render(), 'moments.user_id', 'moments.happened_at') }}
 
 ),
 

@@ -44,9 +44,9 @@ days as (
     cross join lateral generate_series(
         0,
         least(
-            eventful_days.next_day - eventful_days.day - 1,
+            {{ days_between('eventful_days.next_day', 'eventful_days.day') }} - 1,
             {{ project_setting('carry_forward_days') }}::integer,
-            greatest({{ report_date(as_of()) }} - eventful_days.day, 0)
+            greatest({{ days_between(report_date(as_of()), 'eventful_days.day') }}, 0)
         )
     ) as following (days)
 

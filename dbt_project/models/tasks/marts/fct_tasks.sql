@@ -53,7 +53,7 @@ tasks as (
 
         jsonb_agg(
             jsonb_build_object(
-                'day', {{ report_date('occurred_at') }},
+                'day', occurred_on,
                 'status', case when is_closing then replace(event_type, 'task_', '') else 'reopened' end
             )
             order by occurred_at, received_at, event_row_id
@@ -79,7 +79,7 @@ final as (
         {{ report_date('opened_at') }} as opened_on,
         {{ report_date("case when last_event_type in ('task_completed', 'task_abandoned') then last_event_at end") }}
             as closed_on,
-        coalesce(status_changes, '[]') as status_changes,
+        coalesce(status_changes, '[]'::jsonb) as status_changes,
         opened_at,
         scheduled_at,
         started_at,

@@ -57,9 +57,9 @@ days as (
         case
             when totals.backlog > 0
                 then least(
-                    totals.next_day - totals.day - 1,
+                    {{ days_between('totals.next_day', 'totals.day') }} - 1,
                     {{ project_setting('carry_forward_days') }}::integer,
-                    greatest({{ report_date(as_of()) }} - totals.day, 0)
+                    greatest({{ days_between(report_date(as_of()), 'totals.day') }}, 0)
                 )
             else 0
         end

@@ -1,0 +1,1 @@
+"""Builds the marts from a lake on Apache Spark: `scripts/spark`."""

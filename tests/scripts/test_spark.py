@@ -1,0 +1,117 @@
+"""On Apache Spark the marts are those of PostgreSQL, cell by cell, whatever befalls a worker."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scripts.lib.spark.cluster import GUARD
+from scripts.lib.spark.translate import to_spark
+from tests.support.generated import histories, land
+from tests.support.scripts import starting
+from tests.support.spark import IS_THERE, differing_rows, events_of, executors_at_work, java_below
+from tests.support.warehouse import Warehouse
+from tests.support.worlds import SMALL, define
+
+needs_spark = pytest.mark.skipif(not IS_THERE, reason="needs Java and scripts/install --spark")
+BUILD_SECONDS = 900
+OPT_OUTS = """
+    insert into raw.opt_outs (changed_at, id_kind, id, is_out) values
+    ('2026-09-03', 'user', '17', true), ('2026-09-05', 'user', '17', false),
+    ('2026-09-01', 'anonymous', 'a25', true)
+"""
+
+
+@needs_spark
+@pytest.mark.slow
+def test_marts_are_those_of_postgresql_where_a_worker_is_killed(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    as_of = "2026-09-21T00:00:00+00:00"
+    define(warehouse, changed=True, zone=SMALL.zones[-1])
+    land(warehouse, histories(1, SMALL.users, 2, SMALL.monday, SMALL.midnights))
+    warehouse.execute(OPT_OUTS)
+    warehouse.run(as_of=as_of)
+    lake, marts, events = (tmp_path / name for name in ("lake", "marts", "events"))
+    events.mkdir()
+    with starting(warehouse.database_url, tmp_path) as start:
+        assert start("export", "--to", str(lake)).wait() == 0
+        build = start(
+            "spark", "--lake", str(lake), "--to", str(marts), "--as-of", as_of,
+            "--event-log", str(events), "--project", str(warehouse.project),
+        )  # fmt: skip
+        deadline = time.monotonic() + BUILD_SECONDS
+        while len(executors_at_work(events)) < 2:
+            assert build.poll() is None, build.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(1)
+        begun = psutil.Process(build.pid).children(recursive=True)
+        java_below(build.pid, "Worker")[0].kill()
+        output, errors = build.communicate(timeout=BUILD_SECONDS)
+        assert build.returncode == 0, output[-4000:] + errors[-2000:]
+    assert "SparkListenerExecutorRemoved" in {each["Event"] for each in events_of(events)}
+    assert not psutil.wait_procs(begun, timeout=30)[1]
+    assert differing_rows(warehouse, marts / "current" / "marts.db") == {}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("payload -> 'a' ->> 'b'",
+         "CAST(VARIANT_GET(VARIANT_GET(payload, '$.a', 'variant'), '$.b', 'variant') AS STRING)"),
+        ("f(payload -> 'a')", "F(VARIANT_GET(payload, '$.a', 'variant'))"),
+        ("a || array[b]", "CONCAT(COALESCE(a, ARRAY()), ARRAY(b))"),
+        ("'x' || b", "CONCAT('x', b)"),
+        ("(array_agg(a order by b desc) filter (where c))[1]",
+         "MAX_BY(a, STRUCT(b)) FILTER(WHERE c)"),
+        ("a[b]", "GET(a, (b) - 1)"),
+        ("a at time zone 'UTC'", "a"),
+        ("a::timestamp at time zone b", "TO_UTC_TIMESTAMP(CAST(a AS TIMESTAMP), b)"),
+        ("a at time zone b", "FROM_UTC_TIMESTAMP(a, b)"),
+        ("a ~* 'b'", "a RLIKE '(?i)b'"),
+        ("regexp_replace(a, 'b(c)', '\\1', 'gi')", "REGEXP_REPLACE(a, '(?i)b(c)', '$1')"),
+    ],
+)  # fmt: skip
+def test_each_kind_of_expression_has_a_rule(ours: str, theirs: str) -> None:
+    words = " ".join(to_spark(f"select {ours} as x from t").split())  # noqa: S608
+    assert words.replace("( ", "(").replace(" )", ")") == f"SELECT {theirs} AS x FROM t"  # noqa: S608
+
+
+@needs_spark
+def test_what_cannot_be_built_is_said_in_a_line(database: str, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    empty, lake = str(tmp_path / "empty"), str(tmp_path / "lake")
+    places = ("--to", str(tmp_path / "marts"))
+    with starting(database, tmp_path) as start:
+        assert start("export", "--to", lake).wait() == 0
+        for arguments, environment, said in (
+            (("--lake", lake, *places), {"JAVA_HOME": empty}, "Spark needs Java"),
+            (("--lake", empty, *places), {}, "is no lake"),
+            (("--lake", str(tmp_path / "other"), *places), {}, "is not empty and no lake"),
+            (("--lake", lake, "--to", str(tmp_path / "other")), {}, "has no builds of this"),
+            (("--lake", lake, *places, "--master", "spark://127.0.0.1:1"), {}, "no master"),
+            (("--lake", lake, *places, "--as-of", "now"), {}, "must be a time with its zone"),
+            (("--lake", lake, *places, "--conf", "x=1"), {}, "give spark.NAME=VALUE"),
+        ):
+            process = start("spark", *arguments, **environment)
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode in (1, 2)
+            assert said in errors, errors
+            assert errors.count("\n") == 1, errors
+    assert not (tmp_path / "marts" / "current").exists()
+
+
+def test_nothing_runs_on_where_the_command_is_killed() -> None:
+    """The guard of `cluster.py` ends what it runs as soon as whoever started it is gone."""
+    process = subprocess.Popen(["sh", "-c", GUARD, "sh", "sleep", "1000"], stdin=subprocess.PIPE)
+    while not (children := psutil.Process(process.pid).children()):
+        time.sleep(0.01)
+    assert process.stdin
+    process.stdin.close()  # as where the process is gone that holds it
+    process.wait(timeout=10)
+    assert not psutil.wait_procs(children, timeout=10)[1]
