@@ -15,11 +15,11 @@ from dbt_common.clients.agate_helper import from_csv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector import registry
 from collector.registry import read_seed
 from collector.settings import ROOT
 from scripts.lib.base.cli import run
 from scripts.lib.dbt.seeds import problems
-from scripts.lib.privacy import people
 from scripts.lib.privacy.erase import main
 
 PROJECT = ROOT / "dbt_project"
@@ -212,8 +212,10 @@ def test_what_is_taken_is_what_dbt_reads(
 def test_commands_that_read_a_seed_end_in_a_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "illegal_ids.csv").write_bytes(b"id,description\nnull\n")
-    monkeypatch.setattr(people, "_SEEDS", tmp_path)
+    broken = tmp_path / "dbt_project/seeds/illegal_ids.csv"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"id,description\nnull\n")
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["erase", "--user", "17"])
     with pytest.raises(
         SystemExit, match=r"^error: dbt_project/seeds/illegal_ids\.csv line 2: 1 val"

@@ -14,7 +14,7 @@
     that is read twice does no harm: the models collapse by the ids of rows first.
 -#}
 {% macro unread(row_id, row_key, read_row_ids) -%}
-    loaded_xid < {{ cut_off() }} {{- received_by_then() }}
+    {{ has_landed() }}
     {%- if is_incremental() and not is_outdated() %}
         {%- if mark_holds() %}
     and loaded_xid >= {{ read_below(this) }}
@@ -28,7 +28,9 @@
 {%- endmacro %}
 
 
-{% macro received_by_then() -%}
+{#- Of a row of raw: the build reads it, for it is committed and no later than what is asked for. -#}
+{% macro has_landed() -%}
+    loaded_xid < {{ cut_off() }}
     {%- if var('received_until', none) %}
     and received_at <= '{{ var('received_until') }}'
     {%- endif -%}

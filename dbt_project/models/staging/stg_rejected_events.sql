@@ -19,8 +19,7 @@ final as (
 
     from source
 
-    where
-        loaded_xid < {{ cut_off() }} {{- received_by_then() }}
+    where {{ has_landed() }}
 
 )
 

@@ -12,9 +12,7 @@
 
 -- depends_on: {{ ref('int_events__changed') }}
 
-{%- set user_id -%}
-    coalesce(events.user_id, identities.user_id, {{ anonymous_user_id('events.anonymous_id') }})
-{%- endset %}
+{%- set user_id = 'coalesce(events.user_id, identities.user_id, ' ~ anonymous_user_id('events.anonymous_id') ~ ')' %}
 
 with
 
