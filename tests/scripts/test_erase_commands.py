@@ -149,6 +149,31 @@ def test_erasure_that_is_killed_is_finished_and_leaves_no_file(warehouse: Wareho
     code, output = finished(script(warehouse, "erase", *people))
     assert (code, "Nothing is held under them." in output) == (0, True)
 
+    assert_nothing_is_left(warehouse)
+
+
+@pytest.mark.slow
+def test_erasure_beside_a_build_waits_for_it(warehouse: Warehouse) -> None:
+    """The build that runs still makes something of them; nothing of that is left."""
+    plant(warehouse)
+    warehouse.dbt("seed")
+    with script(warehouse, "dbt", "run", "--exclude", "path:models/reports") as build:
+        assert build.stdout
+        for line in build.stdout:
+            if "START" in line:
+                break
+        people = ("--email", EMAIL, "--anonymous-id", "tablet-77aa", "--yes")
+        code, output = finished(script(warehouse, "erase", *people))
+        assert build.wait() == 0, build.stdout.read()
+    assert code == 0, output
+    assert "Waiting for another dbt run" in output
+    assert_nothing_is_left(warehouse)
+    assert finished(script(warehouse, "dbt", "run", "--force"))[0] == 0
+
+
+def assert_nothing_is_left(warehouse: Warehouse) -> None:
+    """Neither in a dump of the database nor in a file."""
+    folder = warehouse.project.parent
     dump = subprocess.run(
         [programs() / "pg_dump", warehouse.database_url], capture_output=True, check=True
     ).stdout

@@ -125,10 +125,12 @@ final as (
         metric,
         subject,
         day,
-        part::bigint as part,
-        whole::bigint as whole
+        sum(part)::bigint as part,
+        sum(whole)::bigint as whole
 
     from measured
+
+    group by 1, 2, 3
 
 )
 
