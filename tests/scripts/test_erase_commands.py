@@ -100,7 +100,7 @@ def test_people_opt_out_and_in_again_and_are_counted_apart(warehouse: Warehouse)
 
 @pytest.mark.slow
 def test_erasure_that_is_killed_is_finished_and_leaves_no_file(warehouse: Warehouse) -> None:
-    """By the commands, with the log of dbt, the site and a dump of the database."""
+    """By the commands, with dbt's log and pages, the site and a dump of the database."""
     plant(warehouse)
     for event_type in ("page_viewed", "user_signed_up", "application_submitted"):
         # Of the event that begins an attempt the site shows the kind of device.
@@ -111,11 +111,12 @@ def test_erasure_that_is_killed_is_finished_and_leaves_no_file(warehouse: Wareho
         "select split_part(activity ->> 'device', '.', 2) as device from marts.fct_events"
         " where strpos(activity ->> 'device', '@') > 0"
     )
-    for name, arguments in (("dbt", ("show", "--inline", query)), ("site", ("--no-docs",))):
+    for name, arguments in (("dbt", ("show", "--inline", query)), ("site", ())):
         code, output = finished(script(warehouse, name, *arguments))
         assert code == 0, output
     assert any("unmistakable" in path.read_text() for path in (folder / "logs").iterdir())
     assert "unmistakable" in (folder / "site" / "conversion.html").read_text()
+    assert (folder / "site" / "docs" / "index.html").exists()
 
     code, output = finished(script(warehouse, "erase", "--email", EMAIL))
     assert code == 1
