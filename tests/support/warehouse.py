@@ -24,7 +24,7 @@ from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.environment import dbt_environment
 from scripts.lib.dbt.lock import run_name, writing_lock
 from scripts.lib.dbt.run import READ_NAME, WRITING
-from scripts.lib.dbt.target import target_schema
+from scripts.lib.dbt.target import target_path, target_schema
 
 if TYPE_CHECKING:
     from scripts.lib.dbt.runner import KeepingRunner
@@ -86,8 +86,10 @@ class Warehouse:
         return self.dbt("build", "--exclude-resource-type", "unit_test", *arguments, **variables)
 
     def manifest(self) -> dict[str, Any]:
-        """What dbt knows of the project since it last ran."""
-        manifest: dict[str, Any] = json.loads((self.project / "target/manifest.json").read_text())
+        """What dbt knows of the project since it last ran, on the target of this process."""
+        with self.environment() as settings:
+            path = self.project / target_path(settings) / "manifest.json"
+        manifest: dict[str, Any] = json.loads(path.read_text())
         return manifest
 
     def try_dbt(self, *arguments: str, **variables: object) -> subprocess.CompletedProcess[str]:
