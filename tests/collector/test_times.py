@@ -21,6 +21,7 @@ from collector.settings import ROOT, Settings
 from collector.times import parse_time, sdk_times
 from collector.users import Update
 from collector.validation import read_user
+from tests.support.macros import Adapter
 
 pytestmark = pytest.mark.every_postgres
 
@@ -60,7 +61,11 @@ anything = st.recursive(
 def rendered(macro: str, *arguments: str) -> str:
     """A macro of dbt as SQL, with the tolerance of clocks at 5 minutes."""
     environment = jinja2.Environment(autoescape=False)  # noqa: S701  it is SQL
-    environment.globals["project_setting"] = {"clock_tolerance_minutes": "5"}.__getitem__
+    environment.globals |= {
+        "adapter": Adapter(),
+        "project_setting": {"clock_tolerance_minutes": "5"}.__getitem__,
+        "return": str.strip,
+    }
     source = "".join(path.read_text() for path in sorted(CASTS.glob("*.sql")))
     call = f"{{{{ {macro}({', '.join(map(repr, arguments))}) }}}}"
     return environment.from_string(source + call).render().strip()
