@@ -132,8 +132,12 @@ def test_image_health_check(collector: Collector) -> None:
 
 
 def pinned(file: str) -> dict[str, str]:
-    """The pins of a lock file, with markers and hashes, by the name of the package."""
-    blocks = re.split(r"\n(?=\S)", (ROOT / file).read_text())
+    """The pins of a lock file, with hashes, by the name of the package.
+
+    Without markers: what a further package needs can be needed in more places.
+    """
+    text = re.sub(r" ; .*(?= \\$)", "", (ROOT / file).read_text(), flags=re.MULTILINE)
+    blocks = re.split(r"\n(?=\S)", text)
     return {block.partition("==")[0]: block.strip() for block in blocks if "==" in block}
 
 

@@ -1,6 +1,7 @@
 """dbt, whose errors keep the rows of the database to themselves.
 
-And which parses the project anew where what it kept of an earlier time is at fault.
+And which parses the project anew where what it kept of an earlier time is at fault, and ends in a
+line when it is interrupted.
 
 PostgreSQL repeats rows and values in the details of an error, and dbt prints them, and writes them
 to dbt.log and run_results.json.
@@ -8,6 +9,7 @@ to dbt.log and run_results.json.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +17,14 @@ from typing import Any
 
 import psycopg2  # type: ignore[import-untyped]
 from dbt.adapters.postgres.connections import PostgresConnectionManager
+from dbt.cli import requires
 from dbt.config.runtime import RuntimeConfig
 from dbt.constants import PARTIAL_PARSE_FILE_NAME
 from dbt.contracts.graph.manifest import Manifest
+from dbt.events.types import MainStackTrace
 from dbt.parser.manifest import ManifestLoader
+from dbt_common.events.base_types import BaseEvent
+from dbt_common.events.functions import fire_event
 from dbt_common.exceptions import DbtBaseException
 
 # SQLSTATE classes whose details name objects, roles or processes, never values (PostgreSQL's
@@ -54,13 +60,30 @@ def _exception_handler(manager: PostgresConnectionManager, sql: str) -> Iterator
             raise type(error)(without_values(error)) from None
 
 
-def hide_values() -> None:
-    """Has dbt's adapter of this process do so."""
+def mend() -> None:
+    """Has dbt of this process do all of that."""
+    _hide_values()
+    _parse_anew_where_it_fails()
+    _end_in_a_line()
+
+
+def _end_in_a_line() -> None:
+    """dbt shows where in its code it was interrupted, as where it failed."""
+    requires.fire_event = _fire  # type: ignore[assignment, attr-defined]
+
+
+def _fire(event: BaseEvent, *options: Any) -> None:  # noqa: ANN401
+    is_interrupt = isinstance(sys.exc_info()[1], KeyboardInterrupt)
+    if not (is_interrupt and isinstance(event, MainStackTrace)):
+        fire_event(event, *options)
+
+
+def _hide_values() -> None:
     PostgresConnectionManager.exception_handler = _exception_handler  # type: ignore[assignment, method-assign]
 
 
-def parse_anew_where_it_fails() -> None:
-    """Has dbt of this process throw away what it kept of a parse, where parsing by that fails.
+def _parse_anew_where_it_fails() -> None:
+    """Throws away what it kept of a parse, where parsing by that fails.
 
     It can outlive what it was made of: a metric taken back together with its measure is missed for
     ever. What is wrong in the files themselves fails again.

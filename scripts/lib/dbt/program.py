@@ -15,10 +15,9 @@ def main() -> None:
     from dbt.cli.main import cli  # noqa: PLC0415
 
     sys.path.append(str(Path(__file__).parents[3]))  # last, so that nothing of dbt's is hidden
-    from scripts.lib.dbt.mended import hide_values, parse_anew_where_it_fails  # noqa: PLC0415
+    from scripts.lib.dbt.mended import mend  # noqa: PLC0415
 
-    hide_values()
-    parse_anew_where_it_fails()
+    mend()
     signal.signal(signal.SIGINT, handler)
     cli(prog_name="dbt")
 

@@ -19,7 +19,7 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt.parser.manifest import write_manifest
 from dbt.task import runnable
 
-from scripts.lib.dbt.mended import hide_values, parse_anew_where_it_fails
+from scripts.lib.dbt.mended import mend
 
 # What the names in a manifest depend on, see profiles.yml.example.
 _NAMED_BY = ("DBT_TARGET", "DBT_SCHEMA", "PGDATABASE", "USER")
@@ -38,8 +38,7 @@ class KeepingRunner:
     """
 
     def __init__(self, late: Collection[str] = ()) -> None:
-        hide_values()
-        parse_anew_where_it_fails()
+        mend()
         runnable.write_manifest = _write_missing  # type: ignore[attr-defined, assignment]
         self._late = late
         self._parsed: dict[tuple[object, ...], tuple[Files, Manifest]] = {}
