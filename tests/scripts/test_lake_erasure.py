@@ -16,6 +16,7 @@ from scripts.lib.base.cli import UserError
 from scripts.lib.base.database import Databases
 from scripts.lib.lake.layout import COLUMNS
 from scripts.lib.privacy.erasure import erase, go_on, preview
+from scripts.lib.privacy.export_user import export as export_user
 from scripts.lib.privacy.people import Identity
 from scripts.lib.privacy.place import opened_place
 from scripts.lib.privacy.retain import retain
@@ -88,6 +89,11 @@ def erased(database: str) -> dict[str, int]:
     return dict(said)
 
 
+def parts(held: dict[str, Any]) -> dict[str, list[str]]:
+    """What was sent, in no order."""
+    return {part: sorted(map(repr, rows)) for part, rows in held["sent"].items()}
+
+
 def test_what_is_erased_from_raw_is_erased_from_the_lake(
     database: str, connection: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
@@ -97,8 +103,13 @@ def test_what_is_erased_from_raw_is_erased_from_the_lake(
     for part in range(3):
         fill(connection, rng)
         export(database, lake, compact=part == 1)
+    with opened_place(databases(database)) as place:
+        held = export_user(place, JANE)
+    assert len(held["sent"]["events"]) > len(held["sent"]["users"]) == 3
     connection.execute("create table dropped as table raw.events")
     connection.execute("delete from raw.events where received_at < '2026-06-01'")
+    with opened_place(databases(database)) as place:
+        assert parts(export_user(place, JANE)) == parts(held)  # what raw has lost is in the lake
     # What was about to be written when an export was killed.
     left = next(lake.rglob("*.parquet"))
     left.with_name(left.name.replace("00000", "99999")).write_bytes(left.read_bytes())

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from scripts.lib.base.cli import UserError, parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
+from scripts.lib.lake.registry import lakes, require_extra
 from scripts.lib.privacy.erasure import note_rows, undone
 from scripts.lib.privacy.people import (
     Connection,
@@ -27,11 +28,13 @@ from scripts.lib.privacy.people import (
 from scripts.lib.privacy.place import Place, opened_place
 
 DESCRIPTION = """Write everything that is held about people as JSON: their ids and emails, what was
-sent of them (events, users, what was refused), and what was computed of it. Of what others sent
-that mentions them it says which rows. Those given are found with all of their ids and emails.
+sent of them (events, users, what was refused), in raw and in lakes, and what was computed of it. Of
+what others sent that mentions them it says which rows. Those given are found with all of their ids
+and emails.
 
 It goes to a file that only you can read, or to the standard output."""
 
+_MENTIONS = "eventsOfOthersThatMentionThem"
 # Without what names others, with whom events were confused.
 _THEIRS = """
     select to_jsonb(held) - array['other_user_ids', 'other_anonymous_ids', 'seen_user_ids']
@@ -41,18 +44,27 @@ _THEIRS = """
 
 def export(place: Place, identities: Collection[Identity]) -> dict[str, Any]:
     """Everything that is held, by where it is held; changes nothing."""
-    sent: defaultdict[str, list[object]] = defaultdict(list)
+    sent: defaultdict[str, dict[str, object]] = defaultdict(dict)
     with undone(place.source):
         name_people(place.source, identities)
         note_rows(place.source, 0)
-        for part, held, *_ in place.source.execute(statement("export_raw")):
-            sent[part].append(held)
+        rows = [row[:2] for row in place.source.execute(statement("export_raw"))]
+        for lake in lakes(place.source):
+            require_extra()
+            from scripts.lib.privacy.lakes import held_in_lake  # noqa: PLC0415  with the extra only
+
+            rows += held_in_lake(place.source, lake)
+    theirs = {held["event_row_id"] for part, held in rows if part == "events"}
+    for part, held in rows:  # a lake has what raw has, and more where raw is retained for a time
+        # A copy may name them that only the lake still has: then all copies are theirs.
+        if part != _MENTIONS or held["event_row_id"] not in theirs:
+            sent[part][json.dumps(held, sort_keys=True)] = held
     return {
         "identities": {
             kind: sorted(identity.id for identity in identities if identity.kind == kind)
             for kind in ("user", "email", "anonymous")
         },
-        "sent": dict(sent),
+        "sent": {part: list(held.values()) for part, held in sent.items()},
         "computed": _computed(place.destination, identities),
     }
 

@@ -1,4 +1,4 @@
-"""Erases people from the lakes that scripts/export has written a database to."""
+"""People in the lakes that scripts/export has written a database to: erased, or shown."""
 
 from __future__ import annotations
 
@@ -59,18 +59,9 @@ def erase_from_lake(
 
     `preview` takes none. No export may be under way. Raises UserError where the lake cannot be had.
     """
-    lake = open_lake(registered.uri)
-    manifest = lake.manifest(registered.database)
-    if manifest is None:
-        raise UserError(
-            f"{lake.name} has nothing of this database: bring it back, or, where it is no more, "
-            f"run scripts/export --to {lake.name} --forget"
-        )
-    share = Share(lake, manifest, connection)
+    share = _share(connection, registered)
+    lake, manifest = share.lake, share.manifest
     with connection.transaction(force_rollback=preview):
-        for stand_in in _STAND_INS:
-            connection.execute(stand_in.encode())
-        connection.execute(_RAW_NOTES, [erasure_id])
         _note(connection, share, erasure_id)
         counts: Counter[str] = Counter()
         for table in COLUMNS:
@@ -93,8 +84,47 @@ def erase_from_lake(
     return Counter({f"{table} of {lake.name}": count for table, count in counts.items()})
 
 
+def held_in_lake(connection: Connection, registered: Registered) -> list[tuple[str, Any]]:
+    """What this database has in a lake of whom `named_people` names, each with its part.
+
+    As `export_raw` has it of raw. In a transaction that is undone, with the rows of raw noted. No
+    export may be under way. Raises UserError where the lake cannot be had.
+    """
+    share = _share(connection, registered)
+    _note(connection, share, 0)
+    held: list[tuple[str, Any]] = []
+    for table in COLUMNS:
+        theirs = _Erased.of(connection, table, 0)
+        for file in share.manifest.tables[table].files:
+            for batch in share.lake.batches(file):
+                noted = batch.filter(theirs.mask(batch))
+                if noted.num_rows:
+                    _load(connection, table, noted)
+                    if table == "events":
+                        connection.execute(_NOTE_COPIES, [0])
+                    rows = connection.execute(_of_stand_ins("export_raw")).fetchall()
+                    held += [(part, row) for part, row, *_ in rows]
+    for table in (*COLUMNS, "erasing_rows"):
+        connection.execute(f"drop table pg_temp.{table}".encode())
+    return held
+
+
+def _share(connection: Connection, registered: Registered) -> Share:
+    lake = open_lake(registered.uri)
+    manifest = lake.manifest(registered.database)
+    if manifest is None:
+        raise UserError(
+            f"{lake.name} has nothing of this database: bring it back, or, where it is no more, "
+            f"run scripts/export --to {lake.name} --forget"
+        )
+    return Share(lake, manifest, connection)
+
+
 def _note(connection: Connection, share: Share, erasure_id: int) -> None:
-    """Notes the rows of the lake that are about them."""
+    """Notes the rows of the lake that are about them, beside those of raw."""
+    for stand_in in _STAND_INS:
+        connection.execute(stand_in.encode())
+    connection.execute(_RAW_NOTES, [erasure_id])
     values = {"erasure_id": erasure_id, "illegal_ids": illegal_ids()}
     for table, finds in _FINDS.items():
         for file in share.manifest.tables[table].files:
@@ -127,12 +157,12 @@ class _Erased:
     def concerns(self, share: Share, file: File) -> bool:
         """Whether a file has rows that are noted, or copies of such."""
         columns = [name for name in schema(self.table).names if name != "payload"]
-        return any(pc.any(self._mask(batch)).as_py() for batch in share.lake.batches(file, columns))
+        return any(pc.any(self.mask(batch)).as_py() for batch in share.lake.batches(file, columns))
 
     def rest(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The rows that are left, those of others without what they said of them."""
         for batch in batches:
-            mask = self._mask(batch)
+            mask = self.mask(batch)
             yield batch.filter(pc.invert(mask))
             noted = batch.filter(mask)
             if noted.num_rows:
@@ -151,7 +181,8 @@ class _Erased:
                 )
                 yield _left(self.connection, self.table, noted)
 
-    def _mask(self, batch: pa.RecordBatch) -> pa.Array:
+    def mask(self, batch: pa.RecordBatch) -> pa.Array:
+        """Which rows are noted."""
         if self.table not in _FINDS:
             return pa.repeat(True, batch.num_rows)
         mask = pc.is_in(batch.column(next(iter(COLUMNS[self.table]))), self.row_ids)
