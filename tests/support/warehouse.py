@@ -87,8 +87,7 @@ class Warehouse:
 
     def manifest(self) -> dict[str, Any]:
         """What dbt knows of the project since it last ran, on the target of this process."""
-        with self.environment() as settings:
-            path = self.project / target_path(settings) / "manifest.json"
+        path = self.project / target_path(read_settings()) / "manifest.json"
         manifest: dict[str, Any] = json.loads(path.read_text())
         return manifest
 
