@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -89,7 +90,8 @@ def kill_build(warehouse: Warehouse, node: int, pause: float, *arguments: str) -
             if finished == node:
                 time.sleep(pause)
                 for child in psutil.Process(wrapper.pid).children(recursive=True):
-                    child.send_signal(signal.SIGKILL)
+                    with suppress(psutil.NoSuchProcess):  # it ended with its parent
+                        child.send_signal(signal.SIGKILL)
                 break
         else:
             return ""

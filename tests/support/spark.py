@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.util import find_spec
@@ -79,8 +80,9 @@ def events_of(folder: Path) -> Iterator[dict[str, Any]]:
     """What Spark has written of its events so far, whole lines only."""
     for path in sorted(folder.rglob("events_*")) + sorted(folder.glob("app-*[0-9]")):
         if path.is_file():
-            for line in path.read_text().splitlines(keepends=True):
-                if line.endswith("\n"):
+            # Bytes, since a letter can be half written.
+            for line in path.read_bytes().splitlines(keepends=True):
+                if line.endswith(b"\n"):
                     yield json.loads(line)
 
 
@@ -95,6 +97,10 @@ def executors_at_work(folder: Path) -> set[str]:
 
 def java_below(pid: int, main: str) -> list[psutil.Process]:
     """The processes below one that run a class of Spark, like `Worker`."""
-    below = psutil.Process(pid).children(recursive=True)
-    java = [process for process in below if process.name() == "java"]
-    return [each for each in java if any(word.endswith(f".{main}") for word in each.cmdline())]
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            is_java, words = process.name() == "java", process.cmdline()
+            if is_java and any(word.endswith(f".{main}") for word in words):
+                found.append(process)
+    return found

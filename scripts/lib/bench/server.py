@@ -7,7 +7,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,8 +145,12 @@ def postgres_seconds(database_url: str) -> float:
     """CPU seconds of the server so far; 0 where it cannot be looked at."""
     time.sleep(0.2)  # until sessions that have ended are counted with their parent
     processes = postgres_processes(database_url)
-    ended = sum(sum(process.cpu_times()[2:4]) for process in processes[:1])
-    return ended + sum(sum(process.cpu_times()[:2]) for process in processes)
+    seconds = 0.0
+    for process in reversed(processes):  # the one last that counts those that have ended
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            seconds += sum(times[:4] if process is processes[0] else times[:2])
+    return seconds
 
 
 def facts(server: Server) -> dict[str, str]:
