@@ -10,11 +10,12 @@ import asyncio
 import json
 import os
 import sys
-import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -23,8 +24,8 @@ from collector.app import create_app
 from collector.settings import Settings
 from scripts.lib.bench.warehouse import land_script
 from tests.support.api import event
-from tests.support.collector import rows_of
-from tests.support.postgres import GIVEN_URL
+from tests.support.collector import rows_of, wait_until
+from tests.support.postgres import GIVEN_URL, WAIT_SECONDS
 from tests.support.warehouse import Warehouse
 
 pytestmark = pytest.mark.every_postgres
@@ -38,6 +39,14 @@ WAL_POSITION = "select pg_current_wal_insert_lsn() - '0/0'"
 ROWS_READ = """
     select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)) from pg_stat_user_tables
 """
+SESSIONS = "select count(*) from pg_stat_activity where datname = %s"
+# The collector has done what it does once: connected, loaded the keys, seen to the partitions.
+SETTLED = """
+    select bool_and(state = 'idle') and bool_or(query = 'select raw.keep_event_partitions()')
+    from pg_stat_activity where datname = %s
+"""
+VACUUMING = "select count(*) from pg_stat_activity where backend_type = 'autovacuum worker'"
+FULL_PAGES = "select full_page_writes from pg_control_checkpoint()"
 
 
 def compare(name: str, figure: float, margin: float) -> None:
@@ -53,7 +62,46 @@ def compare(name: str, figure: float, margin: float) -> None:
     )
 
 
-def posted(database: str, body: bytes, requests: int) -> tuple[float, float, float]:
+@contextmanager
+def undisturbed(server: str) -> Iterator[None]:
+    """Keeps the server from work of its own: what it does when is nobody's request.
+
+    Autovacuum writes, and takes statistics that change plans. The first change of a page after a
+    checkpoint writes the whole page to the WAL, unless that is switched off.
+    """
+    settings = ("autovacuum",) if GIVEN_URL else ("autovacuum", "full_page_writes")
+    with closing(psycopg.connect(server, autocommit=True)) as connection:
+
+        def configure(change: str) -> None:
+            for setting in settings:
+                connection.execute(change.format(setting).encode())
+            connection.execute("select pg_reload_conf()")
+
+        def in_force() -> bool:
+            if not GIVEN_URL:
+                connection.execute("checkpoint")
+                if connection.execute(FULL_PAGES).fetchone() != (False,):
+                    return False
+            return connection.execute(VACUUMING).fetchone() == (0,)
+
+        try:
+            configure("alter system set {} = off")
+            wait_until(in_force)
+            yield
+        finally:
+            configure("alter system reset {}")
+
+
+def wait_for_statistics(server: str, database: str) -> None:
+    """Returns when no session of the database is left: each adds its statistics when it ends.
+
+    Asked from elsewhere, for the question is a commit and a reading, too.
+    """
+    name = urlsplit(database).path[1:]
+    wait_until(lambda: rows_of(server, SESSIONS, name) == [(0,)])
+
+
+def posted(server: str, database: str, body: bytes, requests: int) -> tuple[float, float, float]:
     """Posts the body so often to a collector in this process, one request after the other.
 
     Returns Python function calls, commits and bytes of WAL a request.
@@ -84,10 +132,15 @@ def posted(database: str, body: bytes, requests: int) -> tuple[float, float, flo
         await app(dict(scope), receive, send)
         assert sent[0]["status"] == 200, sent
 
+    async def settled() -> None:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while rows_of(server, SETTLED, urlsplit(database).path[1:]) != [(True,)]:
+                await asyncio.sleep(0.05)
+
     async def all_requests() -> tuple[float, int]:
         nonlocal calls
         async with app.lifespan_context(app):
-            await asyncio.sleep(0.5)  # the keys are loaded by then
+            await settled()
             for _ in range(10):
                 await request()
             before = rows_of(database, WAL_POSITION)[0][0]
@@ -101,30 +154,33 @@ def posted(database: str, body: bytes, requests: int) -> tuple[float, float, flo
             return counted / requests, rows_of(database, WAL_POSITION)[0][0] - before
 
     commits_before = rows_of(database, COMMITS)[0][0]
-    calls_each, wal = asyncio.run(all_requests())
-    time.sleep(1.5)  # the statistics of ended sessions are in by then
+    with undisturbed(server):
+        calls_each, wal = asyncio.run(all_requests())
+    wait_for_statistics(server, database)
     commits = rows_of(database, COMMITS)[0][0] - commits_before
     assert rows_of(database, "select count(*) > 0 from raw.events") == [(True,)]
     return calls_each, commits / requests, float(wal) / requests
 
 
-def test_single_event(database: str) -> None:
-    calls, commits, wal = posted(database, json.dumps(event()).encode(), REQUESTS)
+def test_single_event(postgres_url: str, database: str) -> None:
+    calls, commits, wal = posted(postgres_url, database, json.dumps(event()).encode(), REQUESTS)
     compare("Python calls, one event a request", calls, 0.25)
     compare("commits, one event a request", commits, 0.35)
     if not GIVEN_URL:  # others write to it too
         compare("WAL bytes, one event a request", wal, 0.25)
 
 
-def test_batch(database: str) -> None:
+def test_batch(postgres_url: str, database: str) -> None:
     body = json.dumps([event() for _ in range(BATCH)]).encode()
-    calls, _, wal = posted(database, body, 10)
+    calls, _, wal = posted(postgres_url, database, body, 10)
     compare("Python calls an event, 500 a request", calls / BATCH, 0.25)
     if not GIVEN_URL:
         compare("WAL bytes an event, 500 a request", wal / BATCH, 0.25)
 
 
-def test_twice_the_work_is_noticed(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_twice_the_work_is_noticed(
+    postgres_url: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from collector import events, validation  # noqa: PLC0415
 
     def twice(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
@@ -134,26 +190,16 @@ def test_twice_the_work_is_noticed(database: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(events, "read_events", twice)
     monkeypatch.delenv("HEADWATER_UPDATE_COUNTS", raising=False)
     with pytest.raises(AssertionError, match="Python calls an event"):
-        test_batch(database)
+        test_batch(postgres_url, database)
 
 
 @pytest.mark.slow
 def test_increment(warehouse: Warehouse, postgres_url: str) -> None:
-    # Statistics taken at a moment of its own would change the plans, and so the counts.
-    set_autovacuum(postgres_url, "off")
-    try:
-        count_increment(warehouse)
-    finally:
-        set_autovacuum(postgres_url, "on")
+    with undisturbed(postgres_url):
+        count_increment(postgres_url, warehouse)
 
 
-def set_autovacuum(database_url: str, value: str) -> None:
-    with closing(psycopg.connect(database_url, autocommit=True)) as connection:
-        connection.execute(f"alter system set autovacuum = {value}".encode())
-        connection.execute("select pg_reload_conf()")
-
-
-def count_increment(warehouse: Warehouse) -> None:
+def count_increment(server: str, warehouse: Warehouse) -> None:
     sizes = {"users": 1000, "new_users": 100, "new_events": NEW_EVENTS, "batch": 1}
     land_script(warehouse.database_url, "land_history", sizes)
     warehouse.run()
@@ -161,15 +207,15 @@ def count_increment(warehouse: Warehouse) -> None:
     land_script(warehouse.database_url, "land_increment", sizes)
     read = []
     for _ in range(2):
-        read.append(rows_read(warehouse))
+        read.append(rows_read(server, warehouse))
         warehouse.dbt("run", "--threads", "1")
-    read.append(rows_read(warehouse))
+    read.append(rows_read(server, warehouse))
     assert warehouse.query("select count(*) from marts.fct_events") == [(10_000 + NEW_EVENTS,)]
     compare("rows read for a new event in an increment", (read[1] - read[0]) / NEW_EVENTS, 0.2)
     compare("rows read with nothing new", read[2] - read[1], 0.2)
 
 
-def rows_read(warehouse: Warehouse) -> float:
+def rows_read(server: str, warehouse: Warehouse) -> float:
     """Rows that scans of all tables have read so far."""
-    time.sleep(1.5)  # the statistics of ended sessions are in by then
+    wait_for_statistics(server, warehouse.database_url)
     return float(warehouse.query(ROWS_READ)[0][0])
