@@ -44,7 +44,10 @@ MEASUREMENTS: dict[str, tuple[float, str]] = {
     "erase": (4, "erasing.erase"),
     "freshness": (2, "journeys.freshness"),
     "against": (15, "against.against"),
+    "scale": (15, "scale.scale"),
+    "scale_10m": (25, "scale.scale_10m"),
 }
+APART = {"scale", "scale_10m"}  # of docs/scale.md, for the asking
 PAGE = ROOT / "docs" / "benchmarks.md"
 IDLE_LOAD = 0.3  # of one core; more, and something else is running
 
@@ -148,7 +151,8 @@ class Options:
 
 
 def _options() -> Options:
-    minutes = sum(minutes for minutes, _ in MEASUREMENTS.values())
+    ordinary = [name for name in MEASUREMENTS if name not in APART]
+    minutes = sum(MEASUREMENTS[name][0] for name in ordinary)
     arguments = parser(
         "bench",
         "Measure Headwater beside its peers and limits, in one run on one PostgreSQL, and print\n"
@@ -160,7 +164,8 @@ def _options() -> Options:
         nargs="+",
         choices=MEASUREMENTS,
         metavar="NAME",
-        help=f"measure these only and keep the others' rows: {', '.join(MEASUREMENTS)}",
+        help="measure these only and keep the others' rows: "
+        f"{', '.join(ordinary)}; and, of docs/scale.md, {', '.join(sorted(APART))}",
     )
     arguments.add_argument(
         "--against",
@@ -200,7 +205,7 @@ def _options() -> Options:
     )
     given = arguments.parse_args()
     return Options(
-        given.only or (["against"] if given.against else list(MEASUREMENTS)),
+        given.only or (["against"] if given.against else ordinary),
         given.quick,
         given.peer,
         given.database_url,

@@ -86,9 +86,9 @@ class Commit:
     def measured(self, side: str) -> Iterator[dict[str, float]]:
         """Fills in what the block took, by the names of UNITS."""
         figures: dict[str, float] = {}
-        before = time.monotonic(), _cpu_of_children(), postgres_seconds(self.bench.server.url)
+        before = time.monotonic(), cpu_of_children(), postgres_seconds(self.bench.server.url)
         yield figures
-        after = time.monotonic(), _cpu_of_children(), postgres_seconds(self.bench.server.url)
+        after = time.monotonic(), cpu_of_children(), postgres_seconds(self.bench.server.url)
         names = ("wall", side, "PostgreSQL")
         figures |= {
             name: late - early for name, early, late in zip(names, before, after, strict=True)
@@ -259,6 +259,6 @@ def _demo(bench: Bench, *commits: Commit) -> Iterator[Row]:
         yield from _rows(bench, work, {"wall": 0.5}, *alternated(bench.runs, *turns))
 
 
-def _cpu_of_children() -> float:
+def cpu_of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
