@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from scripts.lib.spark.cluster import GUARD
+from scripts.lib.spark.place import unfinished
 from scripts.lib.spark.translate import to_spark
 from tests.support.generated import histories, land
 from tests.support.scripts import starting
@@ -87,7 +88,8 @@ def test_what_cannot_be_built_is_said_in_a_line(database: str, tmp_path: Path) -
     (tmp_path / "other" / "file").touch()
     empty, lake = str(tmp_path / "empty"), str(tmp_path / "lake")
     places = ("--to", str(tmp_path / "marts"))
-    with starting(database, tmp_path) as start:
+    busy = tmp_path / "busy"
+    with starting(database, tmp_path) as start, unfinished(busy):
         assert start("export", "--to", lake).wait() == 0
         for arguments, environment, said in (
             (("--lake", lake, *places), {"JAVA_HOME": empty}, "Spark needs Java"),
@@ -97,6 +99,7 @@ def test_what_cannot_be_built_is_said_in_a_line(database: str, tmp_path: Path) -
             (("--lake", lake, *places, "--master", "spark://127.0.0.1:1"), {}, "no master"),
             (("--lake", lake, *places, "--as-of", "now"), {}, "must be a time with its zone"),
             (("--lake", lake, *places, "--conf", "x=1"), {}, "give spark.NAME=VALUE"),
+            (("--lake", lake, "--to", str(busy)), {}, "another build goes into"),
         ):
             process = start("spark", *arguments, **environment)
             _, errors = process.communicate(timeout=120)

@@ -6,8 +6,8 @@ import argparse
 import json
 import os
 import shutil
-import time
 from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 from unittest.mock import patch
 
@@ -19,9 +19,8 @@ from scripts.lib.dbt.seeds import require_sound_seeds
 from scripts.lib.lake.folder import open_lake
 from scripts.lib.spark.cluster import local_cluster, require_spark
 from scripts.lib.spark.inputs import databases_of, key_of, make_views
+from scripts.lib.spark.place import CURRENT, publish, unfinished
 
-CURRENT = "current"
-_BUILDS = "builds"
 # The site and the report read PostgreSQL; of their views nothing is made here.
 _BUILD = (
     "build",
@@ -39,27 +38,21 @@ def build(settings: Settings, options: argparse.Namespace) -> int:
     require_spark()
     require_sound_seeds(options.project)
     lake, place = open_lake(options.lake), Path(options.to).absolute()
-    _require_place(place)
     names = databases_of(lake)
     with open_databases(settings) as databases:
         key = key_of(databases.migration)
-    folder = place / _BUILDS / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     given = _settings(options)
-    with ExitStack() as stack:
-        unpublished = stack.enter_context(ExitStack())
-        folder.mkdir(parents=True)
-        unpublished.callback(shutil.rmtree, folder, ignore_errors=True)
-        master = options.master or stack.enter_context(local_cluster(options.workers)).master
-        # Loads Spark, which is an extra.
-        from scripts.lib.spark.session import session  # noqa: PLC0415
+    with unfinished(place) as folder:
+        with ExitStack() as stack:
+            master = options.master or stack.enter_context(local_cluster(options.workers)).master
+            # Loads Spark, which is an extra.
+            from scripts.lib.spark.session import session  # noqa: PLC0415
 
-        with session(master, folder, given) as spark:
-            make_views(spark, lake, names, key)
-            status = _run_dbt(settings, options)
+            with session(master, folder, given) as spark:
+                make_views(spark, lake, names, key)
+                status = _run_dbt(settings, options, place)
         if status == 0:
-            unpublished.pop_all()
-            _publish(folder)
-            say(f"{place / CURRENT} is the build of {folder.name}")
+            say(f"{place / CURRENT} is the build of {publish(folder)}")
     return status
 
 
@@ -78,13 +71,14 @@ def _settings(options: argparse.Namespace) -> dict[str, str]:
     return given
 
 
-def _run_dbt(settings: Settings, options: argparse.Namespace) -> int:
+def _run_dbt(settings: Settings, options: argparse.Namespace, place: Path) -> int:
     from dbt.cli.main import dbtRunner  # noqa: PLC0415  slow
     from dbt.contracts.graph.manifest import Manifest  # noqa: PLC0415
 
     from scripts.lib.spark.project import adapt  # noqa: PLC0415
 
-    state = settings.data_directory / "spark"
+    # By place, as there can be builds of several at a time.
+    state = settings.data_directory / "spark" / sha256(bytes(place)).hexdigest()[:8]
     state.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(ROOT / "profiles.yml.example", state / "profiles.yml")
     common = ["--project-dir", str(options.project), "--profiles-dir", str(state)]
@@ -98,21 +92,3 @@ def _run_dbt(settings: Settings, options: argparse.Namespace) -> int:
             return 1  # dbt has said why
         adapt(parsed)
         return 0 if dbtRunner(parsed).invoke([*_BUILD, *common]).success else 1
-
-
-def _require_place(place: Path) -> None:
-    if place.exists() and not place.is_dir():
-        raise UserError(f"{place} is no folder")
-    if place.exists() and any(place.iterdir()) and not (place / _BUILDS).is_dir():
-        raise UserError(f"{place} is not empty and has no builds of this: name another folder")
-
-
-def _publish(folder: Path) -> None:
-    """Puts `current` on a build at once, and leaves the one before to who still reads it."""
-    place = folder.parent.parent
-    new = place / f".{CURRENT}"
-    new.unlink(missing_ok=True)
-    new.symlink_to(Path(_BUILDS) / folder.name)
-    new.replace(place / CURRENT)
-    for old in sorted(folder.parent.iterdir())[:-2]:
-        shutil.rmtree(old)
