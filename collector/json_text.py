@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from functools import cache
 from itertools import accumulate, islice
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import DecodeError, Raw, ValidationError, defstruct
 from msgspec.json import Decoder
@@ -23,6 +23,9 @@ MAX_DEPTH = 64
 MAX_DIGITS = 400
 NOT_JSON = (DecodeError, UnicodeDecodeError, RecursionError)
 
+Fields = dict[str, Raw]  # the members of an object, each as it was written
+OBJECT, NULL = Decoder(Fields), Raw(b"null")
+_Value = TypeVar("_Value")
 _anything = Decoder(Raw)
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # up 1, down 1, as signed bytes
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -106,6 +109,14 @@ def read_each(
         except Problem as problem:
             problem.__traceback__ = problem.__context__ = None  # they hold on to all that was read
             refuse(position, problem, text)
+
+
+def decoded(decoder: Decoder[_Value], text: Raw | None) -> _Value | None:
+    """The value of a text, or None where it is missing or of another type."""
+    try:
+        return None if text is None else decoder.decode(text)
+    except DecodeError:
+        return None
 
 
 def check_cost(text: bytes, max_bytes: int) -> None:

@@ -7,50 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-from msgspec import Struct
-from msgspec.json import Decoder
+from msgspec import Raw
 from msgspec.structs import replace
 from psycopg import AsyncConnection
 from psycopg.rows import scalar_row
 from starlette.requests import Request
 
-from collector.contract import UserId
 from collector.database import Database
+from collector.json_text import OBJECT, decoded
 from collector.registry import illegal_ids
 from collector.settings import Settings
 from collector.users import Saved, Update, new_numbers, text_of
-from collector.validation import Event, Received
+from collector.validation import EVENT, Event, Received
 
 # Browsers' Global Privacy Control (https://w3c.github.io/gpc/) and Do Not Track.
 HEADERS = {"gpc": "sec-gpc", "dnt": "dnt"}
+# Where an SDK of Segment says it: https://segment.com/docs/privacy/consent-management/.
+CONSENT = ("segment", "context", "consent", "categoryPreferences")
 _LEFT_OUT = b"select raw.left_out(%s::text[], %s::text[], %s::text[], %s, %s)"
-
-
-class _Ids(Struct, gc=False, rename="camel"):
-    user_id: UserId | None = None
-    anonymous_id: str | None = None
-
-
-class _Consent(Struct, rename="camel"):
-    category_preferences: dict[str, object] = {}
-
-
-class _Context(Struct):
-    consent: _Consent = msgspec.field(default_factory=_Consent)
-
-
-class _Message(Struct):
-    context: _Context = msgspec.field(default_factory=_Context)
-
-
-class _Said(Struct):
-    """What an SDK of Segment says of consent: https://segment.com/docs/privacy/consent-management/."""
-
-    segment: _Message = msgspec.field(default_factory=_Message)
-
-
-_ids, _said = Decoder(_Ids), Decoder(_Said, strict=False)
 
 
 class LeftOut:
@@ -71,7 +45,7 @@ class LeftOut:
         if self.opted_out:
             received.leave_out({each.position for each in received.events if not each.is_counted})
         if (self.opted_out or self.erased) and received.events:
-            ids = [_ids.decode(each.payload) for each in received.events]
+            ids = [EVENT.decode(each.payload) for each in received.events]
             users = [self._legal(text_of(each.user_id)) for each in ids]
             visitors = [self._legal(each.anonymous_id) for each in ids]
             async with self.database.connect(self.database.users) as connection:
@@ -127,14 +101,10 @@ class LeftOut:
         return replace(event, payload=payload, is_counted=False)
 
     def _is_refused(self, payload: bytes) -> bool:
-        category = self.settings.consent_category
-        if not category:
-            return False
-        try:
-            said = _said.decode(payload)
-        except ValueError:  # of another form: it says nothing of consent
-            return False
-        return said.segment.context.consent.category_preferences.get(category) is False
+        said: Raw | None = Raw(payload)
+        for name in (*CONSENT, self.settings.consent_category):
+            said = (decoded(OBJECT, said) or {}).get(name)  # of another form, it says nothing
+        return said == Raw(b"false")
 
     def _legal(self, id_: str | None) -> str | None:
         return None if id_ is None or id_.strip().lower() in self.nobody else id_

@@ -7,12 +7,13 @@ payload of such an event has the contract's fields, and under `segment` the rest
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from msgspec import DecodeError, Meta, Raw
+from msgspec import Meta, Raw
 from msgspec.json import Decoder, encode
 
 from collector.contract import Email, UserFields, UserId
+from collector.json_text import NULL, OBJECT, Fields, decoded
 from collector.problems import Problem
 from collector.settings import Settings
 from collector.times import sdk_times
@@ -35,13 +36,10 @@ NAMES = {
 }
 CAMPAIGN = {"utmSource": "source", "utmMedium": "medium", "utmCampaign": "name"}
 
-Fields = dict[str, Raw]
-_Value = TypeVar("_Value")
-OBJECT = Decoder(Fields)
 TEXT, _user_id, _email = Decoder(str), Decoder[UserId](UserId), Decoder[str](Email)
 # As long as staging keeps it.
 _event_name = Decoder[str](Annotated[str, Meta(min_length=1, max_length=256)])
-NULL, _EMPTY = Raw(b"null"), Raw(b'""')
+_EMPTY = Raw(b'""')
 
 
 def read_message(
@@ -119,14 +117,6 @@ def _present(fields: dict[str, Raw | None]) -> Fields:
     """The fields that have a value: an SDK says null or an empty text where it has none."""
     given = {name: value for name, value in fields.items() if value is not None}
     return {name: value for name, value in given.items() if value not in (NULL, _EMPTY)}
-
-
-def decoded(decoder: Decoder[_Value], text: Raw | None) -> _Value | None:
-    """The value of a text, or None where it is missing or of another type."""
-    try:
-        return None if text is None else decoder.decode(text)
-    except DecodeError:
-        return None
 
 
 def renamed(problem: Problem) -> Problem:

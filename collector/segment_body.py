@@ -12,18 +12,18 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder, encode
 
 from collector.contract import UserFields
-from collector.json_text import NOT_JSON, elements_of, json_problem, read_each
-from collector.problems import Problem
-from collector.segment import (
-    EVENT_TYPES,
+from collector.json_text import (
+    NOT_JSON,
     NULL,
     OBJECT,
-    TEXT,
     Fields,
     decoded,
-    read_message,
-    renamed,
+    elements_of,
+    json_problem,
+    read_each,
 )
+from collector.problems import Problem
+from collector.segment import EVENT_TYPES, TEXT, read_message, renamed
 from collector.settings import Settings
 from collector.validation import SUGGESTIONS, Event, Received
 

@@ -12,13 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from msgspec import Raw
-from msgspec.json import Decoder
 from psycopg import AsyncConnection, DataError
 from psycopg.errors import DeadlockDetected, UniqueViolation
 
 from collector.contract import UserFields, UserId
-from collector.json_text import read_each, texts_of
+from collector.json_text import NULL, OBJECT, read_each, texts_of
 from collector.keys import Key
 from collector.problems import Problem, problem_of
 from collector.settings import Settings
@@ -35,7 +33,6 @@ _NUMBERS = (_QUERIES / "new_user_numbers.sql").read_bytes()
 _CREATE = (_QUERIES / "create_user_ids.sql").read_bytes()
 _SET_EMAILS = (_QUERIES / "set_emails.sql").read_bytes()
 _ADD = (_QUERIES / "add_users.sql").read_bytes()
-_object, _NULL = Decoder(dict[str, Raw]), Raw(b"null")
 
 
 class Update(NamedTuple):
@@ -226,8 +223,8 @@ def answer_of(payload: str, user_id: str) -> dict[str, object]:
 
     An id that the request did not have is a number where it is one: 1 and "1" are the same user.
     """
-    answer: dict[str, object] = dict(_object.decode(payload))
-    if answer.get("userId", _NULL) == _NULL:
+    answer: dict[str, object] = dict(OBJECT.decode(payload))
+    if answer.get("userId", NULL) == NULL:
         is_number = user_id.isascii() and user_id.isdecimal() and len(user_id) < 16
         number = int(user_id) if is_number else 0
         answer["userId"] = number if str(number) == user_id else user_id

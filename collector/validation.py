@@ -74,7 +74,7 @@ class Received(Struct, frozen=True):
 
 _FIELD_AT_FAULT = re.compile(r"(missing required field|at) `(?:\$\.)?(\w+)`$")
 _Fields = TypeVar("_Fields", EventFields, UserFields)
-_event_fields, _user_fields = Decoder(EventFields), Decoder(UserFields)
+EVENT, _user = Decoder(EventFields), Decoder(UserFields)
 _user_id_text = Decoder(UserIdText)
 SUGGESTIONS = 3  # a request: what was meant takes long to find
 
@@ -113,7 +113,7 @@ def read_events(
 
 def read_user(body: bytes, settings: Settings) -> tuple[UserFields, str]:
     """Reads a user and the client's own JSON text of it; raises `Problem` naming what is wrong."""
-    user = _decode(_user_fields, body, settings)
+    user = _decode(_user, body, settings)
     if isinstance(user.fico_score, float) and not user.fico_score.is_integer():
         raise _invalid("ficoScore")
     if user.email is None and user.user_id is None:
@@ -128,7 +128,7 @@ def read_event(
 
     `suggest`: also which event type may have been meant.
     """
-    event = _decode(_event_fields, text, settings)
+    event = _decode(EVENT, text, settings)
     if event.event_type not in supported:
         raise unsupported(event.event_type, supported, suggest=suggest)
     if event.user_id is None and event.anonymous_id is None:
