@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any, get_args
 
 import msgspec
@@ -18,22 +19,7 @@ from collector.problems import Code
 from collector.registry import supported_event_types
 from collector.settings import Settings
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-pre { background: #f4f4f4; padding: 1rem; overflow: auto } td { padding-right: 1rem }
-"""
-_GREETING = """
-<p>This is the collector of Headwater {version}. It takes product events and users over HTTP and
-keeps them in PostgreSQL, where dbt makes tables of them.
-<ul><li><a href=/docs>/docs</a>: what to send, and what is answered
-<li><a href=/openapi.json>/openapi.json</a>: the same for tools
-<li><a href=/readyz>/readyz</a>: whether events can be stored now</ul>
-<p>Next, make a key, and with it snippets for your application:
-<pre>scripts/keys create shop --scope write --snippet</pre>
-<p>On this machine a first event needs no key as long as there is none:
-<pre>curl http://localhost:{port}/events -H 'Content-Type: application/json' \\
-    -d '{{"eventType": "page_viewed", "userId": 1, "activity": {{"path": "/"}}}}'</pre>
-"""
+_HERE = Path(__file__).parent
 _TYPES = (EventFields, UserFields, Receipt, UserReceipt, MessageReceipt)
 
 
@@ -47,7 +33,7 @@ def pages(settings: Settings) -> tuple[Response, Response, Response]:
     )
     whole = escape(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100))
     return (
-        _page(_GREETING.format(version=__version__, port=settings.port)),
+        _page(_filled("greeting", version=__version__, port=settings.port)),
         Response(msgspec.json.encode(document), media_type="application/json"),
         _page(
             f"{_text(document['info']['description'])}{operations}"
@@ -64,7 +50,7 @@ def _document(settings: Settings) -> dict[str, Any]:
         for each in fields(settings)
         if each.name.startswith("max_")
     }
-    text = Path(__file__).with_name("openapi.yml").read_text(encoding="utf-8")
+    text = (_HERE / "openapi.yml").read_text(encoding="utf-8")
     for name, limit in limits.items():
         text = text.replace(f"@{name}@", str(limit)).replace(f"@{name}, text@", f"{limit:,}")
     document: dict[str, Any] = yaml.safe_load(text)
@@ -96,11 +82,15 @@ def _plain(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _page(content: str) -> Response:
     return Response(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Headwater</title>"
-        f"<style>{_STYLE}</style><h1>Headwater</h1>{content}</html>",
+        _filled("frame", content=content),
         headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
         media_type="text/html",
     )
+
+
+def _filled(name: str, **values: object) -> str:
+    text = (_HERE / "pages" / f"{name}.html").read_text(encoding="utf-8")
+    return Template(text).substitute(values)
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
