@@ -21,8 +21,8 @@ class Metrics:
         def counter(name: str, meaning: str, *labels: str) -> Callable[..., Counter]:
             return cache(Counter(f"headwater_{name}", meaning, labels, registry=registry).labels)
 
-        def gauge(name: str, meaning: str) -> Gauge:
-            return Gauge(f"headwater_{name}", meaning, registry=registry)
+        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+            return Gauge(f"headwater_{name}", meaning, labels, registry=registry)
 
         def histogram(name: str, meaning: str, buckets: Sequence[float]) -> Histogram:
             return Histogram(f"headwater_{name}", meaning, buckets=buckets, registry=registry)
@@ -32,11 +32,8 @@ class Metrics:
         self.rejected = counter("events_rejected", "Events refused", "code")
         self.left_out = counter("events_left_out", "Events not stored: not to be counted", "source")
         self.held_bytes = gauge("held_bytes", "Bytes being read or waiting to be stored")
-        self.replication_lag = Gauge(
-            "headwater_replication_lag_bytes",
-            "WAL that a destination has yet to confirm",
-            ["slot"],
-            registry=registry,
+        self.replication_lag = gauge(
+            "replication_lag_bytes", "WAL that a destination has yet to confirm", "slot"
         )
         self.database_up = gauge("database_up", "1 while the database is reachable")
         self.oldest_transaction = gauge(
