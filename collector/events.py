@@ -1,9 +1,9 @@
-"""Events on their way in: `POST /events`, and what all that stores events shares."""
+"""Events on their way in: `POST /events`, and what all that stores events or users shares."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.requests import Request
@@ -20,6 +20,7 @@ from collector.problems import Problem
 from collector.registry import supported_event_types
 from collector.settings import Settings
 from collector.turns import in_turns
+from collector.users import Saved, Update, save_users
 from collector.validation import Received, read_events
 from collector.writer import Writer
 
@@ -84,3 +85,15 @@ class Intake:
             for rejection in received.rejections:
                 self.metrics.rejected(rejection.problem.code).inc()
         return refusals((each.position, each.problem) for each in received.rejections)
+
+    async def save_users(
+        self, updates: Sequence[Update], key: Key
+    ) -> tuple[dict[int, Saved], dict[int, Problem]]:
+        """Stores all users but those that are left out, which seem to be stored.
+
+        Returns by position whom the updates went to, and why others cannot be stored.
+        """
+        async with self.database.connect(self.database.users) as connection:
+            kept, seeming = await self.left_out.sort_users(connection, updates)
+            saved, refused = await save_users(connection, kept, key)
+        return saved | seeming, refused

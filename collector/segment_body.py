@@ -6,12 +6,11 @@ import json
 import os
 import re
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import Raw, Struct
 from msgspec.json import Decoder, encode
 
-from collector.contract import UserFields
 from collector.json_text import (
     NOT_JSON,
     NULL,
@@ -25,6 +24,7 @@ from collector.json_text import (
 from collector.problems import Problem
 from collector.segment import EVENT_TYPES, TEXT, read_message, renamed
 from collector.settings import Settings
+from collector.users import Update
 from collector.validation import SUGGESTIONS, Event, Received
 
 # By the last part of the path: browsers send to /v1/t, /v1/b and so on.
@@ -32,21 +32,6 @@ CALLS = {name: name for name in ("batch", *EVENT_TYPES)}
 CALLS |= {name[0]: name for name in CALLS}
 MAX_PYTHON_BYTES = 512 * 1024  # Python's SDK sends 500 kB at most
 _KEY = re.compile(rb'"writeKey"\s*:\s*"([!#-\[\]-~]*)"')
-
-
-class Identified(NamedTuple):
-    """What an identify call says of a user; `position` is that of its event."""
-
-    position: int
-    user: UserFields
-    payload: str
-
-
-class Messages(NamedTuple):
-    """The messages of one request."""
-
-    received: Received
-    identified: list[Identified]
 
 
 class KeyField(Struct, gc=False, rename="camel"):
@@ -73,13 +58,14 @@ def read_messages(
     supported: frozenset[str],
     settings: Settings,
     take: Callable[[int], None],
-) -> Generator[None, None, Messages]:
+) -> Generator[None, None, tuple[Received, list[Update]]]:
     """Reads the message of a call, or those of a batch; yields often.
 
-    A bad message is refused alone. `take` counts the bytes of what is common to a batch, which each
-    of its messages has a copy of, before they are made. Raises `Problem` where the body is not a
-    JSON object, or a batch not an array of at most `settings.max_events` messages, or where the
-    copies are larger than a body may be.
+    Beside the events is what identify calls say of users, by the positions of their events. A bad
+    message is refused alone. `take` counts the bytes of what is common to a batch, which each of
+    its messages has a copy of, before they are made. Raises `Problem` where the body is not a JSON
+    object, or a batch not an array of at most `settings.max_events` messages, or where the copies
+    are larger than a body may be.
     """
     common, texts = yield from _opened(body, call, settings.max_events)
     common.pop("writeKey", None)  # a credential is not kept
@@ -91,8 +77,8 @@ def read_messages(
         raise Problem(413, "body_too_large", reason)
     take(copies)
     del body
-    messages = Messages(Received([], [], call != "batch"), [])
-    received, made = messages.received, os.urandom(16).hex()  # starts eventIds of those without
+    received, updates = Received([], [], call != "batch"), list[Update]()
+    made = os.urandom(16).hex()  # starts eventIds of those without
     sent = b""
 
     def read(position: int, text: bytes) -> None:
@@ -104,14 +90,14 @@ def read_messages(
         event_id, payload, user = read_message(call, message, supported, settings, suggest=suggest)
         received.events.append(Event(position, event_id or f"{made}-{position}", payload))
         if user:
-            messages.identified.append(Identified(position, *user))
+            updates.append(Update.of(position, *user))
 
     def refuse(position: int, problem: Problem, _text: bytes) -> None:
         received.refuse(position, renamed(problem), sent)
 
     texts.reverse()
     yield from read_each((texts.pop() for _ in range(len(texts))), read, refuse)
-    return messages
+    return received, updates
 
 
 def _opened(

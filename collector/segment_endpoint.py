@@ -16,7 +16,6 @@ from collector.keys import Key
 from collector.problems import Problem, try_again
 from collector.segment_body import CALLS, read_messages, write_key_of
 from collector.turns import in_turns
-from collector.users import Update, save_users
 
 # What bodies whose key is within may have: one, and all that arrive at a time. Segment's limits are
 # 32 kB a message and 500 kB a batch.
@@ -46,16 +45,12 @@ class SegmentEndpoint:
             key, body = await self._authorized(request, share)
             reading = read_messages(body, call, self.intake.supported, self.settings, share.take)
             del body
-            messages = await in_turns(reading, share.size)
-            received = messages.received
+            received, updates = await in_turns(reading, share.size)
             rejected = await self.intake.store(request, received, key, f"/v1/{call}", share)
             stored = {event.position for event in received.events if event.is_counted}
-            users = [each for each in messages.identified if each.position in stored]
-            if users and not is_trial(request):
-                async with self.intake.database.connect(self.intake.database.users) as connection:
-                    updates = [Update.of(*each) for each in users]
-                    kept, _ = await self.intake.left_out.sort_users(connection, updates)
-                    await save_users(connection, kept, key)
+            updates = [each for each in updates if each.position in stored]
+            if updates and not is_trial(request):
+                await self.intake.save_users(updates, key)
         return json_response(MessageReceipt(len(received.accepted), rejected))
 
     async def _authorized(self, request: Request, share: Share) -> tuple[Key, bytes]:

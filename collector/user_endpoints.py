@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
 import msgspec
-from psycopg import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -19,7 +17,7 @@ from collector.keys import Key
 from collector.problems import Problem
 from collector.turns import in_turns
 from collector.user_states import find_user, list_users
-from collector.users import Saved, Update, answer_of, read_users, save_users
+from collector.users import Update, answer_of, read_users
 from collector.validation import read_user
 
 USERS_PER_PAGE = 100
@@ -51,9 +49,9 @@ class UserEndpoints:
     """The endpoints and what they share with those of events."""
 
     def __init__(self, intake: Intake) -> None:
+        self.intake = intake
         self.settings = intake.settings
         self.database = intake.database
-        self.left_out = intake.left_out
         self.keys = intake.keys
         self.admission = intake.admission
 
@@ -76,8 +74,7 @@ class UserEndpoints:
             reading = read_users(body, self.settings, share.take, lines=lines)
             del body
             updates, refused = await in_turns(reading, share.size)
-            async with self.database.connect(self.database.users) as connection:
-                saved, faults = await self._save(connection, updates, key)
+            saved, faults = await self.intake.save_users(updates, key)
         rejected = refusals([*refused.items(), *faults.items()])
         if not saved:
             message = "No user was accepted; rejected says why."
@@ -88,22 +85,13 @@ class UserEndpoints:
 
     async def _save_one(self, body: bytes, key: Key) -> Response:
         update = Update.of(0, *read_user(body, self.settings))
-        async with self.database.connect(self.database.users) as connection:
-            saved, refused = await self._save(connection, [update], key)
+        saved, refused = await self.intake.save_users([update], key)
         if refused:
             raise refused[0]
         user_id, is_new = saved[0]
         content = msgspec.json.encode(answer_of(update.payload, user_id))
         headers = {"Location": "/users/" + quote(user_id, safe="")} if is_new else None
         return Response(content, 201 if is_new else 200, headers, "application/json")
-
-    async def _save(
-        self, connection: AsyncConnection, updates: Sequence[Update], key: Key
-    ) -> tuple[dict[int, Saved], dict[int, Problem]]:
-        """Stores all but those that are left out, which seem to be stored."""
-        kept, seeming = await self.left_out.sort_users(connection, updates)
-        saved, refused = await save_users(connection, kept, key)
-        return saved | seeming, refused
 
     async def get_page(self, request: Request) -> Response:
         """Answers a page of users, with a link (RFC 8288) to the next one where there is more."""

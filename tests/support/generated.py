@@ -13,8 +13,9 @@ from itertools import pairwise
 
 import psycopg
 
+from collector.json_text import OBJECT
 from collector.registry import supported_event_types
-from collector.segment import OBJECT, read_message
+from collector.segment import read_message
 from collector.settings import Settings
 from tests.support.kinds import BROKEN, SCORES, SUBJECTS, Activity
 from tests.support.warehouse import Warehouse
