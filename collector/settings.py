@@ -1,7 +1,8 @@
 """The collector's settings, read from environment variables: each is declared once, as a field.
 
-The README's table, `x-limits` of the OpenAPI document and what a malformed value is answered come
-from the declarations. `scripts/lib` adds the settings of its commands to them in the same way.
+The table of docs/reference.md, `x-limits` of the OpenAPI document and what a malformed value is
+answered come from the declarations. `scripts/lib` adds the settings of its commands to them in the
+same way.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ class Settings:
 
 
 class Documented(NamedTuple):
-    """A setting in the words of the README; the default may be the name of another setting."""
+    """A setting in the words of docs/reference.md; the default may be the name of another one."""
 
     name: str
     default: str

@@ -1,7 +1,8 @@
 """From the bytes of a request to what may be stored, and why the rest may not. No I/O.
 
-The contract is the README's. msgspec checks the JSON and the types in one pass, `check_cost` what
-it would take; what else JSON may have and JSONB may not (`\\u0000`) is left to PostgreSQL.
+The contract is in docs/reference.md. msgspec checks the JSON and the types in one pass,
+`check_cost` what it would take; what else JSON may have and JSONB may not (`\\u0000`) is left to
+PostgreSQL.
 """
 
 from __future__ import annotations

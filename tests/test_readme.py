@@ -1,4 +1,4 @@
-"""README, CONTRIBUTING and the overview of the dbt docs say what the code does."""
+"""README, the reference and the overview of the dbt docs say what the code does."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from scripts.lib.base.settings import SETTINGS, Settings
 from tests.support.collector import Collector
 
 README = (ROOT / "README.md").read_text()
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 DBT = ROOT / "dbt_project"
 OVERVIEW = (DBT / "models" / "overview.md").read_text()
 MARTS = sorted(path.stem for path in (DBT / "models").glob("*/marts/*.sql"))
@@ -52,7 +53,7 @@ def test_changelog_has_the_version() -> None:
 def test_settings() -> None:
     documented = [
         (name.strip("`"), "" if default == "unset" else default.strip("`"), meaning)
-        for name, default, meaning in table(README, "setting")
+        for name, default, meaning in table(REFERENCE, "setting")
     ]
     assert sorted(documented) == sorted(SETTINGS)
 
@@ -69,7 +70,7 @@ def test_limits_are_the_defaults_of_settings() -> None:
 
 
 def test_routes() -> None:
-    documented = [route.strip("`") for route, *_ in table(README, "route")]
+    documented = [route.strip("`") for route, *_ in table(REFERENCE, "route")]
     app = create_app(Settings.from_environment({"DATABASE_URL": "postgresql://"}))
     routes = [
         f"{method} {route.path.replace(':path}', '}')}"
@@ -81,7 +82,7 @@ def test_routes() -> None:
 
 
 def test_scripts() -> None:
-    documented = [script.strip("`") for script, _ in table(README, "script")]
+    documented = [script.strip("`") for script, _ in table(REFERENCE, "script")]
     scripts = [f"scripts/{path.name}" for path in (ROOT / "scripts").iterdir() if path.is_file()]
     assert sorted(documented) == sorted(scripts)
 
