@@ -14,6 +14,7 @@ import pytest
 from scripts.lib.base.cli import read_settings
 from scripts.lib.dbt.environment import dbt_environment
 from scripts.lib.dbt.look import Look, look
+from scripts.lib.dbt.target import VIEWS_STAND
 from scripts.lib.demo.generator import generate
 from tests.support.collector import status
 from tests.support.warehouse import MARTS, Warehouse, page_view
@@ -44,6 +45,21 @@ def keep(warehouse: Warehouse, *arguments: str) -> None:
 def is_new(warehouse: Warehouse, *arguments: str, **variables: str) -> bool:
     """Whether `scripts/dbt ARGUMENTS` would run."""
     return look_at(warehouse, *arguments, **variables).nothing_new() is None
+
+
+def views_stand(warehouse: Warehouse) -> bool:
+    """Whether `scripts/dbt build` would pass over the views, if it ran."""
+    found = look_at(warehouse, "build")
+    found.nothing_new()
+    return found.views_stand
+
+
+VIEWS = """
+    select format('%I.%I', nspname, relname), pg_class.oid, pg_class.xmin::text from pg_class
+    inner join pg_namespace on relnamespace = pg_namespace.oid
+    where relkind = 'v' and nspname in ('staging', 'intermediate', 'marts', 'reports')
+    order by 1
+"""
 
 
 @contextmanager
@@ -98,25 +114,25 @@ def test_whatever_differs_has_dbt_run(warehouse: Warehouse) -> None:
     seed = "update seeds.funnels set window_days = window_days {} 1"
     builds = "update staging.builds set {}"
     newer = "insert into staging.builds (invocation_id, as_of, as_of_xid) values ('x', now(), '3')"
-    for number, difference in enumerate(
-        (
-            replaced(warehouse, str(model), "-- a word"),
-            replaced(warehouse, "seeds/segments.csv", "path,path,\n"),
-            executed(warehouse, event, gone.format("events")),
-            executed(warehouse, user, gone.format("users")),
-            executed(warehouse, rejected, gone.format("rejected_events")),
-            executed(warehouse, seed.format("+"), seed.format("-")),
-            executed(warehouse, change.format("build_id = 0"), change.format("build_id = 1")),
-            executed(warehouse, newer, "delete from staging.builds where invocation_id = 'x'"),
-            executed(warehouse, builds.format("failures = 1"), builds.format("failures = 0")),
-            executed(
-                warehouse, builds.format("due_at = now()"), builds.format("due_at = 'infinity'")
-            ),
-        )
-    ):
+    anything = (
+        replaced(warehouse, str(model), "-- a word"),
+        replaced(warehouse, "seeds/segments.csv", "path,path,\n"),
+        executed(warehouse, seed.format("+"), seed.format("-")),
+        executed(warehouse, change.format("build_id = 0"), change.format("build_id = 1")),
+        executed(warehouse, newer, "delete from staging.builds where invocation_id = 'x'"),
+        executed(warehouse, builds.format("failures = 1"), builds.format("failures = 0")),
+    )
+    rows_alone = (
+        executed(warehouse, event, gone.format("events")),
+        executed(warehouse, user, gone.format("users")),
+        executed(warehouse, rejected, gone.format("rejected_events")),
+        executed(warehouse, builds.format("due_at = now()"), builds.format("due_at = 'infinity'")),
+    )
+    for number, difference in enumerate(anything + rows_alone):
         assert not is_new(warehouse, "build"), number
         with difference:
             assert is_new(warehouse, "build"), number
+            assert views_stand(warehouse) == (difference in rows_alone), number
     assert not is_new(warehouse, "build")
 
     # A build counts for as long as nothing is new; three hours without a look are missed.
@@ -128,6 +144,30 @@ def test_whatever_differs_has_dbt_run(warehouse: Warehouse) -> None:
     assert status(warehouse.database_url).returncode == 0
     warehouse.execute("truncate marts.fct_funnel_progress")
     assert is_new(warehouse, "build")
+
+
+def test_views_that_stand_are_passed_over(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.land(page_view("one"))
+    warehouse.run()
+    before = warehouse.query(VIEWS)
+    # What an unlikely hand did to a view that is passed over is not seen.
+    warehouse.execute("comment on view marts.fct_sessions is 'mine'")
+    warehouse.land(page_view("two", user_id=2))
+    monkeypatch.setenv(VIEWS_STAND, "yes")
+    warehouse.run()
+    said = "select obj_description('marts.fct_sessions'::regclass)"
+    assert warehouse.query(said) == [("mine",)]
+    assert warehouse.query(VIEWS) == before
+    assert warehouse.query("select count(*) from marts.fct_sessions") == [(2,)]
+
+    # Those that are gone are made, and those above a table that the run itself makes anew.
+    warehouse.execute("drop view marts.tracking_plan_violations cascade")
+    warehouse.run("--full-refresh")
+    names = [name for name, *_ in before]
+    assert [name for name, *_ in warehouse.query(VIEWS)] == names
+    assert warehouse.query(said) != [("mine",)]
 
 
 class Attack:
@@ -245,7 +285,8 @@ def test_what_is_skipped_would_have_changed_nothing(warehouse: Warehouse, seed: 
         action = attack.rng.choice(quiet if step % 2 else loud)
         action()
         if attack.is_new():
-            attack.run()
+            with patch.dict(os.environ, {VIEWS_STAND: "yes" if views_stand(warehouse) else ""}):
+                attack.run()
         else:
             skipped += 1
             warehouse.keep_marts()

@@ -1,7 +1,8 @@
 """The look before dbt: whether a run would leave everything as it is, asked in a moment.
 
 A run that succeeded leaves in `builds` what it was made from: macros/incremental/look.sql of the
-project, and `Look.keep` the command. Where anything differs, or cannot be told, dbt runs.
+project, and `Look.keep` the command. Where anything differs, or cannot be told, dbt runs. Where
+only rows are new, or came of age, it passes over the views, which are as that run left them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ _PASSING = {"PGPASSWORD", "PGAPPNAME", "PGPASSFILE"}
 # Of the newest row alone: whatever ran after a run that succeeded may have changed anything.
 _LOOK = """
     select
-        builds.started_at, case when isfinite(builds.due_at) then builds.due_at end, builds.warnings
+        builds.started_at,
+        case when isfinite(builds.due_at) then builds.due_at end,
+        builds.warnings,
+        now() < builds.due_at
+        and raw.missed_heartbeats() = 0
+        and raw.keep_event_partitions() >= 0
+        and not {schema}.has_unread_rows(builds.as_of_xid)
     from (select * from {schema}.builds order by build_id desc limit 1) as builds
     where builds.project = %(project)s
         and (
@@ -40,11 +47,7 @@ _LOOK = """
         )
         and builds.failures = 0
         and now() >= builds.started_at
-        and now() < builds.due_at
         and builds.as_of_xid <= pg_snapshot_xmax(pg_current_snapshot())
-        and raw.missed_heartbeats() = 0
-        and raw.keep_event_partitions() >= 0
-        and not {schema}.has_unread_rows(builds.as_of_xid)
         and builds.state = {schema}.state_of_builds()
 """
 _NEWEST = "select coalesce(max(build_id), 0) from {schema}.builds"
@@ -70,9 +73,14 @@ class Look:
     project: str
     manifest: Path
     newest: int = 0
+    views_stand: bool = False
 
     def nothing_new(self) -> str | None:
-        """One line on what need not run and why, once that is noted; None where dbt has to run."""
+        """One line on what need not run and why, once that is noted; None where dbt has to run.
+
+        `views_stand` says then whether it may pass over the views.
+        """
+        self.views_stand = False
         with self._connected() as connection:
             try:
                 [(self.newest,)] = self._execute(connection, _NEWEST).fetchall()
@@ -81,8 +89,11 @@ class Look:
                 return None
             if not found:
                 return None
+            since, due, warnings, is_nothing_new = found
+            self.views_stand = True
+            if not is_nothing_new:
+                return None
             self._execute(connection, _CHECKED)
-        since, due, warnings = found
         ages = f" before {due:%Y-%m-%d %H:%M %Z}" if due else ""
         warned = f" Tests that warned then: {warnings}." if warnings else ""
         return (

@@ -29,9 +29,9 @@ from scripts.lib.dbt.lock import (
     run_name,
     writing_lock,
 )
-from scripts.lib.dbt.look import look
+from scripts.lib.dbt.look import Look, look
 from scripts.lib.dbt.seeds import require_sound_seeds
-from scripts.lib.dbt.target import project_folder, read_target, target_schema
+from scripts.lib.dbt.target import VIEWS_STAND, project_folder, read_target, target_schema
 
 # By its path, and not beside this module, which has the name of dbt's package.
 PROGRAM = (sys.executable, "-P", str(Path(__file__).with_name("program.py")))
@@ -87,7 +87,7 @@ def run_dbt(  # noqa: PLR0913
         if asked and (line := asked.nothing_new()) and not force:
             say(line)
             return 0
-        named = environment | {"PGAPPNAME": run_name(schema)}
+        named = environment | {"PGAPPNAME": run_name(schema)} | _known(asked, force=force)
         end = partial(end_backends, database_url, schema)
         status = _run(arguments, named, (descriptor,), on_line, end)
         if asked and not status:
@@ -144,6 +144,7 @@ def repeat_dbt(  # noqa: PLR0913
                     outcome = NOTHING_NEW
                 else:
                     require_sound_seeds(project_folder(arguments, os.environ))
+                    os.environ.update(_known(asked, force=force))
                     result = runner.invoke(arguments)
                     if result.exception:
                         _tell(f"dbt: {result.exception}")
@@ -162,6 +163,11 @@ def repeat_dbt(  # noqa: PLR0913
         say(f"Run {number} {outcome} in {time.monotonic() - started:.1f} s")
         time.sleep(max(pause, LOOK_SECONDS) if outcome == NOTHING_NEW else pause)
     raise AssertionError
+
+
+def _known(asked: Look | None, *, force: bool) -> dict[str, str]:
+    """What a look tells the run after it."""
+    return {VIEWS_STAND: "yes" if asked and asked.views_stand and not force else ""}
 
 
 def _run(

@@ -19,7 +19,9 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt.parser.manifest import write_manifest
 from dbt.task import runnable
 
+from scripts.lib.dbt.lean import make_lean
 from scripts.lib.dbt.mended import mend
+from scripts.lib.dbt.standing import pass_over
 
 # What the names in a manifest depend on, see profiles.yml.example.
 _NAMED_BY = ("DBT_TARGET", "DBT_SCHEMA", "PGDATABASE", "USER")
@@ -39,6 +41,8 @@ class KeepingRunner:
 
     def __init__(self, late: Collection[str] = ()) -> None:
         mend()
+        pass_over()
+        make_lean()
         runnable.write_manifest = _write_missing  # type: ignore[attr-defined, assignment]
         self._late = late
         self._parsed: dict[tuple[object, ...], tuple[Files, Manifest]] = {}

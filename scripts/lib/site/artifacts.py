@@ -54,7 +54,7 @@ def read_last_run(target: Path, invocation_ids: set[str]) -> LastRun | None:
     models: dict[str, int] = {}
     problems = []
     for result in results["results"]:
-        if result["status"] == "no-op":  # exposures, which are not built
+        if result["status"] == "no-op":  # exposures, and views that are as they were
             continue
         kind, _, name = result["unique_id"].split(".")[:3]
         counts = tests if kind in ("test", "unit_test") else models
