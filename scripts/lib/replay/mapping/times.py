@@ -15,7 +15,7 @@ EPOCHS: dict[str, Decimal] = {
 # dbt moves a time outside of this to its edge: dbt_project/macros/casts/plausible_time.sql.
 OLDEST = timedelta(hours=438_000)
 NEWEST = timedelta(hours=24)
-# What the collector takes as it is (collector/validation.py).
+# What the collector takes as it is (collector/times.py), but for leap seconds.
 RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?"
     r"([Zz]|[+-](0\d|1[0-5]):[0-5]\d)",
