@@ -15,6 +15,7 @@ from collector.endpoint import is_trial, json_response
 from collector.events import Intake
 from collector.keys import Key
 from collector.problems import Problem
+from collector.settings import number
 from collector.turns import in_turns
 from collector.user_states import find_user, list_users
 from collector.users import Update, answer_of, read_users
@@ -118,7 +119,7 @@ class UserEndpoints:
 
 
 def _limit(text: str) -> int:
-    if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_USERS_PER_PAGE:
-        return int(text)
-    message = f"limit must be a number from 1 to {MAX_USERS_PER_PAGE}."
-    raise Problem(422, "invalid_parameter", message, "limit")
+    try:
+        return number(1, MAX_USERS_PER_PAGE)(text)
+    except ValueError as rule:
+        raise Problem(422, "invalid_parameter", f"limit must be {rule}.", "limit") from None
