@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,14 +23,15 @@ class Running:
 
 
 @contextmanager
-def running_collector(database_url: str, log: Path, **environment: str) -> Iterator[Running]:
-    """Runs `scripts/serve` on a free port of this machine, with further settings.
+def running_collector(
+    database_url: str, log: Path, tree: Path = ROOT, /, **environment: str
+) -> Iterator[Running]:
+    """Runs `scripts/serve` of a checkout on a free port of this machine, with further settings.
 
     Raises UserError with what it logged where it does not start.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     own = {
-        "PYTHONPATH": str(ROOT),
         "HOST": "127.0.0.1",
         "PORT": "0",
         "DATABASE_URL": database_url,
@@ -41,7 +41,7 @@ def running_collector(database_url: str, log: Path, **environment: str) -> Itera
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "scripts.lib.serve"],
+            [tree / "scripts" / "serve"],
             env={**os.environ, **own, **environment},
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
@@ -88,7 +89,7 @@ def measure(bench: Bench, names: list[str], report: Report, path: Path, console:
     return complete
 
 
-def bench(options: Options, settings: Settings, console: Console) -> int:
+def bench(options: Namespace, settings: Settings, console: Console) -> int:
     """Measures, shows, saves; returns the exit status."""
     report = load(options.output)
     report.violations = []
@@ -136,21 +137,7 @@ def _say(console: Console, text: str) -> None:
     console.print(f"  {escape(text)}", style="dim", highlight=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command was told."""
-
-    only: list[str]
-    quick: bool
-    peer: Path
-    database_url: str | None
-    output: Path
-    detail: bool
-    docs: bool
-    against: str
-
-
-def _options() -> Options:
+def _options() -> Namespace:
     ordinary = [name for name in MEASUREMENTS if name not in APART]
     minutes = sum(MEASUREMENTS[name][0] for name in ordinary)
     arguments = parser(
@@ -204,16 +191,9 @@ def _options() -> Options:
         help="measure nothing: write what was measured to docs/benchmarks.md",
     )
     given = arguments.parse_args()
-    return Options(
-        given.only or (["against"] if given.against else ordinary),
-        given.quick,
-        given.peer,
-        given.database_url,
-        given.output or read_settings().data_directory / "bench" / "results.json",
-        given.detail,
-        given.docs,
-        given.against,
-    )
+    given.only = given.only or (["against"] if given.against else ordinary)
+    given.output = given.output or read_settings().data_directory / "bench" / "results.json"
+    return given
 
 
 def main() -> int:

@@ -77,4 +77,4 @@ def run_command(command: list[str], environment: Mapping[str, str]) -> None:
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if finished.returncode:
         output = finished.stdout + finished.stderr
-        raise UserError(f"{command[-1]} failed:\n{output[-3000:]}")
+        raise UserError(f"{Path(command[0]).name} failed:\n{output[-3000:]}")

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from queue import Empty, Queue
 from threading import Thread
 
 import msgspec
 
 from collector.settings import ROOT
-from scripts.lib.base.cli import UserError
 from scripts.lib.base.client import Client
 from scripts.lib.bench.bench import Bench, run_command
 from scripts.lib.bench.measure import Goal, Row, Sample, ViolationError, alternated, check_count
 from scripts.lib.bench.server import execute, query
-from scripts.lib.bench.warehouse import Warehouse, landed
+from scripts.lib.bench.warehouse import landed
 
 TYPES = ("page_viewed", "task_completed", "application_submitted", "payment_made")
+BEGIN, STEP = datetime(2026, 6, 1, tzinfo=UTC), timedelta(seconds=5)  # of a history
 EVENTS_PER_SECOND = 1000
 SENDINGS_PER_SECOND = 10
 # The moment at which a build had ended, for each event that its fct_events was the first to have.
@@ -80,10 +76,10 @@ def _replayed(bench: Bench, kind: str, count: int, form: str, goal: Goal) -> Row
         bench.server.settle()
         data = bench.folder / "replay"
         shutil.rmtree(data, ignore_errors=True)
-        command = [sys.executable, "-P", "-m", "scripts.lib.replay", str(file), "--url", address]
+        command = [str(ROOT / "scripts" / "replay"), str(file), "--url", address]
         command += ["--users"] if kind == "users" else []
         started = time.monotonic()
-        run_command(command, {**os.environ, "PYTHONPATH": str(ROOT), "HEADWATER_DATA": str(data)})
+        run_command(command, {**os.environ, "HEADWATER_DATA": str(data)})
         seconds = time.monotonic() - started
         [(rows, distinct)] = query(
             url,
@@ -107,24 +103,25 @@ def _replayed(bench: Bench, kind: str, count: int, form: str, goal: Goal) -> Row
 def freshness(bench: Bench) -> Iterator[Row]:
     """From the collector's receipt of an event to the end of the build that has it in the marts."""
     warehouse = landed(bench, "fresh", bench.count(20_000))
+    warehouse.as_of = None  # events are of now
     execute(warehouse.database_url, SEEN)
     seconds = 20 if bench.quick else 60
     builds = 0
     with (
         bench.collector(warehouse.database_url) as collector,
         closing(Client(collector.url)) as client,
-        _builds(warehouse) as ended,
+        warehouse.rounds(pause=0) as next_round,
     ):
         bench.say("freshness: first build, dbt staying in one process")
-        _next(ended)
+        next_round()
         bench.say(f"freshness: {EVENTS_PER_SECOND:,} events/s for {seconds} s, builds repeating")
         sender = Thread(target=_send, args=(client, seconds))
         sender.start()
         total = EVENTS_PER_SECOND * seconds
         seen = 0
         while seen < total or sender.is_alive():
-            at = _next(ended)
-            execute(warehouse.database_url, SEE, at)
+            next_round()
+            execute(warehouse.database_url, SEE, datetime.now(UTC))
             builds += 1
             [(seen, p50, p95)] = query(warehouse.database_url, LATENCIES)
             if not sender.is_alive() and builds > seconds:
@@ -148,27 +145,30 @@ def _write_users(file: Path, count: int) -> None:
             lines.write(msgspec.json.encode(user) + b"\n")
 
 
-_BEGIN, _STEP = datetime(2026, 6, 1), timedelta(seconds=5)  # noqa: DTZ001  in UTC, in order
-
-
 def _write_history(file: Path, events: int) -> None:
-    with gzip.open(file, "wb", compresslevel=1) as out:
+    with gzip.open(file, "wb", compresslevel=1) as lines:
         for number in range(events):
-            event = {
-                "eventId": f"history-{number}",
-                "eventType": TYPES[number % len(TYPES)],
-                "userId": 1 + number * 7919 % 20_000,
-                "occurredAt": (_BEGIN + number * _STEP).isoformat(timespec="milliseconds") + "Z",
-                "activity": {
-                    "path": "/loans/calculator",
-                    "device": "mobile",
-                    "taskId": f"task-{number % 500}",
-                    "taskType": "Upload pay stub",
-                    "amount": number % 997 / 4,
-                    "locale": "en-US",
-                },
-            }
-            out.write(msgspec.json.encode(event) + b"\n")
+            event = _event(
+                "history",
+                number,
+                BEGIN + number * STEP,
+                path="/loans/calculator",
+                taskId=f"task-{number % 500}",
+                amount=number % 997 / 4,
+                locale="en-US",
+            )
+            lines.write(event + b"\n")
+
+
+def _event(kind: str, number: int, occurred_at: datetime, **activity: object) -> bytes:
+    event = {
+        "eventId": f"{kind}-{number}",
+        "eventType": TYPES[number % len(TYPES)],
+        "userId": 1 + number * 7919 % 20_000,
+        "occurredAt": occurred_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "activity": {"device": "mobile", "taskType": "Upload pay stub", **activity},
+    }
+    return msgspec.json.encode(event)
 
 
 def _send(client: Client, seconds: int) -> None:
@@ -176,76 +176,6 @@ def _send(client: Client, seconds: int) -> None:
     size = EVENTS_PER_SECOND // SENDINGS_PER_SECOND
     for sending in range(seconds * SENDINGS_PER_SECOND):
         time.sleep(max(0, started + sending / SENDINGS_PER_SECOND - time.monotonic()))
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        now = datetime.now(UTC)
         numbers = range(sending * size, (sending + 1) * size)
-        client.send(
-            "/events",
-            [
-                msgspec.json.encode(
-                    {
-                        "eventId": f"fresh-{number}",
-                        "eventType": TYPES[number % len(TYPES)],
-                        "userId": 1 + number * 7919 % 20_000,
-                        "occurredAt": now,
-                        "activity": {
-                            "path": "/",
-                            "device": "mobile",
-                            "taskType": "Upload pay stub",
-                        },
-                    }
-                )
-                for number in numbers
-            ],
-        )
-
-
-@contextmanager
-def _builds(warehouse: Warehouse) -> Iterator[Queue[datetime | str]]:
-    """dbt run again and again in one process; the queue gets the moment at which each ended."""
-    ended: Queue[datetime | str] = Queue()
-    with subprocess.Popen(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "scripts.lib.dbt.run",
-            "--every",
-            "0",
-            "--no-use-colors",
-            "run",
-        ],
-        env=warehouse.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-
-        def follow() -> None:
-            lines: list[str] = []
-            for line in process.stdout or ():
-                lines.append(line)
-                if match := re.search(r"^Run \d+ (\w+)", line):
-                    if match[1] == "succeeded":
-                        ended.put(datetime.now(UTC))
-                    elif match[1] == "failed":
-                        ended.put("".join(lines[-40:]))
-                    lines.clear()
-            ended.put("".join(lines[-40:]))
-
-        follower = Thread(target=follow, daemon=True)
-        follower.start()
-        try:
-            yield ended
-        finally:
-            process.terminate()
-            follower.join()
-
-
-def _next(ended: Queue[datetime | str]) -> datetime:
-    try:
-        at = ended.get(timeout=300)
-    except Empty:
-        raise UserError("a build of the freshness row did not end within 300 s") from None
-    if isinstance(at, str):
-        raise UserError(f"dbt failed:\n{at}")
-    return at
+        client.send("/events", [_event("fresh", number, now, path="/") for number in numbers])

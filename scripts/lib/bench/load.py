@@ -12,8 +12,6 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-from psycopg.conninfo import conninfo_to_dict
-
 from scripts.lib.base.database import postgres_binary
 from scripts.lib.bench.measure import MissingError, ViolationError
 
@@ -66,7 +64,6 @@ def wrk(url: str, connections: int, seconds: float, *arguments: str) -> Load:
 
 def pgbench(database_url: str, connections: int, seconds: float) -> dict[str, float]:
     """Rows a second and the median latency (ms) of single-row inserts of the same document."""
-    parts = {key: str(value) for key, value in conninfo_to_dict(database_url).items() if value}
     with TemporaryDirectory() as folder:
         command = [
             postgres_binary("pgbench"),
@@ -78,15 +75,9 @@ def pgbench(database_url: str, connections: int, seconds: float) -> dict[str, fl
             f"--file={SQL / 'insert.sql'}",
             "--log",
             f"--log-prefix={folder}/log",
-            f"--host={parts.get('host', 'localhost')}",
-            f"--port={parts.get('port', '5432')}",
-            f"--username={parts.get('user', 'postgres')}",
-            parts["dbname"],
+            database_url,
         ]
-        environment = {"PGPASSWORD": parts.get("password", ""), "PATH": "/usr/bin:/bin"}
-        finished = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False
-        )
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
         rate = re.search(r"^tps = ([\d.]+)", finished.stdout, re.MULTILINE)
         if not rate:
             raise MissingError(f"pgbench failed: {finished.stderr.strip()}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -15,7 +14,7 @@ import psycopg
 
 from scripts.lib.base.browser import open_browser
 from scripts.lib.base.cli import UserError
-from scripts.lib.bench.bench import Bench, run_command
+from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.load import SQL
 from scripts.lib.bench.measure import Goal, Row, Sample, alternated
 from scripts.lib.bench.warehouse import LARGE, built
@@ -53,10 +52,7 @@ def site(bench: Bench) -> Iterator[Row]:
 
     def written() -> Mapping[str, float]:
         started = time.monotonic()
-        run_command(
-            [sys.executable, "-P", "-m", "scripts.lib.site"],
-            large.environment(),
-        )
+        large.run("site")
         return {"wall": time.monotonic() - started}
 
     def written_anew() -> Mapping[str, float]:

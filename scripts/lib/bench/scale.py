@@ -9,20 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
 from scripts.lib.base.cli import UserError
-from scripts.lib.bench.against import cpu_of_children
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.intake import SINGLE
 from scripts.lib.bench.load import wrk
 from scripts.lib.bench.measure import Row, Sample
 from scripts.lib.bench.posting import SIDES, WARM_UP_SECONDS, posted
-from scripts.lib.bench.server import postgres_seconds, query
+from scripts.lib.bench.server import measured, query
 from scripts.lib.bench.volume import BATCHES
 from scripts.lib.bench.warehouse import AS_OF, NEW_EVENTS, Warehouse, landed
 
@@ -58,7 +57,7 @@ def _taken(bench: Bench) -> Iterator[Row]:
         for requests in (SINGLE, BATCHES):
             warm_up = (requests.connections, WARM_UP_SECONDS, str(requests.events))
             wrk(f"{collector.url}/events", *warm_up)
-            with _measured(bench, url) as used:
+            with measured(url) as used:
                 figures = posted(bench, url, collector.url, requests)
             [(count,)] = query(url, "select count(*) from raw.events")
             seconds = {side: figures[side] / figures["per_second"] * 1e6 for side in SIDES}
@@ -90,7 +89,7 @@ def _on_postgresql(bench: Bench, warehouse: Warehouse) -> Iterator[Row]:
 def _built(bench: Bench, warehouse: Warehouse, work: str) -> Row:
     bench.say(work)
     bench.server.settle()
-    with _measured(bench, warehouse.database_url) as used:
+    with measured(warehouse.database_url) as used:
         run = warehouse.dbt("run")
     return Row(
         work,
@@ -127,23 +126,6 @@ def _on_spark(bench: Bench, warehouse: Warehouse) -> Iterator[Row]:
         )
         shutil.rmtree(to)
         shutil.rmtree(events)
-
-
-@contextmanager
-def _measured(bench: Bench, url: str) -> Iterator[dict[str, float]]:
-    """Fills in what the block took: seconds of CPU, bytes of WAL, and the load at its end."""
-    used: dict[str, float] = {}
-    names = ("PostgreSQL", "children", "WAL")
-
-    def now() -> tuple[float, float, float]:
-        [(written,)] = query(url, "select pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
-        return postgres_seconds(bench.server.url), cpu_of_children(), float(written)
-
-    before = now()
-    yield used
-    for name, early, late in zip(names, before, now(), strict=True):
-        used[name] = late - early
-    used["load"] = os.getloadavg()[0]
 
 
 def _run(warehouse: Warehouse, room: str, *arguments: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 import time
 from collections.abc import Iterator
@@ -151,6 +152,26 @@ def postgres_seconds(database_url: str) -> float:
             times = process.cpu_times()
             seconds += sum(times[:4] if process is processes[0] else times[:2])
     return seconds
+
+
+@contextmanager
+def measured(database_url: str) -> Iterator[dict[str, float]]:
+    """Fills in what the block took: CPU of PostgreSQL and of the processes that ended in it, which
+    are dbt's, bytes of WAL, and the load at its end."""
+    used: dict[str, float] = {}
+    names = ("PostgreSQL", "dbt", "WAL")
+
+    def now() -> tuple[float, float, float]:
+        [(written,)] = query(database_url, "select pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = children.ru_utime + children.ru_stime
+        return postgres_seconds(database_url), seconds, float(written)
+
+    before = now()
+    yield used
+    for name, early, late in zip(names, before, now(), strict=True):
+        used[name] = late - early
+    used["load"] = os.getloadavg()[0]
 
 
 def facts(server: Server) -> dict[str, str]:

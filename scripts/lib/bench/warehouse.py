@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
-import sys
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import psycopg
 
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
-from scripts.lib.bench.bench import Bench
+from scripts.lib.bench.bench import Bench, run_command
 from scripts.lib.bench.load import SQL
 from scripts.lib.bench.server import execute, query
 
@@ -25,6 +26,7 @@ NEW_EVENTS = 10_000
 NEW_USERS = 2_000
 AS_OF = "2026-11-01 00:00:00+00"  # the end of the history that land_history.sql lands
 STATISTICS_SECONDS = 1.5  # until those of ended sessions are in
+_ROUND = re.compile(r"^Run \d+ (\w+).* in ([\d.]+) s")
 _TABLE_BLOCKS = """
     select relname, coalesce(heap_blks_read, 0) + coalesce(heap_blks_hit, 0)
         + coalesce(idx_blks_read, 0) + coalesce(idx_blks_hit, 0)
@@ -59,7 +61,8 @@ class Run:
 class Warehouse:
     """A database to run dbt on. It has a target folder of its own, so that dbt parses once.
 
-    `as_of` is the cut-off of its builds; None for that of the moment.
+    `as_of` is the cut-off of its builds; None for that of the moment. `tree` is the checkout whose
+    commands work on it.
     """
 
     database_url: str
@@ -68,6 +71,7 @@ class Warehouse:
     first: Run | None = None
     batches: int = 0
     as_of: str | None = AS_OF
+    tree: Path = ROOT
 
     @property
     def events(self) -> str:
@@ -78,26 +82,8 @@ class Warehouse:
         """Runs dbt, which has to succeed. Raises UserError with the end of its output."""
         before, tables_before = self._read()
         started = time.monotonic()
-        finished = subprocess.run(
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "scripts.lib.dbt.run",
-                "--no-use-colors",
-                *arguments,
-                "--vars",
-                json.dumps({"as_of": self.as_of} if self.as_of else {}),
-            ],
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        self.run("dbt", "--no-use-colors", *arguments, *self._vars())
         wall_seconds = time.monotonic() - started
-        if finished.returncode:
-            output = finished.stdout + finished.stderr
-            raise UserError(f"dbt {arguments[0]} failed:\n{output[-3000:]}")
         time.sleep(STATISTICS_SECONDS)
         after, tables_after = self._read()
         return Run(
@@ -106,6 +92,38 @@ class Warehouse:
             after - before,
             {name: count - tables_before.get(name, 0) for name, count in tables_after.items()},
         )
+
+    @contextmanager
+    def rounds(self, pause: int) -> Iterator[Callable[[], float]]:
+        """One process that runs dbt again and again: a function that waits for its next round.
+
+        It returns the round's seconds, and raises UserError with the end of the output where dbt
+        fails.
+        """
+        every = ("--every", str(pause), "--no-use-colors")
+        with subprocess.Popen(
+            [self.tree / "scripts" / "dbt", *every, "run", *self._vars()],
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+
+            def next_round() -> float:
+                lines: list[str] = []
+                for line in process.stdout or ():
+                    lines.append(line)
+                    found = _ROUND.match(line)
+                    if found and found[1] == "failed":
+                        break
+                    if found:
+                        return float(found[2])
+                raise UserError(f"dbt failed:\n{''.join(lines[-40:])}")
+
+            try:
+                yield next_round
+            finally:
+                process.terminate()
 
     def land_increment(self) -> None:
         """Lands 10,000 new events of 2,000 users."""
@@ -116,16 +134,21 @@ class Warehouse:
     def environment(self) -> dict[str, str]:
         """The environment of a command that is to work on this warehouse."""
         return {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
+            **{name: value for name, value in os.environ.items() if "DATABASE_URL" not in name},
+            "PYTHONPATH": str(self.tree),
             "DATABASE_URL": self.database_url,
-            "SOURCE_DATABASE_URL": "",  # a user's own would win
-            "DESTINATION_DATABASE_URL": "",
             "HEADWATER_DATA": str(self.folder),
             "DBT_TARGET": "prod",
             "DBT_TARGET_PATH": str(self.folder / "target"),
             "DBT_LOG_PATH": str(self.folder / "logs"),
         }
+
+    def run(self, script: str, *arguments: str) -> None:
+        """Runs a command on this warehouse, which has to succeed."""
+        run_command([str(self.tree / "scripts" / script), *arguments], self.environment())
+
+    def _vars(self) -> tuple[str, str]:
+        return "--vars", json.dumps({"as_of": self.as_of} if self.as_of else {})
 
     def _read(self) -> tuple[int, dict[str, int]]:
         [(everything,)] = query(self.database_url, _ALL_BLOCKS)
