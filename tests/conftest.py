@@ -47,6 +47,22 @@ for name in (
 
 CPU_SECONDS = [0.0]  # up to the last report
 
+TESTS = Path(__file__).parent
+# The files that take minutes, longest first, as --slowest-files says.
+LONGEST = (
+    "faults/test_faults.py",
+    "dbt_project/test_incremental.py",
+    "dbt_project/test_builds.py",
+    "scripts/test_spark.py",
+    "scripts/test_site_pages.py",
+    "dbt_project/test_changed_code.py",
+    "scripts/test_scripts.py",
+    "scripts/test_link_builds.py",
+    "dbt_project/test_updates.py",
+    "dbt_project/test_analysts_page.py",
+    "scripts/test_erase.py",
+)
+
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hands the table of faults to the process that prints, where tests run on all cores."""
@@ -78,13 +94,20 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts what takes long first: no such file is left to one process when others are done."""
-    long = {
-        item.path
-        for item in items
-        if item.get_closest_marker("slow") or "faults" in item.path.parts
-    }
-    items.sort(key=lambda item: item.path not in long)
+    """Puts what takes long first: no such file is left to one process when others are done.
+
+    First the files that are known to, then those with slow tests, last the collector's short ones.
+    """
+
+    assert all((TESTS / name).is_file() for name in LONGEST), LONGEST
+
+    def place(path: Path) -> tuple[int, bool, bool]:
+        name = path.relative_to(TESTS).as_posix()
+        known = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+        return known, path not in slow, name.startswith("collector/")
+
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: place(item.path))
 
 
 @pytest.hookimpl(wrapper=True)
