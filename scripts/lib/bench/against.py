@@ -13,7 +13,6 @@ from pathlib import Path
 import psutil
 
 from collector.settings import ROOT
-from scripts.lib.base.running import running_collector
 from scripts.lib.bench.bench import Bench, run_command
 from scripts.lib.bench.load import wrk
 from scripts.lib.bench.measure import Goal, MissingError, Row, Sample, alternated, check_answers
@@ -141,8 +140,7 @@ def _posted(bench: Bench, commit: Warehouse) -> Figures:
     """One event a request: what it costs the collector."""
     execute(commit.database_url, "truncate raw.events")
     bench.server.settle()
-    log = commit.folder / "collector.log"
-    with running_collector(commit.database_url, log, commit.tree) as running:
+    with bench.collector(commit.database_url, commit.tree) as running:
         collector = psutil.Process(running.pid)
         before = sum(collector.cpu_times()[:2])
         load = wrk(f"{running.url}/events", CONNECTIONS, bench.seconds(6))

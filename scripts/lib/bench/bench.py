@@ -11,6 +11,7 @@ from typing import Any
 
 import urllib3
 
+from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.running import Running, running_collector
 from scripts.lib.bench.measure import MissingError
@@ -56,14 +57,16 @@ class Bench:
         return ""
 
     @contextmanager
-    def collector(self, database_url: str, **environment: str) -> Iterator[Running]:
-        """A collector on a database, ready, without keys and with the settings' defaults.
+    def collector(
+        self, database_url: str, tree: Path = ROOT, /, **environment: str
+    ) -> Iterator[Running]:
+        """A collector of a checkout on a database, ready, without keys and with default settings.
 
         Raises MissingError where it does not become ready.
         """
         log = self.folder / "collector.log"
         with running_collector(
-            database_url, log, HEADWATER_DATA=str(self.folder), **environment
+            database_url, log, tree, HEADWATER_DATA=str(self.folder), **environment
         ) as running:
             try:
                 urllib3.request("GET", f"{running.url}/readyz", retries=_UNTIL_READY)
