@@ -36,6 +36,14 @@ _TAKEN = {
     ("segments", "segment"): ("all", "band", "source"),
     ("score_bands", "band"): ("all", "unknown", "(other)"),
 }
+# What a metric can be of: what a column of a seed has, or nothing. Of others the data decide.
+_SUBJECTS = {
+    "events": None,
+    "plan_violations": ("event_types", "event_type"),
+    "attempts": ("funnels", "funnel"),
+    "conversion_rate": ("funnels", "funnel"),
+    "on_time_rate": ("score_bands", "band"),
+}
 # What is compared in lower case, and which of its characters it never has there.
 _COMPARED = {
     ("unwanted_referrals", "host"): r"[A-Z/:]|^www\.",
@@ -77,12 +85,13 @@ def problems(project: Path) -> list[str]:
     except (OSError, yaml.YAMLError):  # a project may have no seeds; dbt tells what is broken
         return []
     declared = _declared(settings, properties)
+    seeds: dict[str, list[Row]] = {}
     rules: dict[str, Callable[[Sequence[Row]], Iterator[str]]] = {
+        "alerts": partial(_alerts, seeds),
         "funnels": _funnels,
         "score_bands": _bands,
         "project_settings": partial(_settings, settings["vars"]),
     }
-    seeds: dict[str, list[Row]] = {}
     found = []
     for seed, (types, _) in declared.items():
         try:
@@ -180,6 +189,45 @@ def _relations(
                 nearest = "".join(get_close_matches(row[column], sorted(known), 1))
                 meant = f"write {nearest}, or " if nearest else ""
                 yield row.wrong(column, f"is unknown: {meant}add it to seeds/{other}.csv")
+
+
+def _alerts(seeds: Mapping[str, Sequence[Row]], rows: Sequence[Row]) -> Iterator[str]:
+    limits = ("below", "above", "falls_percent", "rises_percent")
+    for row in rows:
+        yield from _metric(row, "below", "above", seeds)
+        if not any(row[column] for column in limits):
+            yield row.wrong(
+                "below", f"is no limit, nor is another: write one of {', '.join(limits)}"
+            )
+        if row["below"] and row["above"] and int(row["below"]) > int(row["above"]):
+            yield row.wrong("below", "is more than above: each value passes one; write less")
+        yield from _outside(row, "falls_percent", 1, 100)
+        yield from _outside(row, "rises_percent", 1, None)
+
+
+def _metric(row: Row, least: str, most: str, seeds: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    """Limits that no value of the metric can pass, or that each does; and what it is never of.
+
+    What is less than column `least` or more than column `most` passes. No metric is ever below 0,
+    and no rate, which is in percent, above 100.
+    """
+    highest = 100 if row["metric"].endswith("_rate") else None
+    yield from _outside(row, least, 1, highest)
+    yield from _outside(row, most, 0, None if highest is None else highest - 1)
+    yield from _outside(row, "days", 1, _CENTURY)
+    if row["subject"] and row["metric"] in _SUBJECTS:
+        of = _SUBJECTS[row["metric"]]
+        known = sorted({other[of[1]] for other in seeds.get(of[0], ())}) if of else []
+        if row["subject"] not in known:
+            meant = f"one of {', '.join(known)}, or " if known else ""
+            yield row.wrong("subject", f"has no {row['metric']}: write {meant}none")
+
+
+def _outside(row: Row, column: str, least: int, most: int | None) -> Iterator[str]:
+    value = int(row[column] or least)
+    if value < least or (most is not None and value > most):
+        range_ = f"{least} or more" if most is None else f"{least} to {most}"
+        yield row.wrong(column, f"of {row['metric']} is passed never or always: write {range_}")
 
 
 def _funnels(rows: Sequence[Row]) -> Iterator[str]:
