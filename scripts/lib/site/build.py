@@ -86,13 +86,13 @@ def build_site(  # noqa: PLR0913
             shutil.copyfile(docs.result() / "static_index.html", folder / "docs" / "index.html")
     target = PROJECT / target_path(settings)
     schema = layer_schema(settings, "marts")
-    builds = {build.invocation_id for build in warehouse.builds} if warehouse else set()
+    builds = {build.invocation_id for build in warehouse.pipeline.builds} if warehouse else set()
     last_run = read_last_run(target, builds)
     render = _renderer(warehouse, last_run, built_at, schema, with_docs)
     parts = _write_parts(folder, warehouse)
     for page, file in FILES.items():
         (folder / file).write_text(render(page, parts=parts.get(page, {})), encoding="utf-8")
-    up_to = warehouse.data_up_to if warehouse else None
+    up_to = warehouse.pipeline.data_up_to if warehouse else None
     age = int(max_age.total_seconds())
     write_state(folder, State(built_at=built_at, data_up_to=up_to, max_age=age, every=every))
     if docs:
@@ -142,8 +142,8 @@ def _renderer(
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
 
     failed = last_run.failed if last_run else 0
-    if not failed and warehouse and warehouse.failed_build:
-        failed = warehouse.failed_build.failures or 0
+    if not failed and warehouse and warehouse.pipeline.failed_build:
+        failed = warehouse.pipeline.failed_build.failures or 0
 
     pages = {"definitions": definitions} if with_docs else {}
     titles = TITLES | {name: page.TITLE for name, page in pages.items()}
@@ -160,7 +160,7 @@ def _renderer(
             last_run=last_run,
             failed=failed,
             built_at=built_at,
-            data_up_to=warehouse.data_up_to if warehouse else None,
+            data_up_to=warehouse.pipeline.data_up_to if warehouse else None,
             schema=schema,
             with_docs=with_docs,
             version=__version__,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from psycopg import sql
@@ -16,31 +15,8 @@ from scripts.lib.base.settings import Settings
 from scripts.lib.dbt import reports
 from scripts.lib.dbt.reports import Connection
 from scripts.lib.site.datasets import Dataset, Row, by_funnel, encode
+from scripts.lib.site.pipeline import Pipeline, read_pipeline
 
-BUILDS = (Path(__file__).parent / "builds.sql").read_bytes()
-# Of builds of everything, as scripts/status has it; of parts where there is none.
-_DATA_UP_TO = """
-    select coalesce(
-        max(greatest(as_of, checked_at)) filter (where is_whole and failures = 0),
-        max(as_of) filter (where failures = 0)
-    )
-    from builds
-"""
-# Tests and models that failed or warned in the newest builds, with when they did first and last.
-_FAILED = """
-    select
-        failed.node,
-        (array_agg(failed.status order by builds.build_id desc))[1] as status,
-        count(*) as builds,
-        min(builds.started_at) as first_at,
-        max(builds.started_at) as last_at
-    from failed_nodes as failed
-    inner join builds using (build_id)
-    where builds.build_id > (select max(build_id) - 1000 from builds)
-    group by 1
-    order by last_at desc, builds desc, node
-    limit 50
-"""
 # The views of each page, and which of their rows. Each view is a dataset of its name, without
 # `rpt_`; one with a `day` has the days of the site.
 PAGES: dict[str, dict[str, dict[str, str]]] = {
@@ -98,38 +74,12 @@ class SourceFreshness:
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
-    """A run of dbt. `failures` are what failed or was skipped for it, null until it ends.
-
-    `is_whole` says whether it built and tested everything; `models` counts incremental models that
-    none has advanced since.
-    """
-
-    invocation_id: str
-    as_of: datetime
-    started_at: datetime
-    finished_at: datetime | None
-    failures: int | None
-    is_whole: bool | None
-    models: int
-
-    @property
-    def result(self) -> str:
-        """How it ended, in words."""
-        if self.failures is None:
-            return "runs, or was killed"
-        part = "" if self.is_whole else " (a part)"
-        return f"{self.failures} failed or were skipped{part}" if self.failures else f"good{part}"
-
-
-@dataclass(frozen=True, slots=True)
 class Warehouse:
     """What the pages show. `first` and `last` are the days of the site; None without events.
 
-    `failed` are tests and models that failed in the last thousand builds, `data_up_to` is when the
-    last good build began, or last found nothing new. `datasets` has those of each page by name, as
-    JSON that `app.js` decodes; `parts` those of each page and funnel that only that funnel needs;
-    `rates` the columns that are part and whole of each rate.
+    `datasets` has those of each page by name, as JSON that `app.js` decodes; `parts` those of each
+    page and funnel that only that funnel needs; `rates` the columns that are part and whole of each
+    rate.
     """
 
     time_zone: str
@@ -137,18 +87,10 @@ class Warehouse:
     first: date | None
     last: date | None
     sources: list[SourceFreshness]
-    builds: list[Build]
-    failed: Rows
-    data_up_to: datetime | None
+    pipeline: Pipeline
     rates: dict[str, tuple[str, str]]
     datasets: dict[str, dict[str, Dataset]]
     parts: dict[str, dict[str, dict[str, Dataset]]]
-
-    @property
-    def failed_build(self) -> Build | None:
-        """The last build of everything that ended, if it failed."""
-        ended = [build for build in self.builds if build.is_whole and build.finished_at]
-        return ended[0] if ended and ended[0].failures else None
 
     @property
     def last_received(self) -> date | None:
@@ -175,15 +117,11 @@ def read(settings: Settings, database_url: str, days: int, users: Sequence[str] 
 def _read(connection: Connection, days: int, users: Sequence[str]) -> Warehouse:
     [totals] = _rows(connection, "totals")
     connection.execute("select set_config('timezone', %s, true)", [totals["time_zone"]])
-    builds = [Build(**row) for row in connection.execute(BUILDS).fetchall()]
-    failed = connection.execute(_FAILED).fetchall()
-    [[up_to]] = connection.cursor(row_factory=tuple_row).execute(_DATA_UP_TO).fetchall()
+    pipeline = read_pipeline(connection)
     rates = {row["rate"]: (row["part"], row["whole"]) for row in _rows(connection, "rates")}
     last = totals["last_on"]
     if last is None:
-        return Warehouse(
-            totals["time_zone"], 0, None, None, [], builds, failed, up_to, rates, {}, {}
-        )
+        return Warehouse(totals["time_zone"], 0, None, None, [], pipeline, rates, {}, {})
     first = max(totals["first_on"], last - timedelta(days=days - 1))
     of_users = {"user_id": _ids(connection, users)}
     datasets: dict[str, dict[str, Dataset]] = {page: {} for page in PAGES}
@@ -213,9 +151,7 @@ def _read(connection: Connection, days: int, users: Sequence[str]) -> Warehouse:
         first,
         last,
         _freshness(events),
-        builds,
-        failed,
-        up_to,
+        pipeline,
         rates,
         datasets,
         parts,
