@@ -20,6 +20,7 @@ from tests.support.browsing import (
     opened,
     reached,
     send_stream,
+    sort,
     table,
 )
 from tests.support.warehouse import Warehouse
@@ -314,3 +315,26 @@ def test_filters_go_along_and_pictures_stand_alone(browser: Browser, folder: Pat
         page.get_by_role("link", name="Tasks").click()
         page.wait_for_selector("body[data-ready]")
         expect(page.locator("#shown")).to_contain_text("1 Sep 2026 to 30 Sep 2026")
+
+
+def test_tables_are_sorted_by_the_keyboard(browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / "tasks.html") as page:
+        names = [row[4] for row in table(page, "overdue")]
+        assert sort(page, "overdue", "Assignee") == sorted(names)
+        heads = page.locator("#overdue th[aria-sort]")
+        expect(heads).to_have_text(["Assignee"])
+        expect(heads).to_have_attribute("aria-sort", "ascending")
+        assert sort(page, "overdue", "Assignee") == sorted(names, reverse=True)
+        expect(heads).to_have_attribute("aria-sort", "descending")
+        opened_on = sort(page, "overdue", "Opened")
+        days = page.evaluate("days => days.map(day => Date.parse(day))", opened_on)
+        assert days == sorted(days)
+        # Drawn again it stays sorted.
+        rows = table(page, "overdue")
+        kind = rows[-1][2]
+        choose(page, "type", kind)
+        expect(heads).to_have_text(["Opened"])
+        expect(heads).to_have_attribute("aria-sort", "ascending")
+        chosen = [row for row in rows if row[2] == kind]
+        page.wait_for_function("() => document.querySelector('#overdue tbody').rows.length")
+        assert [row[1] for row in table(page, "overdue")] == [row[1] for row in chosen]

@@ -123,6 +123,19 @@ def table(page: Page, chart: str) -> list[list[str]]:
     return rows
 
 
+def sort(page: Page, name: str, title: str) -> list[str]:
+    """Sorts a table by a column, by the keyboard, and returns that column from above."""
+    page.evaluate(
+        "() => { window.sorted = new Promise(done =>"
+        " addEventListener('sort-end', () => done(), { once: true })); }"
+    )
+    page.locator(f"#{name} thead").get_by_role("button", name=title, exact=True).press("Enter")
+    page.evaluate("window.sorted")
+    titles = page.locator(f"#{name} thead th").all_inner_texts()
+    place = [text.strip() for text in titles].index(title)
+    return [cells[place] for cells in table(page, name)]
+
+
 def reached(page: Page) -> list[int]:
     """How many attempts reached each step, by the table of the funnel."""
     return [int(row[1].replace(",", "")) for row in table(page, "funnel")]

@@ -175,6 +175,7 @@ async function fillTiles(state) {
 }
 
 function fillTable(table, { rows, columns }) {
+  const was = table.tHead?.querySelector("[aria-sort]");
   const cell = (tag, text, kind) => {
     const element = document.createElement(tag);
     if (["text", "name", "value"].includes(kind) && tag === "td") element.append(Object.assign(document.createElement("bdi"), { textContent: text }));
@@ -183,10 +184,18 @@ function fillTable(table, { rows, columns }) {
     return element;
   };
   const head = document.createElement("tr");
-  head.append(...columns.map(([, title, kind]) => Object.assign(cell("th", title, kind), { scope: "col" })));
+  head.append(...columns.map(([, title, kind]) => {
+    const top = Object.assign(cell("th", "", kind), { scope: "col" });
+    top.append(Object.assign(document.createElement("button"), { type: "button", textContent: title }));
+    return top;
+  }));
   const body = rows.map((row) => {
     const line = document.createElement("tr");
-    line.append(...columns.map(([field, , kind]) => cell("td", shown(kind, row[field]), kind)));
+    line.append(...columns.map(([field, , kind, by = field]) => {
+      const data = cell("td", shown(kind, row[field]), kind);
+      data.dataset.sort = row[by] ?? "";
+      return data;
+    }));
     if (row.href) {
       const link = Object.assign(document.createElement("a"), { href: row.href });
       link.append(...line.cells[0].childNodes);
@@ -197,6 +206,11 @@ function fillTable(table, { rows, columns }) {
   table.replaceChildren(document.createElement("thead"), document.createElement("tbody"));
   table.tHead.append(head);
   table.tBodies[0].append(...body);
+  table.classList.add("sortable", "asc", "n-last");
+  const again = was && head.cells[was.cellIndex];
+  if (!again) return;
+  if (was.ariaSort === "descending") again.ariaSort = "ascending"; // a click turns it
+  again.firstChild.click();
 }
 
 async function draw(chart, state) {

@@ -62,9 +62,9 @@ list("funnels", (state) => ({
     const then = before(state);
     const earlier = then ? rate("conversion_rate", rowsOf("funnels_daily", then).filter((row) => row.funnel === name)) : null;
     const over = counted("conversion_rate", rows);
-    return { name, attempts: sum(rows, "attempts"), ...over, note: over.whole ? over.note : "not over", change: change("rate", over.rate, earlier)[0], href: `${embedded.files.conversion}#${new URLSearchParams({ period: state.period, funnel: name })}` };
+    return { name, attempts: sum(rows, "attempts"), ...over, note: over.whole ? over.note : "not over", change: change("rate", over.rate, earlier)[0], moved: over.rate === null || earlier === null ? null : over.rate - earlier, href: `${embedded.files.conversion}#${new URLSearchParams({ period: state.period, funnel: name })}` };
   }).sort((a, b) => b.attempts - a.attempts),
-  columns: [["name", "Funnel", "name"], ["attempts", "Attempts", "count"], ["note", "Converted", "text"], ["rate", "Rate", "rate"], ["change", "Change", "text"]],
+  columns: [["name", "Funnel", "name"], ["attempts", "Attempts", "count"], ["note", "Converted", "text", "part"], ["rate", "Rate", "rate"], ["change", "Change", "text", "moved"]],
 }));
 
 fillAttention();
