@@ -7,9 +7,14 @@ import csv
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from math import sqrt
 from pathlib import Path
+from statistics import NormalDist
+from urllib.parse import urlencode
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from playwright.sync_api import Browser, expect
 
 from scripts.lib.base.browser import chromium
@@ -17,6 +22,7 @@ from tests.support.browsing import (
     HOSTILE,
     attempts,
     choose,
+    lefts,
     opened,
     reached,
     send_stream,
@@ -31,6 +37,8 @@ pytestmark = [
 ]
 NOTHING = "\N{EN DASH}"
 FUNNEL = "loan_application"
+# Names in Hebrew, with a mark at the end that a text from left to right would put at their right.
+HEBREW, STEP, DEVICE = "בקשה!", "הוגשה!", "נייד!"
 # The funnel has no window: attempts count once nine in ten of those that convert would have.
 FINISHED = """
     with attempts as (select * from marts.fct_funnel_progress where funnel = %s),
@@ -46,9 +54,19 @@ FINISHED = """
 def warehouse(
     create_warehouse: Callable[[], AbstractContextManager[Warehouse]],
 ) -> Iterator[Warehouse]:
-    """Marts of a generated stream, with one task whose type is an attack on the page."""
+    """Marts of a generated stream, with one task whose type is an attack on the page, and a
+    funnel and a segment in Hebrew.
+    """
     with create_warehouse() as warehouse:
         send_stream(warehouse.database_url)
+        submitted = {"event_type": "application_submitted", "step": STEP, "step_order": "1"}
+        approved = {"event_type": "application_approved", "step": "approved", "step_order": "2"}
+        steps = [{"funnel": HEBREW} | step for step in (submitted, approved)]
+        warehouse.set_seed("funnels", [*warehouse.seed("funnels"), *steps])
+        warehouse.land(
+            {"eventType": "application_submitted", "eventId": "hebrew", "userId": "hebrew"}
+            | {"occurredAt": "2026-09-20T10:00:00Z", "activity": {"device": DEVICE}}
+        )
         warehouse.run(reports=True)
         yield warehouse
 
@@ -338,3 +356,46 @@ def test_tables_are_sorted_by_the_keyboard(browser: Browser, folder: Path) -> No
         chosen = [row for row in rows if row[2] == kind]
         page.wait_for_function("() => document.querySelector('#overdue tbody').rows.length")
         assert [row[1] for row in table(page, "overdue")] == [row[1] for row in chosen]
+
+
+def test_names_that_run_from_right_to_left_are_isolated(browser: Browser, folder: Path) -> None:
+    """The mark at their end stays there, which is left; what is before them stays before them."""
+    address = urlencode({"period": "all", "funnel": HEBREW, "segment": f'["device","{DEVICE}"]'})
+    with opened(browser, folder / "conversion.html", address) as page:
+        for place, name in (
+            ("#shown", HEBREW),
+            ("#shown", DEVICE),
+            ("#filters summary", DEVICE),
+            ("#funnel .plot svg", STEP),
+            ("#segments .plot svg", DEVICE),
+        ):
+            before, first, last = lefts(page.locator(place).first, name)
+            assert before <= last < first, place
+    with opened(browser, folder / "index.html") as page:
+        _, first, last = lefts(page.locator("#funnels tbody"), HEBREW)
+        assert last < first
+
+
+def bisected(share: float, whole: int, end: float) -> float:
+    """The end of an interval: the probability from which a share is just so many deviations off."""
+    deviations = NormalDist().inv_cdf(0.975)
+    near, far = share, end
+    for _ in range(80):
+        middle = (near + far) / 2
+        is_within = abs(middle - share) <= deviations * sqrt(middle * (1 - middle) / whole)
+        near, far = (middle, far) if is_within else (near, middle)
+    return near
+
+
+def test_intervals_are_those_of_the_score_test(browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / "conversion.html") as page:
+
+        @settings(max_examples=150, deadline=None)
+        @given(st.integers(1, 10**7).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+        def compare(counts: tuple[int, int]) -> None:
+            part, whole = counts
+            shown = page.evaluate("counts => interval(...counts)", counts)
+            expected = [bisected(part / whole, whole, end) for end in (0, 1)]
+            assert shown == pytest.approx(expected, abs=1e-6)
+
+        compare()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 from collector.settings import ROOT
 from scripts.lib.base.client import Client, encode
@@ -26,6 +26,21 @@ FUNNEL_SUM = """
     where funnel = %s and segment = %s and segment_value = %s and cohort_on between %s and %s
     group by step_order
     order by step_order
+"""
+LEFTS = """
+    (element, name) => {
+        const walk = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+        while (walk.nextNode() && !walk.currentNode.data.includes(name));
+        const left = (place) => {
+            const range = document.createRange();
+            range.setStart(walk.currentNode, place);
+            range.setEnd(walk.currentNode, place + 1);
+            return range.getBoundingClientRect().left;
+        };
+        const start = walk.currentNode.data.indexOf(name);
+        const [first, last] = [left(start), left(start + name.length - 1)];
+        return [start ? left(0) : last, first, last];
+    }
 """
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 HOSTILE = "</script><script>document.title='broken'</script>"
@@ -121,6 +136,14 @@ def table(page: Page, chart: str) -> list[list[str]]:
         "body => [...body.rows].map(row => [...row.cells].map(cell => cell.textContent))"
     )
     return rows
+
+
+def lefts(element: Locator, name: str) -> tuple[float, float, float]:
+    """How far from the left a name in an element has its first and its last character; before
+    them, where the text that it is in begins.
+    """
+    left, first, last = element.evaluate(LEFTS, name)
+    return left, first, last
 
 
 def sort(page: Page, name: str, title: str) -> list[str]:

@@ -268,7 +268,7 @@ function render(missing = []) {
   keepAddress(state);
   const gone = missing.map((value) => `${isolated(value)} is not here, so it is left out`);
   document.getElementById("shown").textContent =
-    [`${humanDay(isoDay(state.from))} to ${humanDay(isoDay(state.to))}, by ${grain(state)}`, ...choicesInWords().map(([, words]) => isolated(words)), ...gone].join(" · ");
+    [`${humanDay(isoDay(state.from))} to ${humanDay(isoDay(state.to))}, by ${grain(state)}`, ...choicesInWords(isolated).map(([, words]) => words), ...gone].join(" · ");
   queue = show(state);
   return queue;
 }

@@ -53,8 +53,11 @@ const timeX = (rows) => ({
   },
 });
 
+/** A name on an axis or in a legend, whichever way its letters run. */
+const ISOLATED = "'\u2068' + datum.label + '\u2069'";
+
 /** A colour for each of the named series, in their order. */
-const series = (field, names) => ({ field, type: "nominal", sort: names, scale: { domain: names, range: SERIES } });
+const series = (field, names) => ({ field, type: "nominal", sort: names, scale: { domain: names, range: SERIES }, legend: { labelExpr: ISOLATED } });
 
 /** How much further than its longest bar an axis goes, so that there is room for labels behind. */
 const room = (pixels) => { const width = Math.min(...[...document.querySelectorAll(".plot")].map((plot) => plot.clientWidth)) - 120; return width / Math.max(width - pixels, width / 4); };
@@ -69,8 +72,8 @@ const sparkline = (numbers) => ({
 
 /** Axes of shares, counts and names. */
 const rateAxis = { title: null, format: ".0%", tickCount: 5 };
-const countAxis = { title: null, tickCount: 5, tickMinStep: 1, format: "~s" };
-const nameY = (field, rows) => ({ field, type: "nominal", sort: levels(rows, field), axis: { title: null, domain: false, ticks: false, labelPadding: 8, labelColor: "var(--ink)" } });
+const countAxis = { title: null, tickCount: 5, tickMinStep: 1, labelExpr: "format(datum.value, '~s')" };
+const nameY = (field, rows) => ({ field, type: "nominal", sort: levels(rows, field), axis: { title: null, labelExpr: ISOLATED, domain: false, ticks: false, labelPadding: 8, labelColor: "var(--ink)" } });
 
 /** Horizontal bars of one share a name, with its interval as a line, and beside it share and count: rows of `counted`. */
 function rateBars(rows, { name, tooltip, color }) {

@@ -106,7 +106,7 @@ chart("times", (state) => {
 
 chart("segments", (state) => {
   const cut = ofFunnel("conversion_daily", state).filter((row) => row.segment !== "all");
-  const rows = [...groups(cut, (row) => `${named(row.segment)}: ${valued(row.segment_value)}`)].map(([name, group]) => {
+  const rows = [...groups(cut, (row) => `${isolated(named(row.segment))}: ${isolated(valued(row.segment_value))}`)].map(([name, group]) => {
     const { segment, segment_value } = group[0];
     return { name, segment, segment_value, ...counted("conversion_rate", group) };
   }).filter((row) => row.whole).sort((a, b) => a.segment.localeCompare(b.segment) || b.rate - a.rate);
@@ -152,7 +152,7 @@ chart("outcomes", (state) => {
   return {
     rows: all,
     columns: [["outcome", "Outcome", "text"], ["attempts", "Attempts", "count"], ["share", "Share", "rate"]],
-    finding: all.length && `${all[0].outcome} is the most frequent, ${format.rate(all[0].share)}.`,
+    finding: all.length && `${isolated(all[0].outcome)} is the most frequent, ${format.rate(all[0].share)}.`,
     spec: countBars(all, { name: "outcome", count: "attempts", label: "label", tooltip: tip(["outcome", "outcome"], ["label", "attempts"]) }),
   };
 });

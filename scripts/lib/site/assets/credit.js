@@ -5,7 +5,7 @@ const changes = dataset("credit_moves_daily");
 const bands = levels(days, "band");
 
 const readable = valued;
-const goodBands = levels(days.filter((row) => row.is_good), "band").map(readable).join(", ") || "no band";
+const goodBands = levels(days.filter((row) => row.is_good), "band").map((band) => isolated(readable(band))).join(", ") || "no band";
 const bandColor = { field: "name", type: "nominal", sort: bands.map(readable), scale: { domain: bands.map(readable), range: BANDS } };
 fillSelect("funnel", Object.keys(embedded.parts).map((name) => [name, named(name)]));
 

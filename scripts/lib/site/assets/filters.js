@@ -52,7 +52,7 @@ function before(state) {
 
 /** Fills a select: `options` are [value, text]. */
 function fillSelect(name, options) {
-  form.elements[name].append(...options.map(([value, text]) => new Option(text, value)));
+  form.elements[name].append(...options.map(([value, text]) => Object.assign(new Option(text, value), { dir: "auto" })));
 }
 
 /** Fills a filter that takes several values of one group: `groups` are [label, [[value, text], ...]]. None chosen is all. */
@@ -87,10 +87,10 @@ function readState() {
   return { ...Object.fromEntries([...chosen, ...several]), from: Math.max(from, 0), to: Math.min(Math.max(to, 0), LAST_DAY) };
 }
 
-/** Each filter with what is chosen, in words. */
-function choicesInWords() {
-  const selects = [...form.querySelectorAll("select:not([name=period])")].map((select) => [select.name, select.selectedOptions[0]?.textContent]);
-  const lists = [...CHOICES].map((name) => [name, [...form.querySelectorAll(`[name=${name}]:checked`)].map((check) => check.parentElement.textContent).join(", ")]);
+/** Each filter with what is chosen, in words, each of which goes through a function. */
+function choicesInWords(each = String) {
+  const selects = [...form.querySelectorAll("select:not([name=period])")].map((select) => [select.name, [...select.selectedOptions].map((option) => each(option.textContent)).join("")]);
+  const lists = [...CHOICES].map((name) => [name, [...form.querySelectorAll(`[name=${name}]:checked`)].map((check) => each(check.parentElement.textContent)).join(", ")]);
   return [...selects, ...lists].filter(([, words]) => words);
 }
 
@@ -110,7 +110,7 @@ function keepAddress(state) {
     field.closest("label").hidden = state.period !== "days";
   }
   for (const list of form.querySelectorAll(".choice")) {
-    list.querySelector("b").textContent = choicesInWords().find(([name]) => name === list.dataset.name)?.[1] ?? "All";
+    list.querySelector("b").textContent = choicesInWords(isolated).find(([name]) => name === list.dataset.name)?.[1] ?? "All";
   }
 }
 

@@ -90,6 +90,7 @@ function sankey(links, names) {
   const most = Math.max(...[...groups(links, (row) => row.step).values()].map((rows) => sum(rows, "visits")));
   const gap = most * 0.035;
   const bar = 10;
+  const name = "'\u2068' + datum.path + '\u2069'";
   const column = width / steps;
   const stack = (groupby, sort, as) => ({ type: "stack", field: "visits", groupby, sort: { field: sort }, as });
   const place = (path) => (names.includes(path) ? names.indexOf(path) : names.length);
@@ -154,7 +155,7 @@ function sankey(links, names) {
         type: "text", from: { data: "nodes" },
         encode: { update: {
           x: { signal: `${column} * (datum.step - 1) + ${bar + 6}` }, y: { signal: "scale('y', datum.low + datum.visits / 2)" }, baseline: { value: "middle" },
-          text: { signal: steps < 4 ? "format(datum.visits, ',') + ' ' + datum.path" : "datum.path + ' ' + format(datum.visits, ',')" }, limit: { value: column - bar - 12 }, ...ink,
+          text: { signal: steps < 4 ? `format(datum.visits, ',') + ' ' + ${name}` : `${name} + ' ' + format(datum.visits, ',')` }, limit: { value: column - bar - 12 }, ...ink,
         } },
       })),
     ],

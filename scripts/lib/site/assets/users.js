@@ -14,7 +14,7 @@ const told = (state) => stories.filter((row) => row.user_key === state.user).fil
 tiles((state) => {
   const user = people.find((row) => row.user_key === state.user);
   return {
-    events: [format.count(user.event_count), `first sent by ${user.source}`],
+    events: [format.count(user.event_count), `first sent by ${isolated(user.source)}`],
     band: [valued(user.band), "now"],
     since: [humanDay(day(user.first_seen_on)), ""],
     latest: [humanDay(day(user.last_seen_on)), ""],
