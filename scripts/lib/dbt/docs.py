@@ -31,8 +31,8 @@ _WITHOUT_TESTS = ("--exclude", "resource_type:test", "resource_type:unit_test")
 # What the page of dbt shows nowhere: of nodes, of their columns, of tests besides; and what it
 # shows of the configuration of a test.
 _UNSEEN = {
-    "build_path", "checksum", "compiled_path", "created_at", "extra_ctes", "file_key_name",
-    "unrendered_config",
+    "attached_node", "build_path", "checksum", "compiled_path", "created_at", "doc_blocks",
+    "extra_ctes", "file_key_name", "patch_path", "supported_languages", "unrendered_config",
 }  # fmt: skip
 _UNSEEN_OF_COLUMNS = {"config", "doc_blocks", "granularity", "quote"}
 _UNSEEN_OF_TESTS = {"contract", "relation_name"}
