@@ -17,7 +17,7 @@ from collector.settings import ROOT
 from scripts.lib.demo.generator import generate
 from scripts.lib.report import raw_lag
 from scripts.lib.site.build import FILES, TITLES
-from scripts.lib.site.warehouse import PAGES
+from scripts.lib.site.warehouse import ON_ALL_PAGES, PAGES
 from tests.support.warehouse import MARTS, Warehouse, land, page_view
 
 # Names that columns with personal data go by, wherever they are.
@@ -73,7 +73,7 @@ def test_exposures_are_the_pages_of_the_site_and_the_report_with_what_each_reads
     }
     of_all_pages = {"rpt_totals", "rpt_rates"}
     pages = {
-        f"site_{page}": {f"rpt_{name}" for name in views} | of_all_pages
+        f"site_{page}": {f"rpt_{name}" for name in views | ON_ALL_PAGES} | of_all_pages
         for page, views in PAGES.items()
     }
     pages["site_health"].add("rpt_events_daily")

@@ -61,7 +61,7 @@ def test_numbers_of_the_site_are_those_of_the_facts(warehouse: Warehouse) -> Non
     shown = shown_by_site(warehouse)
     tested_elsewhere = {
         "alerts", "anomalies", "attention", "funnel_totals", "segment_values", "paths_weekly",
-        "credit_profiles", "users", "user_stories", "violations_daily",
+        "credit_profiles", "users", "user_stories", "violations_daily", "goals", "annotations",
     }  # fmt: skip
     assert set(shown) - tested_elsewhere == {*FROM_FACTS, *DURATIONS}
     for name, query in FROM_FACTS.items():

@@ -25,7 +25,7 @@ from scripts.lib.privacy.erase import main
 PROJECT = ROOT / "dbt_project"
 SEEDS = sorted(path.stem for path in (PROJECT / "seeds").glob("*.csv"))
 GOOD = {seed: (PROJECT / "seeds" / f"{seed}.csv").read_text() for seed in SEEDS}
-FREE = {"description", "property_value"}
+FREE = {"annotation", "description", "property_value"}
 END = "signup_to_conversion,4,converted,conversion,,,90,converted\n"
 SIGNED_UP = "signup_to_conversion,1,signed_up,user_signed_up,,,90,"
 
@@ -122,6 +122,22 @@ def test_shipped_definitions_are_sound(project: Path) -> None:
         ("unwanted_referrals", "own", "mine", 2, "reason 'mine'"),
         ("traffic_sources", "google.de", "www.google.de", 4, "name 'www.google.de'"),
         ("illegal_ids", "undefined", "Undefined", 2, "id 'Undefined'"),
+        ("goals", ",,30,,", ",,0,,", 2, "at_least '0' of conversion_rate is passed never"),
+        ("goals", ",,30,,", ",,101,,", 2, "at_least '101'"),
+        ("goals", ",,30,,", ",,,100,", 2, "at_most '100'"),
+        ("goals", ",,30,,", ",,30,40,", 2, "at_least '30' and at_most"),
+        ("goals", ",,30,,", ",,,,", 2, "at_least '' and at_most"),
+        ("goals", ",,30,,", ",7,30,,", 2, "days '7' means nothing to conversion_rate"),
+        ("goals", ",,30,,", ",,30,,2026-02-30", 2, "valid_from '2026-02-30' is no day"),
+        ("goals", ",,30,,", ",,30,,1.3.2026", 2, "valid_from '1.3.2026' is no day"),
+        ("goals", "loan_application", "loan", 2, "subject 'loan' has no conversion_rate"),
+        ("goals", "conversion_rate", "attempts", 2, "days '' is missing"),
+        ("goals", "conversion_rate", "revenue", 2, "metric 'revenue' is unknown"),
+        ("goals", "on_time_rate,,", "conversion_rate,loan_application,", 3, "is in line 2 too"),
+        ("annotations", "2026-09-14", "14.9.2026", 2, "day '14.9.2026' is no day"),
+        ("annotations", "2026-09-14", "", 2, "day ''"),
+        ("annotations", "loan_application", "loan", 2, "subject 'loan' is no funnel"),
+        ("annotations", "https://", "javascript:", 2, "link 'javascript:"),
         ("alerts", "events,,1,1,", "events,,1,0,", 2, "below '0' of events is passed never"),
         ("alerts", "events,,1,1,", "events,,1,-1,", 2, "below '-1'"),
         ("alerts", "events,,1,1,", "events,,1,NaN,", 2, "below 'NaN'"),

@@ -23,6 +23,7 @@ from tests.support.browsing import (
     attempts,
     choose,
     lefts,
+    middle,
     opened,
     reached,
     send_stream,
@@ -54,8 +55,8 @@ FINISHED = """
 def warehouse(
     create_warehouse: Callable[[], AbstractContextManager[Warehouse]],
 ) -> Iterator[Warehouse]:
-    """Marts of a generated stream, with one task whose type is an attack on the page, and a
-    funnel and a segment in Hebrew.
+    """Marts of a generated stream, with one task whose type is an attack on the page, a funnel and
+    a segment in Hebrew, and goals.
     """
     with create_warehouse() as warehouse:
         send_stream(warehouse.database_url)
@@ -63,6 +64,10 @@ def warehouse(
         approved = {"event_type": "application_approved", "step": "approved", "step_order": "2"}
         steps = [{"funnel": HEBREW} | step for step in (submitted, approved)]
         warehouse.set_seed("funnels", [*warehouse.seed("funnels"), *steps])
+        weekly = {"metric": "attempts", "subject": FUNNEL, "days": "7", "at_least": "70"}
+        most = {"metric": "backlog", "at_most": "1"}
+        goals = [*warehouse.seed("goals"), weekly | {"valid_from": "2026-09-01"}, most]
+        warehouse.set_seed("goals", goals)
         warehouse.land(
             {"eventType": "application_submitted", "eventId": "hebrew", "userId": "hebrew"}
             | {"occurredAt": "2026-09-20T10:00:00Z", "activity": {"device": DEVICE}}
@@ -333,6 +338,72 @@ def test_filters_go_along_and_pictures_stand_alone(browser: Browser, folder: Pat
         page.get_by_role("link", name="Tasks").click()
         page.wait_for_selector("body[data-ready]")
         expect(page.locator("#shown")).to_contain_text("1 Sep 2026 to 30 Sep 2026")
+
+
+def test_goals_are_drawn_and_said_how_far_they_are_reached(
+    browser: Browser, folder: Path, warehouse: Warehouse
+) -> None:
+    days = ("2026-09-01", "2026-09-30")
+    [entered, *_] = attempts(warehouse, FUNNEL, "all", "all", *days)
+    with opened(browser, folder / "conversion.html", f"funnel={FUNNEL}") as page:
+        choose(page, "from", days[0])
+        choose(page, "to", days[1])
+        # Ten a day, so that these thirty days want 300; before September there was no goal.
+        far = f"{100 * entered / 300:.0f}\N{NO-BREAK SPACE}% of the goal of 300"
+        expect(page.locator("#entered-goal")).to_have_text(far)
+        rate = float(page.locator("#rate").inner_text().removesuffix(" %"))
+        way = "above" if rate > 30 else "below"
+        expect(page.locator("#rate-goal")).to_contain_text(f"points {way} the goal of 30")
+        # Its line is at 30 %, by the labels of the axis.
+        ticks = page.locator("#cohorts .plot .role-axis-label text", has_text="%").all()
+        (low, bottom), (high, top) = (
+            (float(tick.evaluate("text => parseFloat(text.textContent)")), middle(tick)[1])
+            for tick in (ticks[0], ticks[-1])
+        )
+        label = bottom + (top - bottom) * (30 - low) / (high - low)
+        [_, line] = middle(page.locator("#cohorts .plot line[stroke-dasharray='6,4']"))
+        assert line == pytest.approx(label, abs=1.5)
+        choose(page, "segment", "mobile")
+        expect(page.locator("#rate-goal")).to_have_text("")
+        assert page.locator("#cohorts .plot svg text", has_text="goal").count() == 0
+        choose(page, "from", "2026-08-31")
+        expect(page.locator("#entered-goal")).to_have_text("")
+    with opened(browser, folder / "tasks.html") as page:
+        backlog = int(page.locator("#open").inner_text())
+        over = f"{100 * backlog}\N{NO-BREAK SPACE}% of the goal of at most 1"
+        expect(page.locator("#open-goal")).to_have_text(over)
+        assert page.locator("#backlog .plot svg text", has_text="goal").count() == 1
+
+
+def test_annotations_are_listed_and_drawn_at_their_day(browser: Browser, folder: Path) -> None:
+    noted = [
+        "14 Sep 2026: Income is verified before the offer",
+        "12 Oct 2026: Newsletter to all users",
+    ]
+    with opened(browser, folder / "conversion.html", f"period=all&funnel={FUNNEL}") as page:
+        notes = page.get_by_role("list", name="What happened in these days")
+        expect(notes.get_by_role("listitem")).to_have_text(noted)
+        expect(notes.get_by_role("link")).to_have_attribute(
+            "href", "https://example.com/releases/42"
+        )
+        choose(page, "from", "2026-09-01")
+        choose(page, "to", "2026-09-30")
+        expect(notes.get_by_role("listitem")).to_have_text(noted[:1])
+        [rule, _] = middle(page.locator("#cohorts .plot line[stroke-dasharray='2,3']"))
+        # Between the first and the last point as the 14th is between their days.
+        days = [int(row[0].split()[0]) for row in table(page, "cohorts")]
+        points = page.locator("#cohorts .plot .mark-symbol").first.locator("path")
+        [first, _], [last, _] = middle(points.first), middle(points.last)
+        place = first + (last - first) * (14 - days[0]) / (days[-1] - days[0])
+        assert rule == pytest.approx(place, abs=1)
+        page.locator("#cohorts .plot svg .mark-text text", has_text=re.compile("^1$")).hover()
+        expect(page.locator("#vg-tooltip-element")).to_contain_text("Income is verified")
+        page.locator("[name=funnel]").select_option("signup_to_conversion")
+        expect(notes).to_be_hidden()
+    for file in ("index", "traffic", "tasks", "credit", "users", "health"):
+        with opened(browser, folder / f"{file}.html") as page:
+            expect(notes_of := page.locator("#annotations li").last).to_have_text(noted[1])
+            assert notes_of.is_visible()
 
 
 def test_tables_are_sorted_by_the_keyboard(browser: Browser, folder: Path) -> None:

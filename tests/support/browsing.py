@@ -138,14 +138,6 @@ def table(page: Page, chart: str) -> list[list[str]]:
     return rows
 
 
-def lefts(element: Locator, name: str) -> tuple[float, float, float]:
-    """How far from the left a name in an element has its first and its last character; before
-    them, where the text that it is in begins.
-    """
-    left, first, last = element.evaluate(LEFTS, name)
-    return left, first, last
-
-
 def sort(page: Page, name: str, title: str) -> list[str]:
     """Sorts a table by a column, by the keyboard, and returns that column from above."""
     page.evaluate(
@@ -157,6 +149,21 @@ def sort(page: Page, name: str, title: str) -> list[str]:
     titles = page.locator(f"#{name} thead th").all_inner_texts()
     place = [text.strip() for text in titles].index(title)
     return [cells[place] for cells in table(page, name)]
+
+
+def middle(mark: Locator) -> tuple[float, float]:
+    """Where the middle of a mark is, from the left and from above."""
+    box = mark.bounding_box()
+    assert box
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def lefts(element: Locator, name: str) -> tuple[float, float, float]:
+    """How far from the left a name in an element has its first and its last character; before
+    them, where the text that it is in begins.
+    """
+    left, first, last = element.evaluate(LEFTS, name)
+    return left, first, last
 
 
 def reached(page: Page) -> list[int]:

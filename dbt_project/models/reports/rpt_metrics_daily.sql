@@ -6,6 +6,7 @@
         'plan_violations', 'tracking_plan_violations', 'event_type', 'occurred_on',
         'events_missing + events_wrong_type', 'null'
     ),
+    ('visits', 'rpt_visits_daily', 'traffic_source', 'day', 'visits', 'null'),
     ('attempts', 'rpt_funnels_daily', 'funnel', 'day', 'attempts', 'null'),
     ('conversion_rate', 'rpt_funnels_daily', 'funnel', 'day', 'complete_conversions', 'complete_attempts'),
     ('tasks_opened', 'task_completion_daily', 'task_type', 'day', 'tasks_opened', 'null'),

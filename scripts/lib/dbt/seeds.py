@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ _INTEGER = r"-?(0|[1-9][0-9]{0,8})"  # as PostgreSQL's type holds it, and in one
 _CENTURY = 36_500  # days
 _NO_VALUE = ("", "null")  # dbt reads both so, in either case
 _TRUTH_VALUES = ("true", "t", "yes", "y", "on", "1", "false", "f", "no", "n", "off", "0")
-_FREE = ("description", "property_value")  # columns whose text may be any
+_FREE = ("annotation", "description", "property_value")  # columns whose text may be any
 # Types of a seed's columns, and tests by column and name; those of whole rows are of column "".
 _Types = Mapping[str, str]
 _Tests = Mapping[str, Mapping[str, Any]]
@@ -88,6 +89,8 @@ def problems(project: Path) -> list[str]:
     seeds: dict[str, list[Row]] = {}
     rules: dict[str, Callable[[Sequence[Row]], Iterator[str]]] = {
         "alerts": partial(_alerts, seeds),
+        "goals": partial(_goals, seeds),
+        "annotations": partial(_annotations, seeds),
         "funnels": _funnels,
         "score_bands": _bands,
         "project_settings": partial(_settings, settings["vars"]),
@@ -160,6 +163,8 @@ def _remedies(row: Row, column: str, kind: str, accepted: Sequence[str]) -> Iter
         yield "has blanks around it or unseen characters: delete them"
     elif kind == "integer" and not re.fullmatch(_INTEGER, value):
         yield "is no whole number: write up to nine digits and nothing else"
+    elif kind == "date" and not _is_day(value):
+        yield "is no day: write it as 2026-01-31"
     elif kind == "boolean" and value.lower() not in _TRUTH_VALUES:
         yield "is no truth value: write true or false"
     elif accepted and value not in accepted:
@@ -168,6 +173,13 @@ def _remedies(row: Row, column: str, kind: str, accepted: Sequence[str]) -> Iter
         yield "is a word that the marts use themselves: choose another one"
     elif place in _COMPARED and re.search(_COMPARED[place], value):
         yield "is compared with what is in lower case, without https:// and www.: write it so"
+
+
+def _is_day(value: str) -> bool:
+    try:
+        return date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
 
 
 def _relations(
@@ -203,6 +215,27 @@ def _alerts(seeds: Mapping[str, Sequence[Row]], rows: Sequence[Row]) -> Iterator
             yield row.wrong("below", "is more than above: each value passes one; write less")
         yield from _outside(row, "falls_percent", 1, 100)
         yield from _outside(row, "rises_percent", 1, None)
+
+
+def _goals(seeds: Mapping[str, Sequence[Row]], rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        yield from _metric(row, "at_least", "at_most", seeds)
+        if bool(row["at_least"]) == bool(row["at_most"]):
+            yield row.wrong("at_least", "and at_most: write one of the two")
+        adds_up = not row["metric"].endswith("_rate") and row["metric"] != "backlog"
+        if adds_up and not row["days"]:
+            yield row.wrong("days", "is missing: write in how many days so many are to come")
+        elif row["days"] and not adds_up:
+            yield row.wrong("days", f"means nothing to {row['metric']}: leave it empty")
+
+
+def _annotations(seeds: Mapping[str, Sequence[Row]], rows: Sequence[Row]) -> Iterator[str]:
+    funnels = {funnel["funnel"] for funnel in seeds.get("funnels", ())}
+    for row in rows:
+        if row["subject"] and row["subject"] not in funnels:
+            yield row.wrong("subject", f"is no funnel: write one of {', '.join(sorted(funnels))}")
+        if row["link"] and not re.fullmatch(r"https?://\S+", row["link"]):
+            yield row.wrong("link", "is no address: begin it with https:// or http://")
 
 
 def _metric(row: Row, least: str, most: str, seeds: Mapping[str, Sequence[Row]]) -> Iterator[str]:

@@ -17,8 +17,10 @@ from scripts.lib.dbt.reports import Connection
 from scripts.lib.site.datasets import Dataset, Row, by_funnel, encode
 from scripts.lib.site.pipeline import Pipeline, read_pipeline
 
-# The views of each page, and which of their rows. Each view is a dataset of its name, without
-# `rpt_`; one with a `day` has the days of the site.
+# The views that every page reads.
+ON_ALL_PAGES: dict[str, dict[str, str]] = {"goals": {}, "annotations": {}}
+# The views of each page besides, and which of their rows. Each view is a dataset of its name,
+# without `rpt_`; one with a `day` has the days of the site.
 PAGES: dict[str, dict[str, dict[str, str]]] = {
     "overview": {
         "alerts": {},
@@ -127,8 +129,8 @@ def _read(connection: Connection, days: int, users: Sequence[str]) -> Warehouse:
     datasets: dict[str, dict[str, Dataset]] = {page: {} for page in PAGES}
     parts: dict[str, dict[str, dict[str, Dataset]]] = {page: {} for page in PAGES}
     for page, views in PAGES.items():
-        for name, where in views.items():
-            which = of_users if page == "users" else where
+        for name, where in (ON_ALL_PAGES | views).items():
+            which = of_users if name in ("users", "user_stories") else where
             columns, rows = _dataset(connection, name, first, which)
             if {"funnel", "day"} <= set(columns) and name not in OF_ALL_FUNNELS:
                 for funnel, dataset in by_funnel(columns, rows, first).items():

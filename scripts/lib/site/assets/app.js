@@ -51,6 +51,15 @@ function rate(name, rows) {
   const [part, whole] = embedded.rates[name];
   return sum(rows, whole) ? sum(rows, part) / sum(rows, whole) : null;
 }
+/** A goal over the days of a state, with its `target`; null without one. A rate, or what is no count of days, has that of the last. */
+function goal(metric, subject, state) {
+  const known = dataset("goals").filter((row) => row.metric === metric && row.subject === subject);
+  const on = (day) => known.find((row) => (row.valid_from ?? -Infinity) <= day && day < (row.valid_to ?? Infinity));
+  const last = on(state.to);
+  if (!last?.is_per_day) return last ?? null;
+  const days = Array.from({ length: state.to - state.from + 1 }, (_, i) => on(state.from + i));
+  return days.every(Boolean) ? { ...last, target: sum(days, "target") } : null;
+}
 const within = (state) => (row) => row.day >= state.from && row.day <= state.to;
 
 /** Low and high end of the 95 % interval of a share: E. B. Wilson, JASA 22 (1927), pages 209 to 212. */
@@ -85,7 +94,7 @@ function groups(rows, key) {
 const named = (name) => { const words = name.replaceAll("_", " ").trim(); return words.charAt(0).toUpperCase() + words.slice(1); };
 /** The value of a segment as people say it. */
 const valued = (value) => (value === "" ? "(empty)" : value.replaceAll("_", " "));
-/** A text within a sentence, whichever way its letters run (Unicode's first strong isolate). */
+/** A text within others, whichever way its letters run (Unicode's first strong isolate). */
 const isolated = (text) => `\u2068${text}\u2069`;
 
 const format = {
@@ -126,13 +135,20 @@ function percentile(times, share) {
   return low + (place - Math.floor(place)) * (high - low);
 }
 
-/** Registers a chart: `build(state)` gives rows, columns [field, title, kind], spec and finding. */
+/** What happened in the days of a state, in order and numbered: to its funnel, or to everything. */
+const annotations = (state) => dataset("annotations").filter(within(state)).filter((row) => row.subject === "" || row.subject === state.funnel)
+  .sort((a, b) => a.day - b.day).map((row, i) => ({ ...row, number: i + 1, when: humanDay(isoDay(row.day)) }));
+
+/**
+ * Registers a chart: `build(state)` gives rows, columns [field, title, kind, and by which field to sort if by another], spec and
+ * finding; of a chart through time also its goal, [metric, subject].
+ */
 const chart = (id, build) => charts.push({ section: document.getElementById(id), build });
 
 /**
- * Registers the tiles: `build(state)` gives by the tile's id [value, note, kind, good]. With a kind of
- * `format` the value is a number and compared with the period before; `good` is 1 where more is
- * better, -1 where less is, 0 where neither.
+ * Registers the tiles: `build(state)` gives by the tile's id [value, note, kind, good, goal]. With a
+ * kind of `format` the value is a number and compared with the period before; `good` is 1 where more
+ * is better, -1 where less is, 0 where neither.
  */
 const tiles = (build) => { showTiles = build; };
 
@@ -145,6 +161,14 @@ function change(kind, now, then, good = 0) {
   const size = Math.abs(moved).toFixed(1);
   if (Number(size) === 0) return ["no change", null];
   return [`${moved > 0 ? "▲" : "▼"} ${size} ${points ? "points" : "%"}`, good ? moved > 0 === good > 0 : null];
+}
+
+/** How far a number is from its goal: [text, whether it is reached]. */
+function ofGoal(kind, value, { target, is_upper_limit: upper }) {
+  const reached = upper ? value <= target : value >= target;
+  const name = `the goal of ${upper ? "at most " : ""}${kind === "rate" ? `${(100 * target).toFixed(0)}\u00a0%` : shown(kind, target)}`;
+  if (kind === "rate") return [`${Math.abs(100 * (value - target)).toFixed(1)} points ${value < target ? "below" : "above"} ${name}`, reached];
+  return [target ? `${(100 * value / target).toFixed(0)}\u00a0% of ${name}` : `${reached ? "At" : "Above"} ${name}`, reached];
 }
 
 /** The days, weeks or months of a state, each as the state of its days. */
@@ -160,14 +184,16 @@ function* cut(state) {
 async function fillTiles(state) {
   const then = before(state);
   const earlier = then ? showTiles(then) : {};
-  for (const [id, [value, note, kind, good]] of Object.entries(showTiles(state))) {
+  for (const [id, [value, note, kind, good, aim]] of Object.entries(showTiles(state))) {
     document.getElementById(id).textContent = kind ? shown(kind, value) : value;
     document.getElementById(`${id}-note`).textContent = note ?? "";
     const line = document.getElementById(`${id}-change`);
     const [text, isGood] = kind && earlier[id] ? change(kind, value, earlier[id][0], good) : ["", null];
     const days = state.to - state.from + 1;
-    line.textContent = text && `${text} vs ${days === 1 ? "the day" : `${days} days`} before`;
+    line.replaceChildren(...(text ? [text, Object.assign(document.createElement("span"), { textContent: ` vs ${days === 1 ? "the day" : `${days} days`} before` })] : []));
     line.className = `change${isGood === null ? "" : isGood ? " good" : " bad"}`;
+    const [far, isReached] = aim && value !== null ? ofGoal(kind, value, aim) : ["", false];
+    Object.assign(document.getElementById(`${id}-goal`), { textContent: far, title: aim?.description ?? "", className: isReached ? "goal good" : "goal" });
   }
   const lines = document.querySelectorAll(".spark");
   const through = lines.length ? [...cut(state)].map(showTiles) : [];
@@ -229,7 +255,7 @@ async function draw(chart, state) {
     plot.removeAttribute("aria-label");
     return;
   }
-  chart.view = (await vegaEmbed(plot, complete(result), EMBED)).view;
+  chart.view = (await vegaEmbed(plot, complete(result, state), EMBED)).view;
   plot.setAttribute("role", "img");
   plot.setAttribute("aria-label", `${chart.section.querySelector("h2").textContent}; the numbers are in the table below.`);
   plot.querySelector("svg").setAttribute("aria-hidden", "true");
@@ -262,10 +288,23 @@ async function show(state) {
   }
 }
 
+/** Lists what happened in the days of a state; charts have the numbers of these lines. */
+function fillAnnotations(state) {
+  const list = document.getElementById("annotations");
+  list.replaceChildren(...annotations(state).map(({ when, annotation, link }) => {
+    const line = document.createElement("li");
+    const words = Object.assign(document.createElement(link ? "a" : "bdi"), { textContent: annotation, dir: "auto", ...(link && { href: link, rel: "noreferrer" }) });
+    line.append(`${when}: `, words);
+    return line;
+  }));
+  list.hidden = !list.children.length;
+}
+
 /** Draws everything for the filters as they are, and keeps them in the address. */
 function render(missing = []) {
   const state = readState();
   keepAddress(state);
+  fillAnnotations(state);
   const gone = missing.map((value) => `${isolated(value)} is not here, so it is left out`);
   document.getElementById("shown").textContent =
     [`${humanDay(isoDay(state.from))} to ${humanDay(isoDay(state.to))}, by ${grain(state)}`, ...choicesInWords(isolated).map(([, words]) => words), ...gone].join(" · ");

@@ -33,11 +33,43 @@ function legend(spec) {
 }
 
 /** A chart's spec with data, width and configuration. */
-function complete({ spec, rows }) {
+function complete(result, state) {
+  const { spec, rows } = result;
   if (spec.$schema) return spec; // of Vega itself
+  const { height = 240, ...drawn } = spec;
   return {
-    width: "container", height: 240, autosize: { type: "fit-x", contains: "padding" }, ...spec,
+    width: "container", height, autosize: { type: "fit-x", contains: "padding" },
+    ...(spec.encoding?.x?.type === "temporal" ? throughTime(drawn, result, state) : drawn),
     data: spec.data ?? { values: rows }, config: { ...CONFIG, legend: legend(spec) },
+  };
+}
+
+/** A chart through time, below it the line of its goal, above it what happened, numbered as in the list of annotations. */
+function throughTime(spec, { rows, goal: aim }, state) {
+  const { x, y = spec.layer?.[0].encoding.y } = spec.encoding;
+  const at = (row) => (x.field === "period" ? row.period : row.seconds * 1000);
+  const places = rows.map((row) => +new Date(at(row)));
+  const isThere = (row) => +new Date(row[x.field]) >= Math.min(...places) && +new Date(row[x.field]) <= Math.max(...places);
+  const noted = [...groups(annotations(state), (row) => (x.field === "period" ? period(state, row.day) : Date.parse(isoDay(row.day))))]
+    .map(([place, some]) => ({ [x.field]: place, number: levels(some, "number").join(", "), when: levels(some, "when").join(", "), what: some.map((row) => isolated(row.annotation)).join(" · ") })).filter(isThere);
+  const goals = aim ? [...cut(state)].map((part) => ({ period: period(state, part.from), target: goal(...aim, part)?.target })).filter((row) => row.target !== undefined && isThere(row)) : [];
+  const isLevel = levels(goals, "target").length === 1;
+  const goalY = { ...y, field: "target", stack: null };
+  const tooltip = tip(["when", "day"], ["what", "annotation"]);
+  const top = { x, y: { value: 0 }, tooltip };
+  return {
+    layer: [
+      spec,
+      ...(goals.length ? [
+        { data: { values: isLevel ? goals.slice(-1) : goals }, mark: { type: isLevel ? "rule" : "line", interpolate: "step-after", point: false, color: "var(--ink)", strokeDash: [6, 4], strokeWidth: 1.25 }, encoding: { y: goalY, ...(!isLevel && { x }) } },
+        { data: { values: goals.slice(-1) }, mark: { type: "text", align: "right", baseline: "bottom", dy: -4, text: "goal" }, encoding: { x: { value: "width" }, y: goalY } },
+      ] : []),
+      ...(noted.length ? [
+        { data: { values: noted }, mark: { type: "rule", color: "var(--muted)", strokeDash: [2, 3], tooltip: true }, encoding: { x, tooltip } },
+        { data: { values: noted }, mark: { type: "point", size: 260, fill: "var(--card)", stroke: "var(--muted)", strokeWidth: 1, opacity: 1, yOffset: -10, tooltip: true }, encoding: top },
+        { data: { values: noted }, mark: { type: "text", fontSize: 11, dy: -10, tooltip: true }, encoding: { ...top, text: { field: "number" } } },
+      ] : []),
+    ],
   };
 }
 

@@ -17,11 +17,12 @@ tiles((state) => {
   const rows = ofSegment(state);
   const sofar = counted("conversion_rate_so_far", rows);
   const over = counted("conversion_rate", rows);
+  const aim = (metric) => (state.segment.length ? null : goal(metric, state.funnel, state));
   const durations = ofFunnel("conversion_times_daily", state);
   return {
-    entered: [sofar.whole, "that began in these days", "count", 1],
+    entered: [sofar.whole, "that began in these days", "count", 1, aim("attempts")],
     converted: [format.count(sofar.part), "at any time since"],
-    rate: [over.rate, over.whole ? `${over.note} that had all their time` : `${shown("rate", sofar.rate)} so far: none had all its time`, "rate", 1],
+    rate: [over.rate, over.whole ? `${over.note} that had all their time` : `${shown("rate", sofar.rate)} so far: none had all its time`, "rate", 1, aim("conversion_rate")],
     time: [percentile(addTimes(durations), 0.5), `${precision(durations)}, all segments`, "duration", -1],
   };
 });
@@ -60,17 +61,18 @@ chart("funnel", (state) => {
 chart("cohorts", (state) => {
   const days = ofSegment(state);
   const complete = counted("conversion_rate", days);
+  const aim = state.segment.length ? null : ["conversion_rate", state.funnel];
   const rows = [...groups(days, (row) => period(state, row.day))].sort().map(([key, group]) => {
     const is_complete = group.every((day) => day.is_complete);
     return { period: key, ...counted("conversion_rate_so_far", group), is_complete, over: is_complete ? "yes" : "no", when: humanDay(key) };
   }).map((row) => ({ ...row, share: `${shown("rate", row.rate)}${row.is_complete ? "" : " so far"}` }));
   return {
-    rows,
+    rows, goal: aim,
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["whole", "Attempts", "count"], ["part", "Converted", "count"], ["rate", "Rate", "rate"], ["over", "Had all its time", "text"]],
     finding: complete.whole ? `${complete.count} attempts that had all their time converted (${format.rate(complete.rate)}).` : "No attempt has had all its time yet.",
     spec: {
       encoding: { x: timeX(rows), tooltip: tip(["when", grain(state)], ["share", "converted"], ["note", "attempts"]) },
-      layer: unfinishedLine(rows, { field: "rate", type: "quantitative", axis: rateAxis, scale: { domain: [0, Math.max(...rows.map((row) => row.rate), 0.01)], nice: true } }),
+      layer: unfinishedLine(rows, { field: "rate", type: "quantitative", axis: rateAxis, scale: { domain: [0, Math.max(...rows.map((row) => row.rate), (aim && goal(...aim, state)?.target) ?? 0.01)], nice: true } }),
     },
   };
 });
@@ -130,7 +132,7 @@ chart("attribution", (state) => {
     columns: [["traffic_source", "Source", "text"], ...rules.map((rule) => [rule, rule, "count"])],
     finding: top && `${isolated(top.traffic_source)} brought most: ${format.count(top[most])} of ${format.count(sum(rows, most))} conversions by the rule ${most.toLowerCase()}.`,
     spec: {
-      height: rows.length * 80,
+      height: rows.length * 62,
       transform: [{ fold: rules, as: ["rule", "conversions"] }],
       mark: { type: "bar", tooltip: true, cornerRadiusEnd: 2 },
       encoding: {

@@ -25,7 +25,7 @@ tiles((state) => {
     scored: [sum(now, "users"), `at the end of ${humanDay(isoDay(state.to))}`, "count", 0],
     good: [rate("good_band_rate", now), `${format.count(sum(now, "users_in_good_bands"))}: ${goodBands}`, "rate", 1],
     moves: [sum(moved, "moves"), upAndDown(moved), "count", 0],
-    punctual: [rate("on_time_rate", rows), `${counted("on_time_rate", rows).note} due`, "rate", 1],
+    punctual: [rate("on_time_rate", rows), `${counted("on_time_rate", rows).note} due`, "rate", 1, goal("on_time_rate", "", state)],
   };
 });
 
@@ -94,7 +94,7 @@ chart("punctuality", (state) => {
     return { period: key, when: humanDay(key), whole, part, value, note, text: shown("rate", value) };
   }).filter((row) => row.whole);
   return {
-    rows,
+    rows, goal: ["on_time_rate", ""],
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["whole", "Due", "count"], ["part", "Made", "count"], ["value", "On time", "rate"]],
     finding: `${shown("rate", rate("on_time_rate", days.filter(within(state))))} over all these days.`,
     spec: lines(rows, { kinds: [], axis: rateAxis, tooltip: tip(["when", grain(state)], ["text", "on time"], ["note", "count"]) }),

@@ -30,17 +30,19 @@ function csv({ rows, columns }) {
   return "\ufeff" + lines.map((line) => line.map((value) => quote(inert(value))).join(",") + "\r\n").join("");
 }
 
-/** The picture of a chart as an SVG that stands alone: colours as they are now, its title above it. */
+/** The picture of a chart as an SVG that stands alone: colours as they are now, above it its title, below what happened. */
 async function svg(chart) {
   const style = getComputedStyle(document.body);
   const title = chart.section.querySelector("h2").textContent;
   const drawn = new DOMParser().parseFromString(await chart.view.toSVG(), "image/svg+xml").documentElement;
   const [width, height] = ["width", "height"].map((name) => Math.ceil(Number(drawn.getAttribute(name))));
   const text = new XMLSerializer().serializeToString(drawn).replace(/var\((--[\w-]+)\)/g, (_, name) => style.getPropertyValue(name).trim());
+  const happened = chart.result.spec.encoding?.x?.type === "temporal" ? annotations(readState()) : [];
   const escaped = (words) => words.replace(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`);
   const line = (words, y, size) => `<text x="16" y="${y}" font-family="system-ui, sans-serif" font-size="${size}" fill="${style.color}">${escaped(words)}</text>`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width + 32}" height="${height + 80}"><rect width="100%" height="100%" fill="${style.getPropertyValue("--card")}"/>`
-    + line(title, 28, 16) + line(document.getElementById("shown").textContent, 48, 12) + `<g transform="translate(16 64)">${text}</g></svg>`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width + 32}" height="${height + 80 + 18 * happened.length}"><rect width="100%" height="100%" fill="${style.getPropertyValue("--card")}"/>`
+    + line(title, 28, 16) + line(document.getElementById("shown").textContent, 48, 12) + `<g transform="translate(16 64)">${text}</g>`
+    + happened.map((row, i) => line(`${row.number}. ${row.when}: ${isolated(row.annotation)}`, height + 88 + 18 * i, 12)).join("") + "</svg>";
 }
 
 async function png(chart) {

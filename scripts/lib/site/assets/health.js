@@ -9,7 +9,7 @@ function withOthers(rows, kind, count) {
 }
 
 /** Stacked bars of a count by period and kind. */
-function stacked(rowsOfAll, state, kind, count, title) {
+function stacked(rowsOfAll, state, kind, count, title, metric) {
   const all = withOthers(rowsOfAll, kind, count);
   const rows = [...groups(all.filter(within(state)), (row) => `${period(state, row.day)} ${row[kind]}`).values()]
     .map((group) => {
@@ -22,7 +22,7 @@ function stacked(rowsOfAll, state, kind, count, title) {
   }
   const [domainMin, domainMax] = [period(state, state.from), period(state, state.to, 1)].map((day) => Date.parse(day));
   return {
-    rows,
+    rows, goal: [metric, ""],
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["kind", title, "text"], ["count", "Events", "count"]],
     finding: `${format.count(sum(rows, "count"))} in these days.`,
     spec: {
@@ -38,8 +38,8 @@ function stacked(rowsOfAll, state, kind, count, title) {
   };
 }
 
-chart("events", (state) => stacked(dataset("events_daily"), state, "event_subject", "events", "about"));
-chart("rejections", (state) => stacked(dataset("rejections_daily"), state, "rejection_code", "events_rejected", "reason"));
+chart("events", (state) => stacked(dataset("events_daily"), state, "event_subject", "events", "about", "events"));
+chart("rejections", (state) => stacked(dataset("rejections_daily"), state, "rejection_code", "events_rejected", "reason", "events_refused"));
 
 list("violations", (state) => ({
   rows: [...groups(dataset("violations_daily").filter(within(state)), (row) => `${row.event_type}.${row.property}`)].map(([name, rows]) => {

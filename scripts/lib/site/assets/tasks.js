@@ -10,6 +10,9 @@ fillChoices("type", [["Task type", types.map((type) => [type, type])]]);
 const chosen = (rows, state) => rows.filter((row) => !state.type?.length || state.type.includes(row.task_type)).filter(within(state));
 const byType = (rows) => [...groups(rows, (row) => row.task_type)].sort((a, b) => types.indexOf(a[0]) - types.indexOf(b[0]));
 
+/** The goal's subject: one type, or all together; several have none. */
+const subject = (state) => (state.type.length > 1 ? null : state.type[0] ?? "");
+
 /** Tasks open at the end of the last of the rows' days. */
 function backlog(rows) {
   const last = Math.max(...rows.map((row) => row.day));
@@ -25,9 +28,9 @@ tiles((state) => {
   const cycles = addTimes(durations);
   const completed = counted("completion_rate", rows);
   return {
-    opened: [sum(rows, "tasks_opened"), "in these days", "count", 0],
+    opened: [sum(rows, "tasks_opened"), "in these days", "count", 0, goal("tasks_opened", subject(state), state)],
     completed: [shown("rate", completed.rate), `${completed.note}, so far`],
-    open: [rows.length ? backlog(rows) : null, `open at the end of ${humanDay(isoDay(state.to))}`, "count", -1],
+    open: [rows.length ? backlog(rows) : null, `open at the end of ${humanDay(isoDay(state.to))}`, "count", -1, goal("backlog", subject(state), state)],
     cycle: [percentile(cycles, 0.5), `90th percentile ${shown("duration", percentile(cycles, 0.9))}, ${precision(durations)}`, "duration", -1],
   };
 });
@@ -57,7 +60,7 @@ chart("backlog", (state) => {
   const first = rows[0];
   const last = rows.at(-1);
   return {
-    rows,
+    rows, goal: ["backlog", subject(state)],
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["backlog", "Open at its end", "count"]],
     finding: last && `${format.count(last.backlog)} open at the end, ${format.count(first.backlog)} after the first ${grain(state)}.`,
     spec: {
@@ -129,7 +132,7 @@ chart("completion", (state) => {
   }).filter((row) => row.whole);
   const over = rows.filter((row) => row.is_complete);
   return {
-    rows,
+    rows, goal: ["completion_rate", subject(state)],
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["whole", "Opened", "count"], ["part", "Completed", "count"], ["value", "Rate", "rate"]],
     finding: over.length ? `${shown("rate", sum(over, "part") / sum(over, "whole"))} of those that had their time.` : "",
     spec: {

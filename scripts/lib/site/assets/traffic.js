@@ -10,12 +10,13 @@ const origins = byCount(visits, "traffic_source", "visits").map(([origin]) => or
 fillChoices("origin", [["Traffic source", origins.map((origin) => [origin, origin])]]);
 
 const chosen = (state) => visits.filter((row) => !state.origin?.length || state.origin.includes(row.traffic_source)).filter(within(state));
+const subject = (state) => (state.origin.length > 1 ? null : state.origin[0] ?? "");
 const periods = (rows, state) => [...groups(rows, (row) => period(state, row.day))].sort();
 
 tiles((state) => {
   const rows = chosen(state);
   return {
-    visits: [sum(rows, "visits"), "in these days", "count", 1],
+    visits: [sum(rows, "visits"), "in these days", "count", 1, goal("visits", subject(state), state)],
     bounce: [rate("bounce_rate", rows), counted("bounce_rate", rows).note, "rate", -1],
     depth: [rate("views_per_visit", rows), `${format.count(sum(rows, "views"))} views`, "count", 1],
     stay: [rate("seconds_per_visit", rows), "on average", "duration", 1],
@@ -29,7 +30,7 @@ chart("through", (state) => {
       ({ period: key, when: humanDay(key), kind, visits: sum(some, "visits") })));
   const kinds = [...kept, "(other)"].filter((kind) => rows.some((row) => row.kind === kind));
   return {
-    rows,
+    rows, goal: ["visits", subject(state)],
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["kind", "Traffic source", "text"], ["visits", "Visits", "count"]],
     finding: `${format.count(sum(rows, "visits"))} visits in these days.`,
     spec: {
