@@ -32,23 +32,18 @@
 {%- endmacro %}
 
 
-{#- Part of the strategy `entity`: notes what it is about to replace, and by what. -#}
-{% macro note_changes(target, new_rows, is_replaced) %}
-    {%- set counted = config.get('meta', {}).get('counted') -%}
-    {%- if counted and continues() %}
-    {%- set row_values -%}
-        jsonb_build_object({% for column in counted %}'{{ column }}', {{ column }}{{ ', ' if not loop.last }}{% endfor %})
-    {%- endset %}
+{#- Notes the counted columns of rows of which each has its `change`. -#}
+{% macro note_counted(versions) %}
+    {%- set counted = config.get('meta').counted -%}
     insert into {{ changed_rows() }} (model_name, build_id, row_values, change)
-    select {{ mark_name(this) }}, {{ build_id() }}, row_values, sum(change)
-    from (
-        select {{ row_values }} as row_values, -1 as change from {{ target }} as replaced where {{ is_replaced }}
-        union all
-        select {{ row_values }}, 1 from {{ new_rows }}
-    ) as versions
-    group by row_values
-    having sum(change) <> 0;
-    {%- endif %}
+    select
+        {{ mark_name(this) }},
+        {{ build_id() }},
+        jsonb_build_object({% for column in counted %}'{{ column }}', {{ column }}{{ ', ' if not loop.last }}{% endfor %}),
+        sum(change)
+    from {{ versions }}
+    group by {{ counted | join(', ') }}
+    having sum(change) <> 0
 {% endmacro %}
 
 

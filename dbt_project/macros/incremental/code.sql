@@ -8,12 +8,13 @@
     computes it whole and swaps the tables, whatever became of its columns.
 -#}
 {% macro code() -%}
-    {%- if 'code_fingerprint' not in model -%}
+    {%- set node = graph.nodes[model.unique_id] -%}
+    {%- if 'code_fingerprint' not in node -%}
         {%- set parts = [] -%}
         {%- do collect_code(model.unique_id, [], parts) -%}
-        {%- do model.update({'code_fingerprint': local_md5(parts | join('\n'))}) -%}
+        {%- do node.update({'code_fingerprint': local_md5(parts | join('\n'))}) -%}
     {%- endif -%}
-    {{ return(model['code_fingerprint']) }}
+    {{ return(node['code_fingerprint']) }}
 {%- endmacro %}
 
 

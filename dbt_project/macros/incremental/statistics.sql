@@ -21,6 +21,6 @@
             analyze {{ relation }};
         end if;
     end
-    $$
+    $$;
     {%- endif %}
 {% endmacro %}

@@ -21,12 +21,18 @@
 
 {#-
     Rows of a changed relation with a `build_id` above this one are new to the model. A literal, so
-    that the planner knows how few they are. In a unit test there is no `this`.
+    that the planner knows how few they are. Asked once an invocation. In a unit test there is no `this`.
 -#}
 {% macro low_mark() -%}
-    {%- if this and execute and is_incremental() -%}
-        {%- set mark = kept_mark() -%}
-        {{ mark.build_id if mark and mark.is_of_definitions else 0 }}
+    {%- if this and execute -%}
+        {%- set node = graph.nodes[model.unique_id] -%}
+        {%- if node.get('low_mark', {}).get('invocation_id') != invocation_id -%}
+            {%- set mark = kept_mark() if is_incremental() -%}
+            {%- do node.update({'low_mark': {
+                'invocation_id': invocation_id, 'build_id': mark.build_id if mark and mark.is_of_definitions else 0
+            }}) -%}
+        {%- endif -%}
+        {{ node['low_mark']['build_id'] }}
     {%- else -%}
         0
     {%- endif -%}
@@ -66,8 +72,7 @@
     When it differs from the one kept with the mark, `low_mark` is 0 and the model is recomputed whole.
 -#}
 {% macro definitions() -%}
-    {%- set upstream = [] -%}
-    {%- do collect_upstream(model.unique_id, upstream) -%}
+    {%- set upstream = upstream_of(model.unique_id) -%}
     md5(concat_ws(
         '|', '{{ code() }}' {%- for seed in upstream | sort if seed.startswith('seed.') %}
         , (select string_agg(seed_row, '|' order by seed_row) from {{ seed_rows(graph.nodes[seed]) }} as seed)
@@ -111,21 +116,27 @@
 {%- endmacro %}
 
 
-{% macro collect_upstream(unique_id, visited) %}
-    {%- for parent in graph.nodes[unique_id].depends_on.nodes if parent not in visited -%}
-        {%- do visited.append(parent) -%}
-        {%- if parent.startswith('model.') -%}
-            {%- do collect_upstream(parent, visited) -%}
-        {%- endif -%}
-    {%- endfor -%}
-{% endmacro %}
+{#- All that a node is built from, however far up. Kept with it: the same is asked of each below. -#}
+{% macro upstream_of(unique_id) -%}
+    {%- set node = graph.nodes[unique_id] -%}
+    {%- if 'upstream' not in node -%}
+        {%- set upstream = [] -%}
+        {%- for parent in node.depends_on.nodes -%}
+            {%- do upstream.append(parent) -%}
+            {%- if parent.startswith('model.') -%}
+                {%- do upstream.extend(upstream_of(parent)) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- do node.update({'upstream': upstream | unique | list}) -%}
+    {%- endif -%}
+    {{ return(node['upstream']) }}
+{%- endmacro %}
 
 
 {% macro advance_watermark() %}
     {#- With `--empty` nothing was read. -#}
     {%- if execute and model.config.materialized == 'incremental' and not invocation_args_dict.get('empty') %}
-    {%- set upstream = [] -%}
-    {%- do collect_upstream(model.unique_id, upstream) -%}
+    {%- set upstream = upstream_of(model.unique_id) -%}
     {#- A fact is never behind its own changes. -#}
     {%- set readers_only = config.get('meta', {}).get('changes_of') is not none %}
     {{ forget_changes() }}

@@ -1,6 +1,6 @@
 {#- dbt's own writes every comment in every run. Here those that are others. -#}
 {% macro postgres__persist_docs(relation, model, for_relation, for_columns) -%}
-    {%- set known = comments_of(relation) -%}
+    {%- set known = model['known_comments'] or comments_of(relation) -%}
     {%- if for_relation and config.persist_relation_docs() and model.description and model.description != known[''] -%}
         {%- do run_query(alter_relation_comment(relation, model.description)) -%}
     {%- endif -%}

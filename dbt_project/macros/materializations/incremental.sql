@@ -11,11 +11,16 @@
     {%- set new_rows = make_temp_relation(this) -%}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {%- do run_query(get_create_table_as_sql(True, new_rows, sql)) -%}
+    {#- Where it goes on, it is of the code and of the inputs whose columns were checked by then. -#}
+    {%- do run_query(
+        'create temporary table ' ~ new_rows ~ ' as (' ~ sql ~ ')' if continues() else get_create_table_as_sql(True, new_rows, sql)
+    ) -%}
+    {%- set comments = comments_of(known) -%}
+    {%- do model.update({'known_comments': comments}) -%}
     {%- call statement('main') -%}
         {{ adapter.get_incremental_strategy_macro(context, config.get('incremental_strategy'))({
             'target_relation': known, 'temp_relation': new_rows, 'unique_key': config.get('unique_key'),
-            'dest_columns': comments_of(known) | reject('equalto', '') | list,
+            'dest_columns': comments | reject('equalto', '') | list,
         }) }}
     {%- endcall -%}
     {%- do persist_docs(known, model) -%}

@@ -14,22 +14,19 @@
     )
 }}
 
-{#- Also whose window is over by now. -#}
-{%- set is_concerned = is_of_changed_user('expires_at') %}
-
 with
 
 moves as (
 
     select * from {{ ref('int_funnel_moves') }}
-    where {{ is_concerned }}
+    -- Also whose window is over by now.
+    where {{ is_of_changed_user('expires_at') }}
 
 ),
 
 segments as (
 
     select * from {{ ref('int_funnel_segments') }}
-    where {{ is_concerned }}
 
 ),
 
