@@ -9,7 +9,13 @@
         {%- for name, column in validate_doc_columns(relation, model.columns, known.keys() | list).items() if column.description != known[name] -%}
             {%- do others.update({name: column}) -%}
         {%- endfor -%}
-        {%- do run_query(alter_column_comment(relation, others)) if others -%}
+        {%- set statements = [] -%}
+        {%- for name, column in others.items() -%}
+            {%- do statements.append(
+                'comment on column ' ~ relation ~ '.' ~ adapter.quote(name) ~ ' is ' ~ postgres_escape_comment(column.description)
+            ) -%}
+        {%- endfor -%}
+        {%- do run_query(statements | join('; ')) if statements -%}
     {%- endif -%}
 {%- endmacro %}
 

@@ -47,9 +47,12 @@ changed_times as (
 
     from changes
 
+    {%- if continues() %}
+
     group by 1, 2, 3, {{ comparable_json('segments') }}, ended_at - started_at
 
     having sum(change) <> 0
+    {%- endif %}
 
 ),
 

@@ -50,9 +50,12 @@ changed_times as (
 
     cross join unnest(changes.reached_at) with ordinality as steps (reached_at, step_order)
 
+    {%- if continues() %}
+
     group by 1, 2, 3, changes.user_id, {{ comparable_json('changes.segments') }}, steps.reached_at - changes.started_at
 
     having sum(changes.change) <> 0
+    {%- endif %}
 
 ),
 
