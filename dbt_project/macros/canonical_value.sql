@@ -22,11 +22,6 @@
 {%- endmacro %}
 
 
-{% macro spark__canonical_value(value) -%}
-    canonical_value({{ value }})
-{%- endmacro %}
-
-
 {% macro canonical_number(number) -%}
     case
         when abs({{ number }}) < 1e15 and {{ number }} = round({{ number }}, 6)

@@ -27,14 +27,6 @@
 {%- endmacro %}
 
 
-{% macro spark__legal_ids(ids, other_than) -%}
-    legal_ids(
-        {{ ids }}, {{ other_than }},
-        (select array_agg(coalesce(illegal_ids.id, 'null')) from {{ ref('illegal_ids').render() }} as illegal_ids)
-    )
-{%- endmacro %}
-
-
 {#- What stands in for the user id of a visitor whom no event has named yet. -#}
 {% macro anonymous_user_id(anonymous_id) -%}
     'anonymous:' || {{ anonymous_id }}
@@ -64,17 +56,6 @@
         when {{ user_id }} ~ '@|^~*email:' then secret.user_id_in_marts({{ user_id }})
         else {{ told_from_visitors(user_id) }}
     end
-{%- endmacro %}
-
-
-{% macro spark__id_in_marts(user_id) -%}
-    {%- set keys = source('secret', 'email_hash_key').render() -%}
-    user_id_in_marts(
-        {{ user_id }},
-        (select keys.hashes_user_ids from {{ keys }} as keys),
-        (select keys.inner_pad from {{ keys }} as keys),
-        (select keys.outer_pad from {{ keys }} as keys)
-    )
 {%- endmacro %}
 
 

@@ -34,8 +34,3 @@
 {% macro default__days_between(later, earlier) -%}
     ({{ later }} - {{ earlier }})
 {%- endmacro %}
-
-
-{% macro spark__days_between(later, earlier) -%}
-    datediff({{ later }}, {{ earlier }})
-{%- endmacro %}

@@ -7,8 +7,3 @@
 {% macro default__comparable_json(value) -%}
     {{ value }}
 {%- endmacro %}
-
-
-{% macro spark__comparable_json(value) -%}
-    comparable_json({{ value }})
-{%- endmacro %}

@@ -18,11 +18,6 @@
 {%- endmacro %}
 
 
-{% macro spark__json_text(value) -%}
-    json_text({{ value }})
-{%- endmacro %}
-
-
 {#- Numbers, and strings that are plain decimal numbers, below 10^15, to six decimals. -#}
 {% macro json_numeric(value) -%}
     {{ return(adapter.dispatch('json_numeric')(value)) }}
@@ -41,11 +36,6 @@
                     then trim_scale(({{ value }} #>> '{}')::numeric)
             end
     end
-{%- endmacro %}
-
-
-{% macro spark__json_numeric(value) -%}
-    json_numeric({{ value }})
 {%- endmacro %}
 
 
@@ -72,11 +62,6 @@
                 when length({{ value }} #>> '{}') between 1 and 128 then {{ value }} #>> '{}'
             end
     end
-{%- endmacro %}
-
-
-{% macro spark__json_user_id(value) -%}
-    json_user_id({{ value }})
 {%- endmacro %}
 
 
@@ -110,9 +95,4 @@
                     end
             end
     end
-{%- endmacro %}
-
-
-{% macro spark__json_timestamptz(value) -%}
-    json_timestamptz({{ value }})
 {%- endmacro %}

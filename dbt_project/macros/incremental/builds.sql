@@ -6,26 +6,6 @@
     the newest run that scripts/dbt made of it: others compare theirs with it.
 -#}
 
-{% macro builds() -%}
-    {{ generate_schema_name('staging', none) }}.builds
-{%- endmacro %}
-
-
-{% macro watermarks() -%}
-    {{ generate_schema_name('staging', none) }}.watermarks
-{%- endmacro %}
-
-
-{% macro failed_nodes() -%}
-    {{ generate_schema_name('staging', none) }}.failed_nodes
-{%- endmacro %}
-
-
-{% macro changed_rows() -%}
-    {{ generate_schema_name('staging', none) }}.changed_rows
-{%- endmacro %}
-
-
 {% macro begin_build() %}
     {{ return(adapter.dispatch('begin_build')()) }}
 {% endmacro %}
@@ -35,76 +15,7 @@
     {%- if execute and flags.WHICH in ('build', 'run', 'test', 'seed', 'retry', 'snapshot') %}
     create schema if not exists {{ generate_schema_name('staging', none) }};
 
-    create table if not exists {{ builds() }} (
-        build_id bigint generated always as identity primary key,
-        invocation_id text not null unique,
-        as_of timestamptz not null,
-        as_of_xid xid8 not null,
-        started_at timestamptz not null default clock_timestamp()
-    );
-
-    create table if not exists {{ watermarks() }} (
-        model_name text primary key,
-        build_id bigint not null,
-        read_below_xid xid8 not null,
-        xid_origin text not null,
-        definitions text not null,
-        advanced_at timestamptz not null default clock_timestamp()
-    );
-
-    -- Of before there were replicas: all marks are to be compared once. Cascades to the view of a
-    -- test's failing rows, which the test makes anew.
-    do $$
-    begin
-        if exists (
-            select from pg_attribute
-            where attrelid = '{{ watermarks() }}'::regclass and attname = 'system_identifier' and not attisdropped
-        ) then
-            alter table {{ watermarks() }}
-                drop column system_identifier cascade,
-                add column xid_origin text not null default '';
-        end if;
-    end
-    $$;
-
-    alter table {{ watermarks() }}
-        add column if not exists as_of timestamptz not null default '-infinity',
-        add column if not exists code text;
-
-    alter table {{ builds() }}
-        add column if not exists finished_at timestamptz,
-        add column if not exists failures integer,
-        add column if not exists is_whole boolean,
-        add column if not exists reason text,
-        add column if not exists warnings integer,
-        add column if not exists arguments jsonb,
-        add column if not exists project text,
-        add column if not exists state text,
-        add column if not exists due_at timestamptz,
-        add column if not exists checked_at timestamptz,
-        add column if not exists manifest bytea;
-
-    -- Alerts that somebody was told of and that are not over, see scripts/lib/status/alerts.py.
-    create table if not exists {{ generate_schema_name('staging', none) }}.alerts_told (
-        alert text primary key,
-        told_at timestamptz not null default clock_timestamp()
-    );
-
-    -- What failed or warned, by build.
-    create table if not exists {{ failed_nodes() }} (
-        build_id bigint not null,
-        node text not null,
-        status text not null,
-        primary key (build_id, node)
-    );
-
-    create table if not exists {{ changed_rows() }} (
-        model_name text not null,
-        build_id bigint not null,
-        row_values jsonb not null,
-        change bigint not null
-    );
-    create index if not exists changed_rows_build_id_idx on {{ changed_rows() }} (model_name, build_id);
+    {{ create_books() }}
 
     -- Where no collector does, as in a destination of its own. Its owner made the function; a role that
     -- may not call it builds all the same.
@@ -212,17 +123,3 @@
 {% macro as_of() -%}
     (select builds.as_of from {{ builds() }} as builds where builds.invocation_id = '{{ invocation_id }}')
 {%- endmacro %}
-
-
-{#- Spark computes everything whole, from a lake of which all can be read: one build, and its time. -#}
-{% macro spark__begin_build() %}
-    {%- if execute %}
-    {%- do run_query('create schema if not exists ' ~ generate_schema_name('staging', none)) %}
-    create or replace view {{ builds() }} as
-    select
-        1L as build_id,
-        '{{ invocation_id }}' as invocation_id,
-        timestamp '{{ var('as_of', run_started_at) }}' as as_of,
-        9223372036854775807L as as_of_xid
-    {%- endif %}
-{% endmacro %}

@@ -47,7 +47,9 @@
 
 {#- The project's own that are used, however far down, but for those that say when to build. -#}
 {% macro collect_macros(unique_ids, visited, parts) %}
-    {%- set of_when = ['backfill', 'builds', 'code', 'grants', 'statistics', 'unread', 'watermarks'] -%}
+    {%- set of_when = [
+        'backfill', 'bookkeeping', 'builds', 'code', 'grants', 'raw', 'statistics', 'unread', 'watermarks'
+    ] -%}
     {%- for unique_id in unique_ids | sort if unique_id not in visited -%}
         {%- do visited.append(unique_id) -%}
         {%- set macro = ref.manifest.macros[unique_id] -%}

@@ -53,7 +53,8 @@ def _adapt(node: Any) -> None:  # noqa: ANN401
 
 def _compile_code(self: Compiler, node: Any, manifest: Manifest, context: Any = None) -> Any:  # noqa: ANN401
     node = _compile(self, node, manifest, context)
-    if node.resource_type != NodeType.Model:
+    is_of_rows = "get_fixture_sql" in node.raw_code  # of a unit test, by dbt in Spark's SQL
+    if node.resource_type not in (NodeType.Model, NodeType.Unit) or is_of_rows:
         return node
     sql = to_spark(node.compiled_code)
     if node.unique_id in _contracts and node.columns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from sqlglot import exp
 
@@ -11,8 +12,13 @@ from scripts.lib.spark.expressions import Rules, call, raw, text
 # ---------- times
 
 
-def _endless(node: exp.Literal) -> exp.Expr:
-    """`'infinity'`, for which Spark has the last moment of its calendar."""
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d(\.\d+)?)?[+-]\d\d")
+
+
+def _moment(node: exp.Literal) -> exp.Expr:
+    """A time with its zone, which Spark wants whole; `'infinity'` is the end of its calendar."""
+    if node.is_string and _MOMENT.fullmatch(node.this):
+        return text(datetime.fromisoformat(node.this).isoformat(" "))
     if node.is_string and node.this == "infinity":
         return exp.cast(text("9999-12-31 23:59:59.999999"), "timestamp", dialect="spark")
     return node
@@ -85,7 +91,7 @@ def _encoded(node: exp.Encode) -> exp.Expr:
 
 
 RULES: Rules = {
-    exp.Literal: _endless,
+    exp.Literal: _moment,
     exp.AtTimeZone: _in_zone,
     exp.Extract: _extracted,
     exp.RegexpILike: _matches,

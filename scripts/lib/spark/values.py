@@ -8,7 +8,7 @@ from functools import reduce
 
 from sqlglot import exp
 
-from scripts.lib.spark.expressions import Rules, SparkSQL, call, raw, text
+from scripts.lib.spark.expressions import Rules, SparkSQL, call, raw, text, typed
 
 # ---------- JSON: a value of PostgreSQL's jsonb is a VARIANT
 
@@ -123,7 +123,7 @@ def _nonnulls(node: exp.Anonymous) -> exp.Expr:
 # ---------- casts
 
 
-def _cast(node: exp.Cast) -> exp.Expr:  # noqa: PLR0911
+def _cast(node: exp.Cast) -> exp.Expr:  # noqa: PLR0911, PLR0912
     inner, to = node.this, node.to
     if to.sql().lower() == "xid8":
         return exp.cast(inner.copy(), "bigint", dialect="spark")
@@ -134,6 +134,12 @@ def _cast(node: exp.Cast) -> exp.Expr:  # noqa: PLR0911
             return exp.cast(exp.Array(expressions=[]), to.sql(SparkSQL), dialect="spark")
         if to.is_type("timestamptz"):
             return exp.cast(text(_utc(inner.this)), "timestamp", dialect="spark")
+    if (
+        isinstance(inner, exp.Array)
+        and to.is_type("array")
+        and to.expressions[0].is_type("decimal")
+    ):
+        return exp.Cast(this=inner.copy(), to=typed(to.copy()))
     if isinstance(inner, exp.Array) or (
         to.is_type("array") and not isinstance(inner, exp.Null | exp.Literal)
     ):
@@ -169,6 +175,11 @@ def _array_text(node: exp.Anonymous) -> exp.Expr:
 
 def _item(node: exp.Bracket) -> exp.Expr:
     [place] = node.expressions
+    if isinstance(place, exp.Slice):
+        length = raw(
+            ":last - :first + 1", first=place.this, last=exp.paren(place.expression.copy())
+        )
+        return call("slice", node.this, place.this, length)
     if not isinstance(place, exp.Literal):  # which sqlglot counts from 0 by itself
         place = exp.Sub(this=exp.paren(place.copy()), expression=exp.Literal.number(1))
     return call("get", node.this, place)

@@ -1,0 +1,3 @@
+{% macro spark__canonical_value(value) -%}
+    canonical_value({{ value }})
+{%- endmacro %}

@@ -1,0 +1,3 @@
+{% macro spark__comparable_json(value) -%}
+    comparable_json({{ value }})
+{%- endmacro %}
