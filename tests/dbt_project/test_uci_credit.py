@@ -12,17 +12,16 @@ from decimal import Decimal
 
 import pytest
 
-from collector.settings import ROOT
 from scripts.lib.replay.run import replay
 from tests.support.collector import running_collector
+from tests.support.histories import UCI_CREDIT, UCI_CREDIT_MAPPING
 from tests.support.warehouse import Warehouse
-
-LOG = ROOT.parent / "shared" / "data" / "uci_credit_events.csv.gz"
-MAPPING = ROOT / "scripts" / "mappings" / "uci_credit.yml"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not LOG.exists(), reason=f"the event log is not committed; put it at {LOG}"),
+    pytest.mark.skipif(
+        not UCI_CREDIT.exists(), reason=f"the event log is not committed; put it at {UCI_CREDIT}"
+    ),
 ]
 
 
@@ -41,7 +40,7 @@ def uci_credit(
             ],
         )
         with running_collector(warehouse.database_url) as collector:
-            outcome = replay(LOG, MAPPING, url=collector.url, data_directory=data)
+            outcome = replay(UCI_CREDIT, UCI_CREDIT_MAPPING, url=collector.url, data_directory=data)
         assert (outcome.accepted, outcome.rejected) == (180_000, {})
         warehouse.build()
         yield warehouse

@@ -9,10 +9,19 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scripts.lib.replay.run import replay
 from scripts.lib.spark.cluster import GUARD
 from scripts.lib.spark.place import unfinished
 from scripts.lib.spark.translate import to_spark
+from tests.support.collector import running_collector
 from tests.support.generated import histories, land
+from tests.support.histories import (
+    BPI2012,
+    BPI2012_MAPPING,
+    UCI_CREDIT,
+    UCI_CREDIT_MAPPING,
+    every_nth_user,
+)
 from tests.support.scripts import starting
 from tests.support.spark import IS_THERE, differing_rows, events_of, executors_at_work, java_below
 from tests.support.warehouse import Warehouse
@@ -20,6 +29,7 @@ from tests.support.worlds import SMALL, define
 
 needs_spark = pytest.mark.skipif(not IS_THERE, reason="needs Java and scripts/install --spark")
 BUILD_SECONDS = 900
+LOGS = {BPI2012: BPI2012_MAPPING, UCI_CREDIT: UCI_CREDIT_MAPPING}
 OPT_OUTS = """
     insert into raw.opt_outs (changed_at, id_kind, id, is_out) values
     ('2026-09-03', 'user', '17', true), ('2026-09-05', 'user', '17', false),
@@ -36,6 +46,13 @@ def test_marts_are_those_of_postgresql_where_a_worker_is_killed(
     define(warehouse, changed=True, zone=SMALL.zones[-1])
     land(warehouse, histories(1, SMALL.users, 2, SMALL.monday, SMALL.midnights))
     warehouse.execute(OPT_OUTS)
+    with running_collector(warehouse.database_url) as collector:
+        for log, mapping in LOGS.items():
+            if log.exists():  # as it is not committed
+                some = every_nth_user(log, 50, tmp_path / f"{mapping.stem}.csv")
+                outcome = replay(some, mapping, url=collector.url, data_directory=tmp_path)
+                assert outcome.accepted > 3000
+                assert not outcome.rejected
     warehouse.run(as_of=as_of)
     lake, marts, events = (tmp_path / name for name in ("lake", "marts", "events"))
     events.mkdir()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,8 @@ from tests.support.warehouse import Warehouse
 
 BPI2012 = ROOT.parent / "shared" / "data" / "bpi2012_events.csv.gz"
 BPI2012_MAPPING = ROOT / "scripts" / "mappings" / "bpi2012.yml"
+UCI_CREDIT = ROOT.parent / "shared" / "data" / "uci_credit_events.csv.gz"
+UCI_CREDIT_MAPPING = ROOT / "scripts" / "mappings" / "uci_credit.yml"
 BPI2012_IS_THERE = pytest.mark.skipif(
     not BPI2012.exists(), reason=f"the event log is not committed; put it at {BPI2012}"
 )
@@ -116,3 +121,15 @@ def shortest_difference(histories: Histories, expected: ByUser, actual: ByUser) 
         return None
     user = min(users, key=lambda user: len(histories[user]))
     return histories[user], {"expected": expected.get(user), "actual": actual.get(user)}
+
+
+def every_nth_user(log: Path, number: int, to: Path) -> Path:
+    """A log of events with those of every so-manieth user alone."""
+    with gzip.open(log, "rt", newline="") as rows, to.open("w", newline="") as file:
+        table = csv.reader(rows)
+        names = next(table)
+        writer = csv.writer(file)
+        writer.writerow(names)
+        user = next(i for i, name in enumerate(names) if name in ("case_id", "client_id"))
+        writer.writerows(row for row in table if int(row[user]) % number == 0)
+    return to
