@@ -62,6 +62,27 @@ def test_developers_do_not_wait_for_each_other_nor_prod_for_them(database: str) 
         assert said == []
 
 
+@pytest.mark.parametrize(
+    ("command", "target", "said"),
+    [
+        (["report"], "Prod", "DBT_TARGET is 'Prod': it has to be one of prod, dev, spark"),
+        (["dbt", "clone"], "dev", "prod has nothing built yet: run scripts/dbt build with"),
+        (["dbt", "build", "-s", "state:modified+"], "dev", "prod has nothing built yet"),
+        (["mf", "query", "--metrics", "backlog"], "dev", "schema dev_ann_marts has no marts yet"),
+    ],
+)
+def test_what_is_not_there_yet_is_said_in_a_line(
+    start: Start, command: list[str], target: str, said: str
+) -> None:
+    process = start(*command, USER="ann", DBT_TARGET=target)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    *before, last = errors.splitlines()
+    assert last.startswith("error: ")
+    assert said in last
+    assert before in ([], ["Schemas dev_ann_marts and so on."])
+
+
 @pytest.mark.slow
 def test_developer_begins_with_prod_builds_a_part_and_leaves_nothing(
     warehouse: Warehouse, start: Start, database: str, tmp_path: Path

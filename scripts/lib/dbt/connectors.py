@@ -26,7 +26,6 @@ from metricflow_semantics.model.dbt_manifest_parser import (
     parse_manifest_from_dbt_generated_manifest,
 )
 from metricflow_semantics.sql.sql_bind_parameters import SqlBindParameterSet
-from update_checker import UpdateChecker  # type: ignore[import-untyped]
 
 FOLDER = "HEADWATER_MF"  # the variable that names the folder with the manifest, which has logs too
 MANIFEST = "semantic_manifest.json"
@@ -110,13 +109,18 @@ class dbtProjectMetadata:  # noqa: N801
         return cls()
 
 
+class UpdateChecker:
+    """In place of the look on the package index for a newer version: it finds none."""
+
+    def check(self, *_: object) -> None:
+        """Nothing is looked up."""
+
+
 def command(arguments: Sequence[str]) -> None:
     """Runs MetricFlow's command, which ends with SystemExit, on these connections."""
     module = sys.modules[__name__]
-    for name in ("adapter_backed_client", "dbt_config_accessor"):
-        sys.modules[f"{_PLACE}.{name}"] = module
+    places = [f"{_PLACE}.{name}" for name in ("adapter_backed_client", "dbt_config_accessor")]
+    sys.modules.update(dict.fromkeys([*places, "update_checker"], module))
     from dbt_metricflow.cli.main import cli  # noqa: PLC0415  after its connections
 
-    # Without its look on the package index for a newer version.
-    UpdateChecker.check = lambda *_: None
     cli(list(arguments), prog_name="scripts/mf")

@@ -11,7 +11,7 @@ import psycopg
 import yaml
 from psycopg import sql
 
-from scripts.lib.base.cli import parser, say
+from scripts.lib.base.cli import UserError, parser, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings, given_schema, schema_name
 from scripts.lib.dbt.environment import dbt_environment
@@ -35,8 +35,8 @@ def reading_prod(
     """The variables by which dbt knows what prod was last built from, for a run elsewhere.
 
     It compares the project with that (`state:modified`), clones it, and reads there what the target
-    has not built (`--defer`). None where dbt's arguments name a state, or prod is not built.
-    `retry` looks in a state for the run that it repeats.
+    has not built (`--defer`). None where dbt's arguments name a state, or prod is not built: then
+    what needs one is refused (UserError). `retry` looks in a state for the run that it repeats.
     """
     target = option(arguments, "-t", "--target", default=settings.dbt_target)
     has_own = "retry" in arguments or any(each.startswith("--state") for each in arguments)
@@ -44,6 +44,8 @@ def reading_prod(
         return {}
     folder = settings.data_directory / "state"
     state = prod_state(database_url, environment["PGOPTIONS"], folder)
+    if not state and any("state:" in each or each == "clone" for each in arguments):
+        raise UserError("prod has nothing built yet: run scripts/dbt build with DBT_TARGET=prod")
     return {"DBT_STATE": str(state), "DBT_DEFER": "true"} if state else {}
 
 

@@ -8,6 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import psycopg
+
 from scripts.lib.base.cli import UserError, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings
@@ -26,6 +28,7 @@ Examples: scripts/mf list metrics
           scripts/mf query --help   for MetricFlow's own help
 
 The marts have to be built (scripts/dbt build)."""
+_HAS_MARTS = "select from pg_class where relnamespace = to_regnamespace(%s) limit 1"
 
 
 def main() -> int:
@@ -43,6 +46,8 @@ def main() -> int:
     with open_databases(settings) as databases:
         url = databases.destination
         environment = dbt_environment(settings, url)
+        if arguments[0] == "query":
+            _require_marts(settings, url)
         folder = parsed(settings, url, environment)
         # Takes a second, and reads the environment.
         from scripts.lib.dbt import connectors  # noqa: PLC0415
@@ -50,6 +55,13 @@ def main() -> int:
         os.environ |= environment | {connectors.FOLDER: str(folder)}
         connectors.command(arguments)
     return 0
+
+
+def _require_marts(settings: Settings, database_url: str) -> None:
+    schema = layer_schema(settings, "marts")
+    with psycopg.connect(database_url) as connection:
+        if connection.execute(_HAS_MARTS, [schema]).fetchone() is None:
+            raise UserError(f"the schema {schema} has no marts yet; run scripts/dbt build")
 
 
 def parsed(settings: Settings, database_url: str, environment: dict[str, str]) -> Path:

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
+
 from collector.settings import ROOT
-from scripts.lib.base.cli import read_settings, say
+from scripts.lib.base.cli import UserError, read_settings, say
 from scripts.lib.base.settings import Settings, given_schema
 
 PROJECT = ROOT / "dbt_project"
@@ -21,13 +23,26 @@ READ_LAYERS = ("marts", "reports", "intermediate", STAGING, "seeds")
 
 
 def read_target() -> Settings:
-    """The settings, of a command that works on what dbt builds: says where, if that is not prod."""
+    """The settings, of a command that works on what dbt builds: says where, if that is not prod.
+
+    Raises UserError where DBT_TARGET is no target of the profile.
+    """
     settings = read_settings()
     if settings.dbt_target != "prod":
+        _require_target(settings.dbt_target)
         given = given_schema()
         made = "" if given == settings.dbt_schema else f", made of {given!r}"
         say(f"Schemas {settings.dbt_schema}_marts and so on{made}.", to=sys.stderr)
     return settings
+
+
+def _require_target(target: str) -> None:
+    if "DBT_PROFILES_DIR" in os.environ:  # with targets of its own
+        return
+    profile = yaml.load((ROOT / "profiles.yml.example").read_text(), yaml.CSafeLoader)
+    targets = profile["headwater"]["outputs"]
+    if target not in targets:
+        raise UserError(f"DBT_TARGET is {target!r}: it has to be one of {', '.join(targets)}")
 
 
 def layer_schema(settings: Settings, layer: str) -> str:
