@@ -2,8 +2,8 @@
 
     DATABASE_URL=$(scripts/psql --url) .venv/bin/python -m tests.connect [TOOL ...]
 
-The tools come from PyPI and are hundreds of packages, so this is no test of CI: what it said last
-stands in the page. Each answer has to have PostgreSQL's numbers.
+The tools come from PyPI and npm and are hundreds of packages, so this is no test of CI: what it
+said last stands in the page. Each answer has to have PostgreSQL's numbers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
+import yaml
+from psycopg.conninfo import conninfo_to_dict
 
 from collector.settings import ROOT
 
@@ -55,11 +57,24 @@ with create_app().app_context():
     print(table.query(chart).df.to_string())
 """
 
+# Evidence's own way from a connection and a query to rows, without the pages made of them.
+EVIDENCE = """
+const { getRunner, testConnection } = require('@evidence-dev/postgres');
+const [options, query] = process.argv.slice(1);
+(async () => {
+    if (await testConnection(JSON.parse(options)) !== true) throw new Error('no connection');
+    const ask = await getRunner(JSON.parse(options));
+    const answer = await ask(query, 'steps.sql', 1000);
+    for await (const rows of answer.rows())
+        rows.forEach(row => console.log(row.step, row.attempts));
+})();
+"""
 
-def example(tool: str) -> str:
-    """The block of Python under the heading of a tool."""
+
+def example(tool: str, language: str = "python") -> str:
+    """The block of code under the heading of a tool."""
     section = PAGE[PAGE.index(f"\n## {tool}\n") :]
-    [block] = re.findall(r"```python\n(.*?)```", section.split("\n## ")[1], re.DOTALL)
+    [block] = re.findall(rf"```{language}\n(.*?)```", section.split("\n## ")[1], re.DOTALL)
     return str(block)
 
 
@@ -111,11 +126,26 @@ def superset(folder: Path) -> str:
     return python(packages, "python", "-c", SUPERSET, **settings)
 
 
+def evidence(folder: Path) -> str:
+    """The first question, by Evidence's connector with the options of the page."""
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder)]
+    subprocess.run([*install, "@evidence-dev/postgres@1.0.10"], check=True)
+    to = conninfo_to_dict(os.environ["DATABASE_URL"])
+    options = yaml.safe_load(example("Evidence", "yaml"))["options"]
+    options |= {"host": to["host"], "port": int(to.get("port", options["port"]))}
+    options |= {"database": to["dbname"], "user": to["user"], "password": to.get("password", "")}
+    [question, *_] = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    command = ["node", "-e", EVIDENCE, json.dumps(options), question]
+    finished = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
+    return str(finished.stdout)
+
+
 TOOLS: dict[str, Callable[[Path], str]] = {
     "pandas": pandas,
     "jupyter": jupyter,
     "duckdb": duckdb,
     "superset": superset,
+    "evidence": evidence,
 }
 
 

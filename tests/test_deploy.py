@@ -25,7 +25,10 @@ DEPLOY = ROOT / "docs" / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 MANIFESTS = sorted((DEPLOY / "kubernetes").iterdir())
 ALERTS = DEPLOY / "prometheus" / "alerts.yml"
-DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())
+DASHBOARDS = {
+    path.stem: json.loads(path.read_text()) for path in (DEPLOY / "grafana").glob("*.json")
+}
+DASHBOARD = DASHBOARDS["dashboard"]
 # Where docs/deploy/README.md installs Headwater.
 INSTALLED = "/srv/headwater"
 
@@ -126,16 +129,26 @@ def test_alerts_and_dashboard_ask_for_metrics_that_there_are(
     assert {name.removesuffix("_bucket") for name in asked} - there == set()
 
 
-def test_panels_do_not_cover_each_other() -> None:
+@pytest.mark.parametrize("dashboard", DASHBOARDS)
+def test_panels_do_not_cover_each_other(dashboard: str) -> None:
     cells = [
         (x, y)
-        for panel in DASHBOARD["panels"]
+        for panel in DASHBOARDS[dashboard]["panels"]
         for place in [panel["gridPos"]]
         for x in range(place["x"], place["x"] + place["w"])
         for y in range(place["y"], place["y"] + place["h"])
     ]
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24  # Grafana's grid
+
+
+def test_dashboard_of_the_marts_asks_for_the_data_source_that_is_provisioned() -> None:
+    [source] = yaml.safe_load((DEPLOY / "grafana" / "datasource.yml").read_text())["datasources"]
+    marts = DASHBOARDS["marts"]
+    [variable] = marts["templating"]["list"]
+    asked = {target["datasource"]["type"] for each in marts["panels"] for target in each["targets"]}
+    assert {variable["query"], *asked} == {source["type"]}
+    assert source["secureJsonData"]["password"].startswith("$")
 
 
 def test_variables_of_the_deployments_are_settings() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,30 @@ from tests.support.warehouse import MARTS, Warehouse
 
 PAGE = (ROOT / "docs" / "connect.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+MARTS_BOARD = json.loads((ROOT / "docs/deploy/grafana/marts.json").read_text())
+PANELS = {panel["title"]: panel["targets"][0] for panel in MARTS_BOARD["panels"]}
+# The same, from what the site draws. Of a funnel the first step and the last one.
+SITE = {
+    "Conversion rate by week": """
+        select date_trunc('week', day)::date, funnel,
+            sum(complete_conversions) / nullif(sum(complete_attempts), 0)
+        from reports.rpt_funnels_daily where day between %s and %s group by 1, 2
+    """,
+    "Attempts by step": """
+        select funnel, sum(attempts), sum(conversions)
+        from reports.rpt_funnels_daily where day between %s and %s group by 1
+    """,
+    "Open tasks": """
+        select day, task_type, backlog from reports.rpt_tasks_daily where day between %s and %s
+    """,
+    "Users by score band": """
+        select day, band, users from reports.rpt_credit_bands_daily where day between %s and %s
+    """,
+    "Refused": """
+        select day, rejection_code, events_rejected
+        from reports.rpt_rejections_daily where day between %s and %s
+    """,
+}
 KEYS = """
     select conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint
     where contype = 'f' and connamespace = 'marts'::regnamespace order by 1
@@ -35,9 +61,15 @@ def built(
     """The marts that the page's examples read."""
     with create_warehouse() as warehouse:
         warehouse.land(*generate(users=60, seed=4).events)
+        warehouse.execute(
+            "insert into raw.rejected_events (received_at, source, code, message, payload)"
+            " select timestamptz '2026-09-20 12:00Z' + n * interval '1 day', 'default',"
+            " 'unsupported_event_type', 'no', n::text from generate_series(-9, 9) as n"
+        )
         warehouse.run(
             "--select", "+conversion_funnel_daily", "+task_completion_daily", "+credit_profiles",
-            "+attribution", "+dim_users",
+            "+attribution", "+dim_users", "+rpt_funnels_daily", "+rpt_tasks_daily",
+            "+rpt_credit_bands_daily", "+rpt_rejections_daily", reports=True,
         )  # fmt: skip
         yield warehouse
 
@@ -72,12 +104,37 @@ def test_what_cannot_be_charted_is_flat_elsewhere(parsed_project: Path) -> None:
         assert not column or column in marts[mart]
 
 
+def expanded(query: str, first: str, last: str) -> str:
+    """A query as Grafana's manual of its PostgreSQL data source says that it is sent."""
+    asked = re.sub(
+        r"\$__timeFilter\((\w+)\)", rf"\1 BETWEEN '{first}T00:00:00Z' AND '{last}T23:59:59Z'", query
+    )
+    assert "$__" not in asked
+    return asked
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("query", QUERIES, ids=[query.split()[-1] for query in QUERIES])
 def test_first_questions_have_answers(built: Warehouse, query: str) -> None:
-    # As Grafana expands its macro.
-    asked = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 between '2026-08-01' and '2026-11-01'", query)
-    assert len(built.query(asked)) > 2
+    assert len(built.query(expanded(query, "2026-08-01", "2026-11-01"))) > 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("title", PANELS)
+def test_panels_of_grafana_have_the_numbers_of_the_site(built: Warehouse, title: str) -> None:
+    [(first, last)] = built.query("select min(day), max(day) from reports.rpt_tasks_daily")
+    for end in (first + (last - first) / 2, last):
+        rows = built.query(expanded(PANELS[title]["rawSql"], str(first), str(end)))
+        site = built.query(SITE[title], first, end)
+        if PANELS[title]["format"] == "time_series":  # Grafana wants them in order, each once
+            assert rows == sorted(rows, key=itemgetter(0))
+            assert len({row[:2] for row in rows}) == len(rows) > 2
+            assert sorted(rows) == sorted(site)
+        else:  # a row for each step
+            counts: dict[str, list[int]] = {}
+            for funnel, _, attempts, _ in rows:
+                counts.setdefault(funnel, []).append(attempts)
+            assert [(each, steps[0], steps[-1]) for each, steps in counts.items()] == sorted(site)
 
 
 def keys(warehouse: Warehouse) -> list[tuple[Any, ...]]:
