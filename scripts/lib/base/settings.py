@@ -34,7 +34,7 @@ def schema_name(name: str) -> str:
     plain = re.sub(r"[^a-z0-9]+", "_", ascii_only.lower()).strip("_")
     if not plain or plain[0].isdigit() or plain.startswith("pg_"):
         plain = f"dev_{plain}"
-    fingerprint = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    fingerprint = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{plain[: _MOST_CHARACTERS - 9]}_{fingerprint}"
 
 

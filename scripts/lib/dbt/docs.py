@@ -15,7 +15,6 @@ from scripts.lib.base.cli import UserError, between, parser, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings
 from scripts.lib.base.static import serve_folder
-from scripts.lib.dbt.lineage import said
 from scripts.lib.dbt.run import run_dbt
 from scripts.lib.dbt.target import PROJECT, read_target, target_path
 
@@ -72,6 +71,9 @@ def generate(settings: Settings, database_url: str) -> Path:
     )
     if status:
         raise UserError("dbt docs generate failed:\n" + "\n".join(output[-20:]))
+    # Takes half a second, which the help of four commands is spared.
+    from scripts.lib.dbt.lineage import said  # noqa: PLC0415
+
     manifest = json.loads((folder / "manifest.json").read_bytes())
     (folder / LINEAGE).write_text(json.dumps(said(manifest)))
     _write_page(folder, manifest)
