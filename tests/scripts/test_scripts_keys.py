@@ -8,13 +8,24 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from collector.settings import ROOT
 from tests.support.api import bearer, event
-from tests.support.collector import running_collector, wait_until
+from tests.support.collector import Collector, running_collector, wait_until
+
+PROGRAMS = {
+    "sh": ["sh"],
+    "python": [sys.executable],
+    "js": ["node"],
+    "php": ["php"],
+    "go": ["go", "run"],
+}
 
 
 def keys(database: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -50,37 +61,45 @@ def test_create_use_list_and_revoke(database: str) -> None:
         assert key not in collector.log.read_text()
 
 
-def test_snippets_send_an_event(database: str, tmp_path: Path) -> None:
-    with running_collector(database) as collector:
+@pytest.fixture(scope="module")
+def snippets(
+    create_database: Callable[..., AbstractContextManager[str]],
+) -> Iterator[tuple[Collector, Mapping[str, str]]]:
+    """A collector, and what `scripts/keys` prints for it, by language."""
+    with create_database() as database, running_collector(database) as collector:
         options = ("--scope", "write", "--snippet", "--url", collector.url)
         made = keys(database, "create", "a", *options)
         key = made.stdout.splitlines()[0]
         whose = f"{collector.url}/key"
         wait_until(lambda: httpx.get(whose, headers=bearer(key)).json().get("source") == "a")
-        snippets = re.findall(r"^```(\w+)\n(.*?)^```$", made.stdout, re.DOTALL | re.MULTILINE)
-        programs = {
-            "sh": ["sh"],
-            "python": [sys.executable],
-            "js": ["node"],
-            "php": ["php"],
-            "go": ["go", "run"],
-        }
-        assert [language for language, _ in snippets] == list(programs)
-        ran = 0
-        for language, text in snippets:
-            assert f"Bearer {key}" in text
-            assert f"{collector.url}/events" in text
-            if not shutil.which(programs[language][0]):
-                continue
-            file = tmp_path / f"snippet.{language}"
-            file.write_text(text)
-            answer = subprocess.run(
-                [*programs[language], file], capture_output=True, text=True, check=True
-            )
-            assert json.loads(answer.stdout)["accepted"] == 1, answer
-            ran += 1
-        assert ran >= 2
-        assert collector.query("select count(*) from raw.events where source = 'a'") == [(ran,)]
+        found = re.findall(r"^```(\w+)\n(.*?)^```$", made.stdout, re.DOTALL | re.MULTILINE)
+        yield collector, dict(found)
+
+
+def test_snippets_are_of_five_languages(snippets: tuple[Collector, Mapping[str, str]]) -> None:
+    assert list(snippets[1]) == list(PROGRAMS)
+
+
+@pytest.mark.parametrize("language", PROGRAMS)
+def test_snippet_sends_an_event(
+    snippets: tuple[Collector, Mapping[str, str]], language: str, tmp_path: Path
+) -> None:
+    program = PROGRAMS[language]
+    if not shutil.which(program[0]):
+        pytest.skip(f"no {program[0]}")
+    collector, texts = snippets
+    sent = "select count(*) from raw.events where source = 'a'"
+    [(before,)] = collector.query(sent)
+    file = tmp_path / f"snippet.{language}"
+    file.write_text(texts[language])
+    ran = subprocess.run([*program, file], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    answer = json.loads(ran.stdout)
+    assert (answer["accepted"], answer["rejected"]) == (1, []), answer
+    assert collector.query(sent) == [(before + 1,)]
+
+
+def test_snippets_are_for_keys_that_send(database: str) -> None:
     refused = keys(database, "create", "b", "--scope", "read", "--snippet")
     assert (refused.returncode, "--scope write" in refused.stderr) == (2, True)
 
