@@ -15,6 +15,7 @@ from unittest.mock import patch
 import pytest
 
 from collector.settings import ROOT
+from scripts.lib.base.database import libpq_environment
 from scripts.lib.demo.generator import generate
 from scripts.lib.site.build import TITLES
 from tests.support.histories import funnel
@@ -357,3 +358,22 @@ def test_every_metric_is_listed_and_valid(built: Warehouse, engine: MetricFlowEn
 def test_help_needs_no_database() -> None:
     printed = subprocess.check_output([ROOT / "scripts" / "mf", "--help"], text=True)
     assert "--metrics conversion_rate --group-by metric_time__week" in printed
+
+
+def test_parameters_of_statements_are_refused(database: str) -> None:
+    from metricflow_semantics.sql.sql_bind_parameters import (  # noqa: PLC0415  slow
+        SqlBindParameterSet,
+    )
+
+    from scripts.lib.dbt import connectors  # noqa: PLC0415
+
+    given = SqlBindParameterSet.create_from_dict({"least": 1})
+    with patch.dict(os.environ, libpq_environment(database)):
+        client = connectors.AdapterBackedSqlClient(None)
+    for run in (client.query, client.execute, client.dry_run):
+        run("select 1")
+        with pytest.raises(ValueError, match="no parameters, and one has least: write the values"):
+            run("select 1", given)
+    with pytest.raises(ValueError, match="no parameters, and one has least: write the values"):
+        client.render_bind_parameter_key("least")
+    client.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,7 +34,11 @@ _NO_PARAMETERS = SqlBindParameterSet()
 
 
 class AdapterBackedSqlClient:
-    """A client of the database that libpq's variables name. Statements have no parameters."""
+    """A client of the database that libpq's variables name.
+
+    Statements have no parameters: MetricFlow writes values into their SQL. Where one has, it is
+    refused with ValueError.
+    """
 
     sql_engine_type = SqlEngine.POSTGRES
     sql_plan_renderer: ClassVar[SqlPlanRenderer] = PostgresSQLSqlPlanRenderer()
@@ -46,6 +50,7 @@ class AdapterBackedSqlClient:
         self, stmt: str, sql_bind_parameter_set: SqlBindParameterSet = _NO_PARAMETERS
     ) -> MetricFlowDataTable:
         """The rows of a statement."""
+        _require_none(sql_bind_parameter_set.param_dict)
         cursor = self._connection.execute(stmt.encode())
         names = [column.name for column in cursor.description or ()]
         return MetricFlowDataTable.create_from_rows(names, cursor.fetchall())
@@ -54,21 +59,34 @@ class AdapterBackedSqlClient:
         self, stmt: str, sql_bind_parameter_set: SqlBindParameterSet = _NO_PARAMETERS
     ) -> None:
         """Runs a statement."""
+        _require_none(sql_bind_parameter_set.param_dict)
         self._connection.execute(stmt.encode())
 
     def dry_run(
         self, stmt: str, sql_bind_parameter_set: SqlBindParameterSet = _NO_PARAMETERS
     ) -> None:
         """Raises psycopg.Error where a statement cannot be run."""
-        self.execute(f"explain {stmt}")
+        self.execute(f"explain {stmt}", sql_bind_parameter_set)
 
     def render_bind_parameter_key(self, bind_parameter_key: str) -> str:
-        """Statements have no parameters."""
-        raise NotImplementedError(bind_parameter_key)
+        """Raises ValueError: statements have no parameters."""
+        raise ValueError(_no_parameters([bind_parameter_key]))
 
     def close(self) -> None:
         """Closes the connection."""
         self._connection.close()
+
+
+def _require_none(parameters: Collection[str]) -> None:
+    if parameters:
+        raise ValueError(_no_parameters(parameters))
+
+
+def _no_parameters(names: Collection[str]) -> str:
+    return (
+        f"Statements of scripts/mf take no parameters, and one has {', '.join(names)}: "
+        "write the values into its SQL"
+    )
 
 
 @dataclass(frozen=True, slots=True)
