@@ -19,34 +19,6 @@ times as (
 
 ),
 
-counted as (
-
-    select
-        funnel,
-        day,
-        is_exact,
-        case when is_exact then seconds_to_convert else {{ within_one_percent('seconds_to_convert') }} end as seconds,
-        count(*) as conversions
-
-    from times
-
-    group by 1, 2, 3, 4
-
-),
-
-final as (
-
-    select
-        funnel,
-        day,
-        is_exact,
-        array_agg(seconds order by seconds) as seconds,
-        array_agg(conversions order by seconds) as counts
-
-    from counted
-
-    group by 1, 2, 3
-
-)
+{{ counted_times('funnel', 'seconds_to_convert', 'conversions') }}
 
 select * from final

@@ -28,7 +28,7 @@ usual_times as (
 
     select
         task_type,
-        {{ percentile(0.9, 'extract(epoch from completed_at - opened_at)') }} as seconds
+        {{ usual_task_seconds() }} as seconds
 
     from tasks
 

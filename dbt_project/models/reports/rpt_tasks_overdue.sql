@@ -6,12 +6,11 @@ tasks as not materialized (
 
 ),
 
--- From opening, since an open task may not have been started.
 usual as (
 
     select
         task_type,
-        {{ percentile(0.9, 'extract(epoch from completed_at - opened_at)') }}::bigint as usual_seconds
+        {{ usual_task_seconds() }}::bigint as usual_seconds
 
     from tasks
 
