@@ -1,7 +1,8 @@
 -- Hosts, sources and ids of seeds are compared in lower case, hosts without what stands around them.
 select
-    'unwanted_referrals' as seed,
-    host as definition,
+    host,
+    null as name,
+    null as id,
     {{ url_host("'https://' || host") }} as compared_as
 
 from {{ ref('unwanted_referrals') }}
@@ -11,8 +12,9 @@ where host is distinct from {{ url_host("'https://' || host") }}
 union all
 
 select
-    'traffic_sources' as seed,
-    name as definition,
+    null as host,
+    name,
+    null as id,
     lower(btrim(name)) as compared_as
 
 from {{ ref('traffic_sources') }}
@@ -24,8 +26,9 @@ where
 union all
 
 select
-    'illegal_ids' as seed,
-    id as definition,
+    null as host,
+    null as name,
+    id,
     lower(btrim(id)) as compared_as
 
 from {{ ref('illegal_ids') }}

@@ -1,4 +1,4 @@
--- Every score is in exactly one band.
+-- Every score is in exactly one band: of several the first is named, of none none.
 with
 
 score_bands as (
@@ -8,7 +8,9 @@ score_bands as (
 
 )
 
-select scores.score
+select
+    scores.score,
+    min(score_bands.band) as band
 
 from generate_series(0, 1000) as scores (score)
 

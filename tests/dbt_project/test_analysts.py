@@ -158,7 +158,14 @@ def test_changed_model_and_what_follows_it_is_built_elsewhere(
     assert warehouse.query(
         "select table_name from information_schema.tables where table_schema = 'slim_staging'"
         " order by 1"
-    ) == [("alerts_told",), ("builds",), ("changed_rows",), ("failed_nodes",), ("watermarks",)]
+    ) == [
+        ("alerts_told",),
+        ("builds",),
+        ("changed_rows",),
+        ("failed_nodes",),
+        ("seed_lines",),
+        ("watermarks",),
+    ]
     rows = "select task_key, status, opened_on from {}.fct_tasks order by 1"
     days = "select task_type, day, backlog from {}.task_completion_daily order by 1, 2"
     assert warehouse.query(rows.format("marts"))

@@ -15,6 +15,11 @@
 {%- endmacro %}
 
 
+{% macro seed_lines() -%}
+    {{ generate_schema_name('staging', none) }}.seed_lines
+{%- endmacro %}
+
+
 {% macro changed_rows() -%}
     {{ generate_schema_name('staging', none) }}.changed_rows
 {%- endmacro %}
@@ -82,6 +87,12 @@
         node text not null,
         status text not null,
         primary key (build_id, node)
+    );
+
+    -- The rows of each seed as they are in its file, with their lines, see macros/data_tests/seed_lines.sql.
+    create table if not exists {{ seed_lines() }} (
+        seed text primary key,
+        file_rows jsonb not null
     );
 
     create table if not exists {{ changed_rows() }} (

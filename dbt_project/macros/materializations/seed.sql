@@ -26,6 +26,7 @@
         {%- endif %}
         drop table new_seed;
     {%- endcall -%}
+    {%- do keep_lines(file) -%}
 
     {%- do apply_grants(target, config.get('grants'), should_revoke=should_revoke(known, full_refresh_mode=not has_columns)) -%}
     {%- do persist_docs(target, model) -%}
