@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from collector.settings import ROOT
+from tests.support.collector import wait_until
 from tests.support.planting import EMAIL, PLANTED, PLANTED_TOO, event, plant
 from tests.support.postgres import programs
 from tests.support.warehouse import Warehouse, event_ids
+
+# What dbt sends begins with a comment that names it (its setting `query-comment`).
+STATEMENTS_OF_DBT = """
+    select from pg_stat_activity
+    where datname = current_database() and query like '/* {"app": "dbt"%'
+"""
 
 
 def script(
@@ -127,18 +132,19 @@ def test_erasure_that_is_killed_is_finished_and_leaves_no_file(warehouse: Wareho
     assert not any(value in output for value in PLANTED)
     assert warehouse.query("select from raw.erasures") == []
 
-    # Killed when it has begun, in dbt and a moment later; of others events come meanwhile.
-    rng = random.Random(20)
+    # Killed when it has begun, when dbt starts and when dbt is at work; of others events come
+    # meanwhile.
     people = ("--email", EMAIL, "--anonymous-id", "tablet-77aa", "--yes")
-    for number, (line_before, seconds) in enumerate(
-        [("Erasing from raw", 0.0), ("Having dbt", 0.0), ("Having dbt", rng.uniform(0.5, 4))]
+    for number, (line_before, at_work) in enumerate(
+        [("Erasing from raw", False), ("Having dbt", False), ("Having dbt", True)]
     ):
         given = people if number == 0 else ("--resume",)
         with script(warehouse, "erase", *given, process_group=0) as killed:
             assert killed.stdout
             for line in killed.stdout:
                 if line.startswith(line_before):
-                    time.sleep(seconds)
+                    if at_work:
+                        wait_until(lambda: warehouse.query(STATEMENTS_OF_DBT) != [])
                     os.killpg(killed.pid, signal.SIGKILL)
         assert killed.returncode == -signal.SIGKILL
         warehouse.land(event(f"meanwhile-{number}", "page_viewed", "bob", path="/"))
