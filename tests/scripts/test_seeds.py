@@ -25,8 +25,10 @@ from scripts.lib.privacy.erase import main
 PROJECT = ROOT / "dbt_project"
 SEEDS = sorted(path.stem for path in (PROJECT / "seeds").glob("*.csv"))
 GOOD = {seed: (PROJECT / "seeds" / f"{seed}.csv").read_text() for seed in SEEDS}
-FREE = {"annotation", "description", "property_value"}
+FREE = {"annotation", "description"}
+FUNNELS = GOOD["funnels"].splitlines()[0] + "\n"
 END = "signup_to_conversion,4,converted,conversion,,,90,converted\n"
+DEVICE = "device,device,Kind of device that the attempt began on\n"
 SIGNED_UP = "signup_to_conversion,1,signed_up,user_signed_up,,,90,"
 
 
@@ -155,6 +157,14 @@ def test_shipped_definitions_are_sound(project: Path) -> None:
         ("alerts", "7,80,,", "7,,100,", 6, "above '100' of on_time_rate"),
         ("alerts", "on_time_rate,,", "on_time_rate,best,", 6, "write one of exceptional, fair"),
         ("alerts", "on_time_rate,,", "conversion_rate,loan,", 6, "subject 'loan' has no conv"),
+        ("funnels", "/pricing", "/pri\u200bcing", 12, "'/pri\\u200bcing' has"),
+        ("funnels", "90,converted", '90,converted"', 14, "quote that is not closed"),
+        ("funnels", "lo\u0061n_a", "lo\u0430n_a", 2, "others that look so (Cyrillic)"),
+        ("event_types", "page_v", "\uff50age_v", 3, "others that look so (Fullwidth)"),
+        ("event_types", "page_v", "pa\u0308ge_v", 3, "NFC"),
+        ("event_types", "page_viewed", "x" * 129, 3, "has 129 characters"),
+        ("segments", "device,device", "mail,email", 2, "property 'email' is personal data"),
+        ("segments", DEVICE, DEVICE + "Device,device,again\n", 3, "is in line 2 too"),
     ],
 )  # fmt: skip
 def test_nonsense_is_named_with_its_line(  # noqa: PLR0917
@@ -167,6 +177,39 @@ def test_nonsense_is_named_with_its_line(  # noqa: PLR0917
     ]
     assert any(said in each for each in places), found
     assert not any("\n" in each for each in found)
+
+
+def test_personal_data_by_the_plan_is_what_nothing_is_cut_or_filtered_by(
+    project: Path, tmp_path: Path
+) -> None:
+    seeds = shutil.copytree(project, tmp_path / "copy") / "seeds"
+    plan = seeds / "event_properties.csv"
+    plan.write_text(
+        GOOD["event_properties"]
+        + "application_submitted,salary,numeric,false,financial,What somebody earns\n"
+        + "application_submitted,email,text,false,none,Whether by email\n"
+        + "page_viewed,login,text,false,direct_identifier,Who it is\n"
+    )
+    for name, refused in (("salary", True), ("email", False), ("login", False)):
+        (seeds / "segments.csv").write_text(f"segment,property,description\ncut,{name},by it\n")
+        found = problems(seeds.parent)
+        assert [name in each and "personal data" in each for each in found] == [True] * refused
+    (seeds / "funnels.csv").write_text(GOOD["funnels"].replace("path,/pricing", "login,ann"))
+    [said] = problems(seeds.parent)
+    assert "funnels.csv line 12: property 'login' identifies somebody" in said
+
+
+def test_what_is_said_of_long_files_is_a_page(project: Path) -> None:
+    many = "".join(f"funnel{i},1,seen,page_viewed,,,,\n" for i in range(10_000))
+    assert problems_with(project, "funnels", (GOOD["funnels"] + many).encode()) == []
+    said = problems_with(project, "funnels", (FUNNELS + many).encode())
+    assert said  # the goals and annotations of the others
+    assert max(map(len, said)) < 300
+    broken = many.replace("page_viewed", "page_veiwed")
+    found = problems_with(project, "funnels", (GOOD["funnels"] + broken).encode())
+    assert len(found) == 101
+    assert "page_viewed" in found[0]
+    assert found[-1].startswith("dbt_project/seeds/funnels.csv has more")
 
 
 def test_missing_file_is_named(project: Path, tmp_path: Path) -> None:

@@ -7,19 +7,21 @@ declares for dbt. What more has to hold, of several rows together or of a range,
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
 import yaml
 
-from collector.contract import MAX_SCORE, MIN_SCORE
+from collector.contract import MAX_SCORE, MAX_TEXT, MIN_SCORE
 from collector.registry import SeedError, read_seed
 from scripts.lib.base.cli import UserError
 
@@ -27,7 +29,15 @@ _INTEGER = r"-?(0|[1-9][0-9]{0,8})"  # as PostgreSQL's type holds it, and in one
 _CENTURY = 36_500  # days
 _NO_VALUE = ("", "null")  # dbt reads both so, in either case
 _TRUTH_VALUES = ("true", "t", "yes", "y", "on", "1", "false", "f", "no", "n", "off", "0")
-_FREE = ("annotation", "description", "property_value")  # columns whose text may be any
+_WORDS = ("annotation", "description")  # columns for people to read, whose text may be any
+_FREE = (*_WORDS, "property_value")  # columns whose words are not those of the project
+_MOST = 100  # problems of a seed that are told at once
+_SHOWN = 80  # characters of a value that are
+_NAMED = 10  # names to choose from that are
+# Names of what applications send: there a capital letter makes another one.
+_SENT = ("event_type", "property", "source")
+# Attributes that are taken for personal data until event_properties says that they are none.
+_PERSONAL = r"(?i)e-?mail|phone|address|birth|iban|passport|(^|first|last|full|user)_?name$|^ip$"
 # Types of a seed's columns, and tests by column and name; those of whole rows are of column "".
 _Types = Mapping[str, str]
 _Tests = Mapping[str, Mapping[str, Any]]
@@ -67,7 +77,12 @@ class Row:
 
     def wrong(self, column: str, remedy: str) -> str:
         """One line: file, line, column, value, and what to do."""
-        return f"{_place(self.seed, self.line)}: {column} {self[column]!r} {remedy}"
+        value = self[column]
+        shown = repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
+        return f"{_place(self.seed, self.line)}: {column} {shown} {remedy}"
+
+
+_Seeds = Mapping[str, Sequence[Row]]
 
 
 def require_sound_seeds(project: Path) -> None:
@@ -91,11 +106,12 @@ def problems(project: Path) -> list[str]:
         "alerts": partial(_alerts, seeds),
         "goals": partial(_goals, seeds),
         "annotations": partial(_annotations, seeds),
-        "funnels": _funnels,
+        "funnels": partial(_funnels, seeds),
+        "segments": partial(_segments, seeds),
         "score_bands": _bands,
         "project_settings": partial(_settings, settings["vars"]),
     }
-    found = []
+    found: list[str] = []
     for seed, (types, _) in declared.items():
         try:
             seeds[seed] = _read(project / "seeds" / f"{seed}.csv", types)
@@ -105,8 +121,13 @@ def problems(project: Path) -> list[str]:
             found.append(str(error))
     for seed, rows in seeds.items():
         types, tests = declared[seed]
-        wrong = [*_values(rows, types, tests), *_relations(rows, tests, seeds)]
-        found += wrong or (rules[seed](rows) if seed in rules else ())
+        told = chain(_values(rows, types, tests), _relations(rows, tests, seeds))
+        wrong = list(islice(told, _MOST + 1))
+        if not wrong and seed in rules:
+            wrong = list(islice(rules[seed](rows), _MOST + 1))
+        if len(wrong) > _MOST:
+            wrong[-1] = f"dbt_project/seeds/{seed}.csv has more of that: mend these first"
+        found += wrong
     return found
 
 
@@ -158,9 +179,11 @@ def _values(rows: Sequence[Row], types: _Types, tests: _Tests) -> Iterator[str]:
 
 def _remedies(row: Row, column: str, kind: str, accepted: Sequence[str]) -> Iterator[str]:
     value, place = row[column], (row.seed, column)
-    is_tidy = column in _FREE or (value == value.strip() and value.isprintable())
+    is_tidy = column in _WORDS or (value == value.strip() and value.isprintable())
     if not is_tidy or "\0" in value:
         yield "has blanks around it or unseen characters: delete them"
+    elif column not in _FREE and (misread := _misread(value)):
+        yield misread
     elif kind == "integer" and not re.fullmatch(_INTEGER, value):
         yield "is no whole number: write up to nine digits and nothing else"
     elif kind == "date" and not _is_day(value):
@@ -182,15 +205,28 @@ def _is_day(value: str) -> bool:
         return False
 
 
-def _relations(
-    rows: Sequence[Row], tests: _Tests, seeds: Mapping[str, Sequence[Row]]
-) -> Iterator[str]:
+def _misread(value: str) -> str:
+    """What makes a name another one than it looks; nothing where it is the one."""
+    scripts = {unicodedata.name(each, "?").split()[0] for each in value if each.isalpha()}
+    if not unicodedata.is_normalized("NFC", value):
+        return "has letters in two parts: write each as one character (Unicode's form NFC)"
+    if "LATIN" in scripts and (alike := scripts & {"CYRILLIC", "GREEK", "FULLWIDTH"}):
+        return f"has Latin letters and others that look so ({min(alike).title()}): write one kind"
+    if value.count('"') % 2:
+        return "has a quote that is not closed: delete or close it"
+    if len(value) > MAX_TEXT:
+        return f"has {len(value)} characters: write at most {MAX_TEXT}"
+    return ""
+
+
+def _relations(rows: Sequence[Row], tests: _Tests, seeds: _Seeds) -> Iterator[str]:
     """What is wrong with keys, and with values that have to be in another seed."""
     for column, of in tests.items():
         key = [column] if "unique" in of else of.get("unique_combination", {}).get("columns", [])
         lines: dict[tuple[str, ...], int] = {}
         for row in rows if key else ():
-            line = lines.setdefault(tuple(row[each] for each in key), row.line)
+            values = tuple(row[each] if each in _SENT else row[each].casefold() for each in key)
+            line = lines.setdefault(values, row.line)
             if line != row.line:
                 yield row.wrong(key[-1], f"is in line {line} too: delete or rename one of them")
         related = of.get("relationships", {})
@@ -203,7 +239,7 @@ def _relations(
                 yield row.wrong(column, f"is unknown: {meant}add it to seeds/{other}.csv")
 
 
-def _alerts(seeds: Mapping[str, Sequence[Row]], rows: Sequence[Row]) -> Iterator[str]:
+def _alerts(seeds: _Seeds, rows: Sequence[Row]) -> Iterator[str]:
     limits = ("below", "above", "falls_percent", "rises_percent")
     for row in rows:
         yield from _metric(row, "below", "above", seeds)
@@ -217,7 +253,7 @@ def _alerts(seeds: Mapping[str, Sequence[Row]], rows: Sequence[Row]) -> Iterator
         yield from _outside(row, "rises_percent", 1, None)
 
 
-def _goals(seeds: Mapping[str, Sequence[Row]], rows: Sequence[Row]) -> Iterator[str]:
+def _goals(seeds: _Seeds, rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         yield from _metric(row, "at_least", "at_most", seeds)
         if bool(row["at_least"]) == bool(row["at_most"]):
@@ -229,16 +265,16 @@ def _goals(seeds: Mapping[str, Sequence[Row]], rows: Sequence[Row]) -> Iterator[
             yield row.wrong("days", f"means nothing to {row['metric']}: leave it empty")
 
 
-def _annotations(seeds: Mapping[str, Sequence[Row]], rows: Sequence[Row]) -> Iterator[str]:
+def _annotations(seeds: _Seeds, rows: Sequence[Row]) -> Iterator[str]:
     funnels = {funnel["funnel"] for funnel in seeds.get("funnels", ())}
     for row in rows:
         if row["subject"] and row["subject"] not in funnels:
-            yield row.wrong("subject", f"is no funnel: write one of {', '.join(sorted(funnels))}")
+            yield row.wrong("subject", f"is no funnel: write one of {_named(funnels)}")
         if row["link"] and not re.fullmatch(r"https?://\S+", row["link"]):
             yield row.wrong("link", "is no address: begin it with https:// or http://")
 
 
-def _metric(row: Row, least: str, most: str, seeds: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+def _metric(row: Row, least: str, most: str, seeds: _Seeds) -> Iterator[str]:
     """Limits that no value of the metric can pass, or that each does; and what it is never of.
 
     What is less than column `least` or more than column `most` passes. No metric is ever below 0,
@@ -250,10 +286,15 @@ def _metric(row: Row, least: str, most: str, seeds: Mapping[str, Sequence[Row]])
     yield from _outside(row, "days", 1, _CENTURY)
     if row["subject"] and row["metric"] in _SUBJECTS:
         of = _SUBJECTS[row["metric"]]
-        known = sorted({other[of[1]] for other in seeds.get(of[0], ())}) if of else []
+        known = {other[of[1]] for other in seeds.get(of[0], ())} if of else set()
         if row["subject"] not in known:
-            meant = f"one of {', '.join(known)}, or " if known else ""
+            meant = f"one of {_named(known)}, or " if known else ""
             yield row.wrong("subject", f"has no {row['metric']}: write {meant}none")
+
+
+def _named(names: set[str]) -> str:
+    shown = sorted(names)[:_NAMED]
+    return ", ".join(shown) + (", …" if len(names) > len(shown) else "")
 
 
 def _outside(row: Row, column: str, least: int, most: int | None) -> Iterator[str]:
@@ -263,7 +304,28 @@ def _outside(row: Row, column: str, least: int, most: int | None) -> Iterator[st
         yield row.wrong(column, f"of {row['metric']} is passed never or always: write {range_}")
 
 
-def _funnels(rows: Sequence[Row]) -> Iterator[str]:
+def _classes(seeds: _Seeds) -> dict[tuple[str, str], str]:
+    """Of each event type and its attributes how personal they are, by the tracking plan."""
+    plan = seeds.get("event_properties", ())
+    return {(row["event_type"], row["property"]): row["pii_class"] for row in plan}
+
+
+def _segments(seeds: _Seeds, rows: Sequence[Row]) -> Iterator[str]:
+    begins = {row["event_type"] for row in seeds.get("funnels", ()) if row["step_order"] == "1"}
+    classes = _classes(seeds)
+    for row in rows:
+        name = row["property"]
+        of = {kind for (event, each), kind in classes.items() if each == name and event in begins}
+        if of - {"none"} or (not of and re.search(_PERSONAL, name)):
+            yield row.wrong(
+                "property",
+                "is personal data, which marts do not show: take another one, or write "
+                "in seeds/event_properties.csv that its pii_class is none",
+            )
+
+
+def _funnels(seeds: _Seeds, rows: Sequence[Row]) -> Iterator[str]:
+    classes = _classes(seeds)
     last = Counter(row["funnel"] for row in rows if row["step_order"])
     outcomes = {(row["funnel"], row["step_order"]): row["outcome"] for row in rows}
     first: dict[str, Row] = {}
@@ -274,6 +336,8 @@ def _funnels(rows: Sequence[Row]) -> Iterator[str]:
         order = int(row["step_order"] or 0)
         if bool(row["property"]) != bool(row["property_value"]):
             yield row.wrong("property", "goes with a property_value: write both or none")
+        elif classes.get((row["event_type"], row["property"])) == "direct_identifier":
+            yield row.wrong("property", "identifies somebody and is in no model: take another one")
         if window and not 1 <= int(window) <= _CENTURY:
             yield row.wrong("window_days", f"is none: 1 to {_CENTURY}, or empty for no limit")
         elif window != same["window_days"]:
