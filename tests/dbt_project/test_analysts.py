@@ -163,6 +163,7 @@ def test_changed_model_and_what_follows_it_is_built_elsewhere(
         ("builds",),
         ("changed_rows",),
         ("failed_nodes",),
+        ("mart_columns",),
         ("seed_lines",),
         ("watermarks",),
     ]

@@ -121,7 +121,7 @@ def test_only_staging_reads_raw() -> None:
     }
     # base_events is ephemeral: a part of stg_events with a name of its own.
     entities = {"base_events", "stg_events", "stg_users", "stg_opt_outs", "stg_rejected_events"}
-    assert set(readers) == {*entities, "stg_raw_lag"}
+    assert set(readers) == {*entities, "stg_raw_lag", "stg_source_freshness"}
     assert set(readers.values()) == {"staging"}
 
 

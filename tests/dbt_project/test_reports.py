@@ -62,6 +62,7 @@ def test_numbers_of_the_site_are_those_of_the_facts(warehouse: Warehouse) -> Non
     tested_elsewhere = {
         "alerts", "anomalies", "attention", "funnel_totals", "segment_values", "paths_weekly",
         "credit_profiles", "users", "user_stories", "violations_daily", "goals", "annotations",
+        "column_changes", "property_changes",
     }  # fmt: skip
     assert set(shown) - tested_elsewhere == {*FROM_FACTS, *DURATIONS}
     for name, query in FROM_FACTS.items():

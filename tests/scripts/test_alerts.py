@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.settings import Settings
 from scripts.lib.status.alerts import tell_alerts
-from scripts.lib.status.receipts import silence
+from scripts.lib.status.freshness import stale_sources
 from tests.support.warehouse import Warehouse
 from tests.support.webhook import webhook
 
@@ -130,7 +130,7 @@ def test_alert_is_told_when_it_starts_and_when_it_is_over(warehouse: Warehouse) 
             ),
             received_at=received_at,
         )
-        warehouse.run("--select", "+rpt_alerts", "+rpt_receipts", reports=True)
+        warehouse.run("--select", "+rpt_alerts", reports=True)
 
     def told() -> list[tuple[str, str]]:
         with webhook() as (url, posted):
@@ -138,16 +138,30 @@ def test_alert_is_told_when_it_starts_and_when_it_is_over(warehouse: Warehouse) 
             tell_alerts(settings, warehouse.database_url)
         return [(post["status"], post["text"].partition(" (")[0]) for post in posted]
 
+    def said() -> str:
+        return "".join(stale_sources(warehouse.database_url, "reports"))
+
+    now = f"{datetime.now(UTC)}"
+    stale = "stale_raw.events: {}Nothing came for longer than error_after of the source"
+    stale += ", and than is usual"
     halved = "events_halved: {}Half as many events on the last whole day as a week before"
     land("2026-10-24", 10)
     land("2026-10-31", 4)
-    assert told() == [("alert", halved.format(""))]
+    assert told() == [("alert", halved.format("")), ("alert", stale.format(""))]
     assert told() == []
-    quiet = silence(warehouse.database_url, "reports")
-    assert quiet
-    assert quiet.startswith("no event came since 2026-10-31 23:00 UTC, longer than the 48 hours")
-    land("2026-10-31", 9, received_at=f"{datetime.now(UTC)}")  # four of them known
-    assert silence(warehouse.database_url, "reports") is None
+    assert said() == (
+        "error: nothing came to raw.events since 2026-10-31 23:00 UTC, for longer than 48 hours"
+    )
+    # No build is needed to see that something came, and that it is long ago.
+    warehouse.land({"eventType": "page_viewed", "eventId": "new", "activity": {}}, received_at=now)
+    assert said() == ""
+    assert told() == [("over", stale.format("over: "))]
+    warehouse.execute("update raw.events set received_at = received_at - interval '13 hours'")
+    assert said().startswith("warn: nothing came to raw.events since ")
+    assert said().endswith(" for longer than 12 hours")
+    assert told() == []
+    land("2026-10-31", 9, received_at=now)  # four of them known
+    assert said() == ""
     assert told() == [("over", halved.format("over: "))]
     assert told() == []
 

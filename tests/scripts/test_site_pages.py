@@ -49,6 +49,10 @@ def warehouse(
     with create_warehouse() as warehouse:
         send_stream(warehouse.database_url)
         warehouse.build()
+        # One column as if the builds before had not known it.
+        warehouse.execute(
+            "update staging.mart_columns set since_build_id = 0 where column_name <> 'email_hash'"
+        )
         yield warehouse
 
 
@@ -188,6 +192,17 @@ def test_health_is_that_of_the_marts(browser: Browser, folder: Path, warehouse: 
         assert counts == dict(refused)
         assert sum(int(row[1].replace(",", "")) for row in table(page, "freshness")) == events
         assert table(page, "freshness")[0][2] == last
+        [[source, newest, *limits]] = table(page, "limits")
+        assert (source, limits) == ("raw.events", ["12 hours", "48 hours"])
+        assert newest.endswith(" ago")
+        [(came, properties)] = warehouse.query(
+            "select (select to_char(max(started_at), 'FMDD Mon YYYY') from staging.builds),"
+            " (select count(*) from reports.rpt_property_changes)"
+        )
+        [[day, *column]] = [row for row in table(page, "schema") if row[1] == "dim_users"]
+        assert column == ["dim_users", "email_hash", "added", NOTHING, "text"]
+        assert day == came
+        assert len(table(page, "schema")) == 1 + properties
         broken = warehouse.query(
             "select event_type || '.' || property, sum(events_missing)::text"
             " from marts.tracking_plan_violations group by 1"

@@ -20,6 +20,11 @@
 {%- endmacro %}
 
 
+{% macro mart_columns() -%}
+    {{ generate_schema_name('staging', none) }}.mart_columns
+{%- endmacro %}
+
+
 {% macro changed_rows() -%}
     {{ generate_schema_name('staging', none) }}.changed_rows
 {%- endmacro %}
@@ -93,6 +98,16 @@
     create table if not exists {{ seed_lines() }} (
         seed text primary key,
         file_rows jsonb not null
+    );
+
+    -- Which columns the marts had from which build to which, see macros/governance/columns.sql.
+    create table if not exists {{ mart_columns() }} (
+        mart text not null,
+        column_name text not null,
+        data_type text not null,
+        since_build_id bigint not null,
+        until_build_id bigint,
+        primary key (mart, column_name, since_build_id)
     );
 
     create table if not exists {{ changed_rows() }} (

@@ -72,6 +72,8 @@
     on conflict do nothing;
     {%- endfor %}
 
+    {{ note_columns() }}
+
     update {{ builds() }}
     set
         finished_at = clock_timestamp(),

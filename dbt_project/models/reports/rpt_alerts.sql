@@ -12,6 +12,12 @@ metrics as (
 
 ),
 
+freshness as (
+
+    select * from {{ ref('rpt_source_freshness') }}
+
+),
+
 -- Whole days only: those before the day of the last build.
 last_days as (
 
@@ -89,6 +95,19 @@ final as (
         description
 
     from compared
+
+    union all
+
+    select
+        'stale_' || source_table as alert,
+        'hours_since_last_row' as metric,
+        source_table as subject,
+        round(extract(epoch from now() - last_received_at) / 3600, 1)::numeric(18, 6) as value_now,
+        null::numeric(18, 6) as value_before,
+        status = 'error' as is_on,
+        'Nothing came for longer than error_after of the source, and than is usual' as description
+
+    from freshness
 
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import signal
 import subprocess
@@ -41,6 +42,7 @@ READ_NAME = "headwater-dbt-read"
 MAX_PAUSE_SECONDS = 86_400
 NOTHING_NEW = "had nothing new"
 LOOK_SECONDS = 0.2  # between two looks, at least
+AFTER_SECONDS = 300  # while nothing is new: what is told of may come with time alone
 USAGE = """usage: scripts/dbt [--every SECONDS] [--force] ARGUMENTS OF DBT
 
 Run dbt on the destination database (DESTINATION_DATABASE_URL, DATABASE_URL or the embedded
@@ -120,7 +122,7 @@ def repeat_dbt(  # noqa: PLR0913
 ) -> NoReturn:
     """Runs dbt again and again in this process, `pause` seconds apart, until it is told to end.
 
-    `after` follows each run that succeeded.
+    `after` follows each run that succeeded, and those that had nothing new now and then.
 
     Saves what a process of its own costs each run: its start, dbt's imports and reading what was
     parsed. A line after each run says how it went.
@@ -134,6 +136,7 @@ def repeat_dbt(  # noqa: PLR0913
     from scripts.lib.dbt.runner import KeepingRunner  # noqa: PLC0415
 
     runner = KeepingRunner()
+    told_at = -math.inf
     for number in itertools.count(1):
         started = time.monotonic()
         outcome = "failed"
@@ -158,8 +161,10 @@ def repeat_dbt(  # noqa: PLR0913
             _tell(f"PostgreSQL: {error}")
         if told:  # dbt may have made another error of it
             sys.exit(128 + told[0])
-        if outcome == "succeeded":
+        is_due = outcome == NOTHING_NEW and time.monotonic() - told_at >= AFTER_SECONDS
+        if outcome == "succeeded" or is_due:
             after()
+            told_at = time.monotonic()
         say(f"Run {number} {outcome} in {time.monotonic() - started:.1f} s")
         time.sleep(max(pause, LOOK_SECONDS) if outcome == NOTHING_NEW else pause)
     raise AssertionError

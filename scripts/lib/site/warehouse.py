@@ -59,7 +59,13 @@ PAGES: dict[str, dict[str, dict[str, str]]] = {
         "credit_profiles": {},
     },
     "users": {"users": {}, "user_stories": {}},  # of the users whose story is there
-    "health": {"rejections_daily": {}, "violations_daily": {}, "anomalies": {}},
+    "health": {
+        "rejections_daily": {},
+        "violations_daily": {},
+        "anomalies": {},
+        "column_changes": {},
+        "property_changes": {},
+    },
 }
 # Of these a page needs all funnels at once; of others with a funnel and days one at a time.
 OF_ALL_FUNNELS = {"funnels_daily"}
@@ -79,9 +85,9 @@ class SourceFreshness:
 class Warehouse:
     """What the pages show. `first` and `last` are the days of the site; None without events.
 
-    `datasets` has those of each page by name, as JSON that `app.js` decodes; `parts` those of each
-    page and funnel that only that funnel needs; `rates` the columns that are part and whole of each
-    rate.
+    `freshness` has the limits of the sources of dbt and when their newest rows came, `datasets`
+    the rows of each page by name, as JSON that `app.js` decodes; `parts` those of each page and
+    funnel that only that funnel needs; `rates` the columns that are part and whole of each rate.
     """
 
     time_zone: str
@@ -89,6 +95,7 @@ class Warehouse:
     first: date | None
     last: date | None
     sources: list[SourceFreshness]
+    freshness: Rows
     pipeline: Pipeline
     rates: dict[str, tuple[str, str]]
     datasets: dict[str, dict[str, Dataset]]
@@ -120,10 +127,11 @@ def _read(connection: Connection, days: int, users: Sequence[str]) -> Warehouse:
     [totals] = _rows(connection, "totals")
     connection.execute("select set_config('timezone', %s, true)", [totals["time_zone"]])
     pipeline = read_pipeline(connection)
+    freshness = _rows(connection, "source_freshness")
     rates = {row["rate"]: (row["part"], row["whole"]) for row in _rows(connection, "rates")}
     last = totals["last_on"]
     if last is None:
-        return Warehouse(totals["time_zone"], 0, None, None, [], pipeline, rates, {}, {})
+        return Warehouse(totals["time_zone"], 0, None, None, [], freshness, pipeline, rates, {}, {})
     first = max(totals["first_on"], last - timedelta(days=days - 1))
     of_users = {"user_id": _ids(connection, users)}
     datasets: dict[str, dict[str, Dataset]] = {page: {} for page in PAGES}
@@ -153,6 +161,7 @@ def _read(connection: Connection, days: int, users: Sequence[str]) -> Warehouse:
         first,
         last,
         _freshness(events),
+        freshness,
         pipeline,
         rates,
         datasets,

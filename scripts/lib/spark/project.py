@@ -12,8 +12,8 @@ from scripts.lib.spark.expressions import spark_type
 from scripts.lib.spark.inputs import SCHEMA, view_name
 from scripts.lib.spark.translate import to_spark
 
-# How far PostgreSQL's transactions were read: of them Spark has none.
-OF_POSTGRESQL = frozenset({"model.headwater.stg_raw_lag"})
+# How far PostgreSQL's transactions were read, of which Spark has none, and what came last by these.
+OF_POSTGRESQL = frozenset({"model.headwater.stg_raw_lag", "model.headwater.stg_source_freshness"})
 _compile = Compiler._compile_code
 _contracts: set[str] = set()
 

@@ -11,8 +11,8 @@ from scripts.lib.base.settings import MAX_AGE
 from scripts.lib.dbt.target import layer_schema, read_target
 from scripts.lib.status.alerts import tell_alerts
 from scripts.lib.status.builds import builds_status, with_partitions
+from scripts.lib.status.freshness import stale_sources
 from scripts.lib.status.metrics import write_metrics
-from scripts.lib.status.receipts import silence
 from scripts.lib.status.unwritable import show_unwritable_rows
 
 
@@ -57,10 +57,10 @@ def main() -> int:
         age = timedelta(minutes=options.max_age)
         status = builds_status(databases.destination, age, layer_schema(settings, "staging"))
         status = with_partitions(status, databases.source, databases.destination)
-        quiet = silence(databases.destination, layer_schema(settings, "reports"))
+        stale = stale_sources(databases.destination, layer_schema(settings, "reports"))
     say(f"{status.status}: {status.text}")
-    if quiet:
-        say(f"quiet: {quiet}")
+    for source in stale:
+        say(f"freshness {source}")
     if options.textfile:
         write_metrics(options.textfile, status)
     if status.status == "ok":

@@ -29,7 +29,10 @@
   function tellTime() {
     for (const time of document.querySelectorAll("time.ago")) {
       time.title ||= time.textContent;
-      time.textContent = `${inWords(Date.now() - Date.parse(time.dateTime))} ago`;
+      const age = Date.now() - Date.parse(time.dateTime);
+      const [warned, failed] = [time.dataset.warn, time.dataset.error].map((seconds) => age > seconds * 1000);
+      time.textContent = `${inWords(age)} ago${failed ? ": too long" : warned ? ": long" : ""}`;
+      time.classList.toggle("bad", failed);
     }
     const line = document.getElementById("stale");
     const text = complaint();

@@ -54,4 +54,12 @@ list("anomalies", (state) => ({
   columns: [["when", "Day", "date"], ["measure", "Measure", "text"], ["subject", "Of", "text"], ["value", "Value", "count"], ["usual_value", "Usual", "count"]],
 }));
 
+list("schema", () => ({
+  rows: [
+    ...dataset("column_changes").map((row) => ({ ...row, day: row.changed_on, of: row.mart, part: row.column_name })),
+    ...dataset("property_changes").map((row) => ({ ...row, day: row.changed_on, of: row.event_type, part: row.property })),
+  ].map((row) => ({ ...row, when: isoDay(row.day) })).sort((a, b) => b.day - a.day),
+  columns: [["when", "Day", "date"], ["of", "Of", "text"], ["part", "Column or property", "text"], ["change", "Change", "text"], ["type_before", "Before", "text"], ["type_after", "After", "text"]],
+}));
+
 start();
