@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_marts_are_those_of_postgresql_where_a_worker_is_killed(
         assert start("export", "--to", str(lake)).wait() == 0
         build = start(
             "spark", "--lake", str(lake), "--to", str(marts), "--as-of", as_of,
-            "--event-log", str(events), "--project", str(warehouse.project),
+            "--event-log", str(events), "--project", str(warehouse.project), "--test",
         )  # fmt: skip
         deadline = time.monotonic() + BUILD_SECONDS
         while len(executors_at_work(events)) < 2:
@@ -73,6 +74,12 @@ def test_marts_are_those_of_postgresql_where_a_worker_is_killed(
         java_below(build.pid, "Worker")[0].kill()
         output, errors = build.communicate(timeout=BUILD_SECONDS)
         assert build.returncode == 0, output[-4000:] + errors[-2000:]
+    # All of the models' unit tests but those of views that only PostgreSQL has.
+    assert set(re.findall(r" PASS \w+::(\w+)", output)) == {
+        test["name"]
+        for test in warehouse.manifest()["unit_tests"].values()
+        if not test["original_file_path"].startswith("models/reports/")
+    }
     assert "SparkListenerExecutorRemoved" in {each["Event"] for each in events_of(events)}
     assert not psutil.wait_procs(begun, timeout=30)[1]
     assert differing_rows(warehouse, marts / "current" / "marts.db") == {}
