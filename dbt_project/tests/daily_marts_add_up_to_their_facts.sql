@@ -97,7 +97,7 @@ facts as (
         where is_interaction
     ) as active_users
 
-    where active_week - cohort_week <= 7 * {{ project_setting('retention_weeks') }}::integer
+    where {{ days_between('active_week', 'cohort_week') }} <= 7 * {{ project_setting('retention_weeks') }}::integer
 
     group by 2
 

@@ -360,7 +360,7 @@ def test_help_needs_no_database() -> None:
     assert "--metrics conversion_rate --group-by metric_time__week" in printed
 
 
-def test_parameters_of_statements_are_refused(database: str) -> None:
+def test_parameters_of_statements_are_refused(built: Warehouse) -> None:
     from metricflow_semantics.sql.sql_bind_parameters import (  # noqa: PLC0415  slow
         SqlBindParameterSet,
     )
@@ -368,7 +368,7 @@ def test_parameters_of_statements_are_refused(database: str) -> None:
     from scripts.lib.dbt import connectors  # noqa: PLC0415
 
     given = SqlBindParameterSet.create_from_dict({"least": 1})
-    with patch.dict(os.environ, libpq_environment(database)):
+    with patch.dict(os.environ, libpq_environment(built.database_url)):
         client = connectors.AdapterBackedSqlClient(None)
     for run in (client.query, client.execute, client.dry_run):
         run("select 1")

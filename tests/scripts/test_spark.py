@@ -31,6 +31,16 @@ from tests.support.worlds import SMALL, define
 needs_spark = pytest.mark.skipif(not IS_THERE, reason="needs Java and scripts/install --spark")
 BUILD_SECONDS = 900
 LOGS = {BPI2012: BPI2012_MAPPING, UCI_CREDIT: UCI_CREDIT_MAPPING}
+# Tests about PostgreSQL's transactions and the marks that go by them.
+OF_MARKS = {
+    "no_personal_values_where_none_are_planned",
+    "not_null_stg_raw_lag_raw_table",
+    "not_null_stg_source_freshness_source_table",
+    "raw_is_read_to_its_end",
+    "staging_conserves_every_raw_row",
+    "unique_stg_raw_lag_raw_table",
+    "unique_stg_source_freshness_source_table",
+}
 OPT_OUTS = """
     insert into raw.opt_outs (changed_at, id_kind, id, is_out) values
     ('2026-09-03', 'user', '17', true), ('2026-09-05', 'user', '17', false),
@@ -74,12 +84,20 @@ def test_marts_are_those_of_postgresql_where_a_worker_is_killed(
         java_below(build.pid, "Worker")[0].kill()
         output, errors = build.communicate(timeout=BUILD_SECONDS)
         assert build.returncode == 0, output[-4000:] + errors[-2000:]
-    # All of the models' unit tests but those of views that only PostgreSQL has.
-    assert set(re.findall(r" PASS \w+::(\w+)", output)) == {
+    # All of the models' tests but those of views that only PostgreSQL has, and of its marks.
+    manifest = warehouse.manifest()
+    passed = re.findall(r" \d+ of \d+ (?:PASS|WARN \d+) ([\w.]+(?:::\w+)?)", output)
+    assert {name.rpartition("::")[2] for name in passed if "::" in name} == {
         test["name"]
-        for test in warehouse.manifest()["unit_tests"].values()
+        for test in manifest["unit_tests"].values()
         if not test["original_file_path"].startswith("models/reports/")
     }
+    assert {name for name in passed if "::" not in name} == {
+        test["name"]
+        for test in manifest["nodes"].values()
+        if test["resource_type"] == "test"
+        and not test["original_file_path"].startswith("models/reports/")
+    } - OF_MARKS
     assert "SparkListenerExecutorRemoved" in {each["Event"] for each in events_of(events)}
     assert not psutil.wait_procs(begun, timeout=30)[1]
     assert differing_rows(warehouse, marts / "current" / "marts.db") == {}

@@ -102,7 +102,7 @@ def _write_page(folder: Path, manifest: dict[str, Any]) -> None:
                 for name, value in config
                 if value is not None and (not is_test or name in _SEEN_OF_TESTS)
             }
-    del manifest["group_map"]
+    del manifest["group_map"], manifest["child_map"]  # it goes by `parent_map`
     page = (folder / "index.html").read_text(encoding="utf-8")
     for fault, mended in _FAULTS.items():
         page = page.replace(fault, mended)

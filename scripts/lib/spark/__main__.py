@@ -48,7 +48,9 @@ def read_arguments() -> argparse.Namespace:
         "--as-of", type=moment, metavar="TIME", help="the time of the build (default: now)"
     )
     arguments.add_argument(
-        "--test", action="store_true", help="run the models' unit tests as well, on Spark"
+        "--test",
+        action="store_true",
+        help="run the unit and data tests of the models as well, on Spark",
     )
     arguments.add_argument(
         "--project", type=Path, default=PROJECT, metavar="FOLDER", help="another dbt project"

@@ -91,5 +91,5 @@ def _run_dbt(settings: Settings, options: argparse.Namespace, place: Path) -> in
         if not isinstance(parsed, Manifest):
             return 1  # dbt has said why
         adapt(parsed)
-        tests = ("--resource-type", "unit_test") if options.test else ()
+        tests = ("--resource-type", "unit_test", "--resource-type", "test") if options.test else ()
         return 0 if dbtRunner(parsed).invoke([*_BUILD, *tests, *common]).success else 1

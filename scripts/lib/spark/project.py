@@ -12,8 +12,17 @@ from scripts.lib.spark.expressions import spark_type
 from scripts.lib.spark.inputs import SCHEMA, view_name
 from scripts.lib.spark.translate import to_spark
 
-# How far PostgreSQL's transactions were read, of which Spark has none, and what came last by these.
-OF_POSTGRESQL = frozenset({"model.headwater.stg_raw_lag", "model.headwater.stg_source_freshness"})
+# How far PostgreSQL's transactions were read, of which Spark has none, what came last by these, and
+# tests that go by marks.
+OF_POSTGRESQL = frozenset(
+    {
+        "model.headwater.stg_raw_lag",
+        "model.headwater.stg_source_freshness",
+        "test.headwater.no_personal_values_where_none_are_planned",
+        "test.headwater.staging_conserves_every_raw_row",
+    }
+)
+_TRANSLATED = (NodeType.Model, NodeType.Test, NodeType.Unit)
 _compile = Compiler._compile_code
 _contracts: set[str] = set()
 
@@ -21,15 +30,26 @@ _contracts: set[str] = set()
 def adapt(manifest: Manifest) -> None:
     """Has dbt of this process build the parsed project so."""
     Compiler._compile_code = _compile_code  # type: ignore[assignment, method-assign]
-    for node in list(manifest.nodes.values()):
-        if OF_POSTGRESQL.intersection([node.unique_id, *node.depends_on_nodes]):
-            del manifest.nodes[node.unique_id]
-        else:
-            _adapt(node)
+    _leave_out(manifest, OF_POSTGRESQL)
+    for node in manifest.nodes.values():
+        _adapt(node)
     for source in manifest.sources.values():
         source.identifier = view_name(source.source_name, source.name)
         source.schema = SCHEMA
         source.relation_name = f"{SCHEMA}.{source.identifier}"
+
+
+def _leave_out(manifest: Manifest, ids: frozenset[str]) -> None:
+    """Takes nodes out of the project, and all that is made of them."""
+    while ids:
+        made_of_them: set[str] = set()
+        for kind in (manifest.nodes, manifest.unit_tests, manifest.exposures):
+            for each in ids.intersection(kind):
+                del kind[each]
+            made_of_them |= {
+                key for key, node in kind.items() if ids.intersection(node.depends_on_nodes)
+            }
+        ids = frozenset(made_of_them)
 
 
 def _adapt(node: Any) -> None:  # noqa: ANN401
@@ -37,6 +57,9 @@ def _adapt(node: Any) -> None:  # noqa: ANN401
     if node.resource_type == NodeType.Operation:
         if "begin_build" not in node.raw_code:
             node.raw_code = "select 1"
+        return
+    if node.resource_type == NodeType.Test:
+        config.store_failures = False  # views of PostgreSQL's
         return
     # Statistics, marks, rights and checks of raw: PostgreSQL's.
     config.pre_hook, config.post_hook, config.persist_docs = [], [], {}
@@ -54,7 +77,7 @@ def _adapt(node: Any) -> None:  # noqa: ANN401
 def _compile_code(self: Compiler, node: Any, manifest: Manifest, context: Any = None) -> Any:  # noqa: ANN401
     node = _compile(self, node, manifest, context)
     is_of_rows = "get_fixture_sql" in node.raw_code  # of a unit test, by dbt in Spark's SQL
-    if node.resource_type not in (NodeType.Model, NodeType.Unit) or is_of_rows:
+    if node.resource_type not in _TRANSLATED or is_of_rows:
         return node
     sql = to_spark(node.compiled_code)
     if node.unique_id in _contracts and node.columns:

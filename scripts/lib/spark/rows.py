@@ -20,8 +20,8 @@ def _table(function: exp.Expr, alias: exp.Expr | None) -> exp.Lateral:
     return exp.Lateral(this=function, view=False, outer=False, alias=names)
 
 
-def _rows(node: exp.Join) -> exp.Expr:
-    """What stands beside a table and makes rows of its values."""
+def _rows(node: exp.From | exp.Join) -> exp.Expr:
+    """What stands for or beside a table and makes rows of its values."""
     what = node.this
     alias = what.args.get("alias")
     made = what.this if isinstance(what, exp.Lateral | exp.Table) else what
@@ -99,7 +99,15 @@ def _array(node: exp.Array) -> exp.Expr:
     return call("array_sort", call("array_distinct", kept))
 
 
+def _series_alone(node: exp.From) -> exp.Expr:
+    what = node.this
+    made = what.this if isinstance(what, exp.Lateral | exp.Table) else what
+    is_series = isinstance(made, exp.ExplodingGenerateSeries | exp.GenerateSeries)
+    return _rows(node) if is_series else node
+
+
 RULES: Rules = {
+    exp.From: _series_alone,
     exp.Join: _rows,
     exp.Array: _array,
 }

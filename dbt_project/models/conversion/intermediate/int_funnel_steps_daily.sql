@@ -25,9 +25,7 @@ attempts as (
 others as (
 
     select * from {{ ref('int_funnel_segment_values') }}
-    where
-        is_other
-        and cohort_on in (select changes.cohort_on from changes)
+    where is_other and cohort_on in (select changes.cohort_on from changes)
 
 ),
 
