@@ -76,7 +76,7 @@ def test_exposures_are_the_pages_of_the_site_and_the_report_with_what_each_reads
         f"site_{page}": {f"rpt_{name}" for name in views | ON_ALL_PAGES} | of_all_pages
         for page, views in PAGES.items()
     }
-    pages["site_health"].add("rpt_events_daily")
+    pages["site_health"] |= {"rpt_events_daily", "rpt_source_freshness"}
     commands = {
         name: set().union(*(re.findall(r"\b(rpt_\w+)", file.read_text()) for file in files))
         for name, files in {
