@@ -134,6 +134,7 @@ def test_shipped_definitions_are_sound(project: Path) -> None:
         ("goals", ",,30,,", ",,30,,1.3.2026", 2, "valid_from '1.3.2026' is no day"),
         ("goals", "loan_application", "loan", 2, "subject 'loan' has no conversion_rate"),
         ("goals", "conversion_rate", "attempts", 2, "days '' is missing"),
+        ("goals", "on_time_rate,,", "on_time_rate,fair,", 3, "subject 'fair' is shown nowhere"),
         ("goals", "conversion_rate", "revenue", 2, "metric 'revenue' is unknown"),
         ("goals", "on_time_rate,,", "conversion_rate,loan_application,", 3, "is in line 2 too"),
         ("annotations", "2026-09-14", "14.9.2026", 2, "day '14.9.2026' is no day"),

@@ -258,6 +258,8 @@ def _goals(seeds: _Seeds, rows: Sequence[Row]) -> Iterator[str]:
         yield from _metric(row, "at_least", "at_most", seeds)
         if bool(row["at_least"]) == bool(row["at_most"]):
             yield row.wrong("at_least", "and at_most: write one of the two")
+        if row["metric"] == "on_time_rate" and row["subject"]:
+            yield row.wrong("subject", "is shown nowhere: goals are for all bands, leave it empty")
         adds_up = not row["metric"].endswith("_rate") and row["metric"] != "backlog"
         if adds_up and not row["days"]:
             yield row.wrong("days", "is missing: write in how many days so many are to come")
