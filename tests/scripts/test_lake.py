@@ -118,7 +118,7 @@ def test_an_export_that_is_killed_goes_on_where_it_was(database: str, lake: Path
     export(database, lake)
     with (
         closing(psycopg.connect(database)) as connection,
-        killed_exports(database, lake, seconds=0.5) as killer,
+        killed_exports(database, lake) as killer,
     ):
         killed = 0
         for _ in range(12):
@@ -129,7 +129,7 @@ def test_an_export_that_is_killed_goes_on_where_it_was(database: str, lake: Path
             connection.commit()
             killed += killer.strike()
             assert_lake_is_raw(database, lake)
-    assert killed > 3
+    assert killed > 6
     export(database, lake, compact=True)
     assert assert_lake_is_raw(database, lake) == 12 * 60
     named = {Path(path) for table in COLUMNS for path in open_lake(str(lake)).files(table)}

@@ -8,10 +8,10 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import duckdb
@@ -64,11 +64,11 @@ def assert_lake_is_raw(database_url: str, lake: Path) -> int:
 
 
 @contextmanager
-def killed_exports(database_url: str, to: Path, seconds: float) -> Iterator[Killer]:
-    """Exports that are killed with SIGKILL within so many seconds."""
+def killed_exports(database_url: str, to: Path) -> Iterator[Killer]:
+    """Exports of which all but the first are killed with SIGKILL, anywhere in their work."""
     command = [sys.executable, "-P", "-m", "tests.support.lake", database_url, str(to)]
     with subprocess.Popen(
-        [*command, str(seconds)],
+        command,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -94,20 +94,43 @@ class Killer:
         return self.process.stdout.readline() == "killed\n"
 
 
-def _serve(database_url: str, to: str, seconds: float) -> None:
-    """Forks, since starting Python with Arrow takes longer than an export of a few rows."""
+def _serve(database_url: str, to: str) -> None:
+    """Forks, since starting Python with Arrow takes longer than an export of a few rows.
+
+    Work is counted in calls of Python: how long it takes depends on the machine.
+    """
     rng = random.Random(0)
+    calls = 0  # of the newest export that came to its end
     for _ in sys.stdin:
+        last = rng.randrange(calls) if calls else -1
+        reader, writer = os.pipe()
         if (child := os.fork()) == 0:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            export(database_url, to, step=20, compact=True)
+            os.write(writer, str(_export_until(last, database_url, to)).encode())
             os._exit(0)
-        time.sleep(rng.uniform(0, seconds))
-        os.kill(child, signal.SIGKILL)
+        os.close(writer)
+        with os.fdopen(reader) as counted:
+            calls = int(counted.read() or calls)
         _, status = os.waitpid(child, 0)
         sys.stdout.write("killed\n" if os.WIFSIGNALED(status) else "done\n")
         sys.stdout.flush()
 
 
+def _export_until(last: int, database_url: str, to: str) -> int:
+    """Exports, and is killed at this call of Python; returns how many there were if it was not."""
+    calls = 0
+
+    def count(_frame: FrameType, kind: str, _argument: object) -> None:
+        nonlocal calls
+        if calls == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        calls += kind == "call"
+
+    sys.setprofile(count)
+    export(database_url, to, step=20, compact=True)
+    sys.setprofile(None)
+    return calls
+
+
 if __name__ == "__main__":
-    _serve(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    _serve(sys.argv[1], sys.argv[2])
