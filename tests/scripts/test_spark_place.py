@@ -10,7 +10,7 @@ import pytest
 
 from scripts.lib.base.cli import UserError
 from scripts.lib.spark.place import unfinished
-from tests.support.placing import builder, is_whole, kept_builds
+from tests.support.placing import NEVER, builder, is_whole, kept_builds
 
 
 def test_killed_at_any_point_a_build_leaves_a_whole_one(tmp_path: Path) -> None:
@@ -18,11 +18,11 @@ def test_killed_at_any_point_a_build_leaves_a_whole_one(tmp_path: Path) -> None:
     published: list[Path] = []
     with builder(place) as one:
         for number in count():
-            answer = one.build(kill_before=number)
+            answer = one.ask(number)
             assert answer in ("killed", "built")
             published += newly_published(place, published)
             assert all(map(is_whole, published[-2:]))  # the one before is read still
-            assert one.build() == "built"
+            assert one.ask(NEVER) == "built"
             [newest] = newly_published(place, published)
             published.append(newest)
             assert kept_builds(place) == {each.name for each in published[-2:]}
@@ -43,13 +43,13 @@ def test_builds_at_once_do_not_mix(tmp_path: Path) -> None:
     rng = random.Random(7)
     seen = set()
     with builder(place) as one, builder(place) as other:
-        assert one.build() == "built"
+        assert one.ask(NEVER) == "built"
         for _ in range(60):
             for each in (one, other):
                 each.begin(rng.choice((rng.randrange(40), 1000)))
             seen |= {one.end(), other.end()}
             assert is_whole(place / "current")
-        assert one.build() == "built"
+        assert one.ask(NEVER) == "built"
     assert len(kept_builds(place)) == 2
     assert all(is_whole(place / "builds" / name) for name in kept_builds(place))
     assert {"killed", "built"} <= seen
@@ -59,8 +59,8 @@ def test_second_build_is_told_of_the_first(tmp_path: Path) -> None:
     place = tmp_path / "marts"
     with builder(place) as other:
         with unfinished(place):
-            assert other.build() == "refused"
+            assert other.ask(NEVER) == "refused"
             with pytest.raises(UserError, match="another build goes into"), unfinished(place):
                 pass
         assert kept_builds(place) == set()
-        assert other.build() == "built"
+        assert other.ask(NEVER) == "built"

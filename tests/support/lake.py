@@ -6,10 +6,9 @@ import argparse
 import os
 import random
 import signal
-import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,11 +16,11 @@ from typing import Any
 import duckdb
 import psycopg
 
-from collector.settings import ROOT
 from scripts.lib.base.settings import Settings
 from scripts.lib.lake import command
 from scripts.lib.lake.folder import open_lake
 from scripts.lib.lake.layout import COLUMNS
+from tests.support.forking import Forks, forks
 
 Row = tuple[Any, ...]
 _READ_AS = {"payload": "payload::text", "loaded_xid": "loaded_xid::text::bigint"}
@@ -63,42 +62,13 @@ def assert_lake_is_raw(database_url: str, lake: Path) -> int:
     return count
 
 
-@contextmanager
-def killed_exports(database_url: str, to: Path) -> Iterator[Killer]:
-    """Exports of which all but the first are killed with SIGKILL, anywhere in their work."""
-    command = [sys.executable, "-P", "-m", "tests.support.lake", database_url, str(to)]
-    with subprocess.Popen(
-        command,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Killer(process)
-        assert process.stdin
-        process.stdin.close()
-
-
-class Killer:
-    """The process whose children export."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-
-    def strike(self) -> bool:
-        """Has one export begin and kills it; whether it was still at it."""
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline() == "killed\n"
+def killed_exports(database_url: str, to: Path) -> AbstractContextManager[Forks]:
+    """Exports, all but the first killed with SIGKILL anywhere in their work: `killed` or `done`."""
+    return forks("tests.support.lake", database_url, str(to))
 
 
 def _serve(database_url: str, to: str) -> None:
-    """Forks, since starting Python with Arrow takes longer than an export of a few rows.
-
-    Work is counted in calls of Python: how long it takes depends on the machine.
-    """
+    """Counts work in calls of Python: how long it takes depends on the machine."""
     rng = random.Random(0)
     calls = 0  # of the newest export that came to its end
     for _ in sys.stdin:

@@ -1,64 +1,32 @@
 """Builds as `scripts/spark` puts them into a folder, without Spark, and killed at any point.
 
 `python -m tests.support.placing FOLDER` reads numbers, a line each. A process builds for each, and
-kills itself before the so-manieth thing that it does to the disk.
+kills itself once it has done so many things to the disk.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
 from scripts.lib.spark.place import publish, unfinished
+from tests.support.forking import Forks, forks
 
 NEVER = 1_000_000
 _FILES = 3
 _ON_DISK = ("open", "os.", "shutil.", "fcntl.")  # audit events
 
 
-class Builder:
-    """The process whose children build."""
+def builder(place: Path) -> AbstractContextManager[Forks]:
+    """Builds into a folder, each killed before so many things that it does to the disk.
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-
-    def begin(self, kill_before: int) -> None:
-        """Has one begin."""
-        assert self.process.stdin
-        self.process.stdin.write(f"{kill_before}\n")
-        self.process.stdin.flush()
-
-    def end(self) -> str:
-        """How the one that began has ended: `killed`, `built` or `refused`."""
-        assert self.process.stdout
-        return self.process.stdout.readline().strip()
-
-    def build(self, kill_before: int = NEVER) -> str:
-        """Builds, and says how that ended."""
-        self.begin(kill_before)
-        return self.end()
-
-
-@contextmanager
-def builder(place: Path) -> Iterator[Builder]:
-    """Builds into a folder, for the block."""
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "tests.support.placing", str(place)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Builder(process)
-        assert process.stdin
-        process.stdin.close()
+    They end `killed`, `built` or `refused`.
+    """
+    return forks("tests.support.placing", str(place))
 
 
 def kept_builds(place: Path) -> set[str]:
