@@ -130,6 +130,13 @@ def test_file_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
     assert re.fullmatch("error: /dev/null/data.*: Not a directory\n", result.stderr)
 
 
+def on_database(url: str, folder: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"], "HOME": str(folder), "HEADWATER_DATA": str(folder),
+        "DATABASE_URL": url, "DBT_TARGET_PATH": str(folder / "target"),
+    }  # fmt: skip
+
+
 def spent(pid: int) -> float:
     """The seconds of CPU of a process and all that it has started."""
     seconds = 0.0
@@ -152,17 +159,30 @@ def test_ctrl_c_leaves_no_traceback(
     """
     process = subprocess.Popen(
         [ROOT / "scripts" / command, *FURTHER.get(command, [])],
-        env={
-            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "HEADWATER_DATA": str(tmp_path),
-            "DATABASE_URL": database, "DBT_TARGET_PATH": str(tmp_path / "target"),
-        },
+        env=on_database(database, tmp_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
+    )
     while process.poll() is None and spent(process.pid) < seconds:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode in (130, -signal.SIGINT), output + errors
     assert "Traceback" not in output + errors
+
+
+def test_output_that_nobody_reads_is_no_error(database: str, tmp_path: Path) -> None:
+    """As where `| head` has seen enough: dbt goes on in silence."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run(
+        [ROOT / "scripts" / "dbt", "debug"],
+        env=on_database(database, tmp_path),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (0, "")

@@ -1,7 +1,7 @@
 """dbt, whose errors keep the rows of the database to themselves.
 
-And which parses the project anew where what it kept of an earlier time is at fault, and ends in a
-line when it is interrupted.
+And which parses the project anew where what it kept of an earlier time is at fault, ends in a
+line when it is interrupted, and goes on in silence where nobody reads what it says.
 
 PostgreSQL repeats rows and values in the details of an error, and dbt prints them, and writes them
 to dbt.log and run_results.json.
@@ -9,6 +9,8 @@ to dbt.log and run_results.json.
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,6 +67,7 @@ def mend() -> None:
     _hide_values()
     _parse_anew_where_it_fails()
     _end_in_a_line()
+    logging.StreamHandler.handleError = _handle_error  # type: ignore[assignment, method-assign]
 
 
 def _end_in_a_line() -> None:
@@ -76,6 +79,16 @@ def _fire(event: BaseEvent, *options: Any) -> None:  # noqa: ANN401
     is_interrupt = isinstance(sys.exc_info()[1], KeyboardInterrupt)
     if not (is_interrupt and isinstance(event, MainStackTrace)):
         fire_event(event, *options)
+
+
+def _handle_error(handler: logging.StreamHandler[Any], record: logging.LogRecord) -> None:
+    """A closed pipe, as of `| head`: of each further line Python would show where it was logged."""
+    if isinstance(sys.exc_info()[1], BrokenPipeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, handler.stream.fileno())
+        os.close(nowhere)
+    else:
+        logging.Handler.handleError(handler, record)
 
 
 def _hide_values() -> None:
