@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -89,7 +93,13 @@ def test_docs_in_one_file(start: Start, tmp_path: Path) -> None:
     output, errors = process.communicate()
     assert process.returncode == 0, errors
     assert "Nothing is built yet" in output
-    assert "conversion_funnel_daily" in (tmp_path / "site" / "docs.html").read_text()
+    page = (tmp_path / "site" / "docs.html").read_text()
+    manifest, catalog = (
+        json.loads(gzip.decompress(base64.b64decode(packed)))
+        for packed in re.findall('unpack\\("([^"]+)"\\)', page)
+    )
+    assert "model.headwater.conversion_funnel_daily" in manifest["nodes"]
+    assert catalog["nodes"] == {}
 
 
 def test_demo_keeps_out_of_a_database_with_events(start: Start, database: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import hashlib
 import json
 import shutil
@@ -27,15 +29,15 @@ _COLUMNS = """
 
 LINEAGE = "lineage.json"  # beside the docs, see `lineage.said`
 _WITHOUT_TESTS = ("--exclude", "resource_type:test", "resource_type:unit_test")
-# What the page of dbt shows nowhere: of nodes, of their columns, of tests besides; and what it
-# shows of the configuration of a test.
-_UNSEEN = {
-    "attached_node", "build_path", "checksum", "compiled_path", "created_at", "doc_blocks",
-    "extra_ctes", "file_key_name", "patch_path", "supported_languages", "unrendered_config",
-}  # fmt: skip
-_UNSEEN_OF_COLUMNS = {"config", "doc_blocks", "granularity", "quote"}
-_UNSEEN_OF_TESTS = {"contract", "relation_name"}
-_SEEN_OF_TESTS = {"enabled", "materialized", "severity"}
+# Two megabytes as they are, and four tenths of one so.
+_UNPACK = """<script>
+const unpack = text => new Response(
+    new Blob([Uint8Array.from(atob(text), each => each.charCodeAt())])
+        .stream().pipeThrough(new DecompressionStream("gzip"))
+).json();
+</script>"""
+# Where the page takes data that are in it: what it does with the file, and so has to wait as well.
+_TAKES, _WAITS = "{label:e,data:n[e]}", "n[e].then(data=>({label:e,data}))"
 # What makes it ask for files that do not exist: a template's text as an address, before and after.
 _FAULTS = {
     'xlink:href="{{': 'ng-attr-xlink:href="{{',
@@ -84,40 +86,23 @@ def generate(settings: Settings, database_url: str) -> Path:
 def _write_page(folder: Path, manifest: dict[str, Any]) -> None:
     """Writes `static_index.html`, which opens without a server: dbt's page with the data in it.
 
-    As `dbt docs generate --static` does, without half a megabyte that the page never shows, which
-    goes from `manifest` too.
+    As `dbt docs generate --static` does, in half of the size, without the macros of dbt itself.
     """
     package = manifest["metadata"]["project_name"]
     macros = manifest["macros"].items()
     manifest["macros"] = {key: macro for key, macro in macros if macro["package_name"] == package}
-    for kind in ("nodes", "sources", "macros", "unit_tests"):
-        for node in manifest[kind].values():
-            is_test = node["resource_type"] == "test"
-            _drop(node, _UNSEEN | _UNSEEN_OF_TESTS if is_test else _UNSEEN)
-            for column in node.get("columns", {}).values():
-                _drop(column, _UNSEEN_OF_COLUMNS)
-            config = node.get("config", {}).items()
-            node["config"] = {
-                name: value
-                for name, value in config
-                if value is not None and (not is_test or name in _SEEN_OF_TESTS)
-            }
-    del manifest["group_map"], manifest["child_map"]  # it goes by `parent_map`
     page = (folder / "index.html").read_text(encoding="utf-8")
     for fault, mended in _FAULTS.items():
         page = page.replace(fault, mended)
+    page = page.replace(_TAKES, _WAITS).replace("<head>", f"<head>{_UNPACK}", 1)
     for name, data in (
         ("MANIFEST", manifest),
         ("CATALOG", json.loads((folder / "catalog.json").read_bytes())),
     ):
-        text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-        page = page.replace(f'"{name}.JSON INLINE DATA"', text)
+        packed = gzip.compress(json.dumps(data, separators=(",", ":")).encode(), mtime=0)
+        text = base64.b64encode(packed).decode()
+        page = page.replace(f'"{name}.JSON INLINE DATA"', f'unpack("{text}")')
     (folder / "static_index.html").write_text(page, encoding="utf-8")
-
-
-def _drop(node: dict[str, Any], fields: set[str]) -> None:
-    for field in fields.intersection(node):
-        del node[field]
 
 
 def _fingerprint(settings: Settings, database_url: str) -> str:
