@@ -28,6 +28,8 @@ GOOD = {seed: (PROJECT / "seeds" / f"{seed}.csv").read_text() for seed in SEEDS}
 FREE = {"annotation", "description"}
 FUNNELS = GOOD["funnels"].splitlines()[0] + "\n"
 END = "signup_to_conversion,4,converted,conversion,,,90,converted\n"
+GONE = "signup_to_conversion,,gone,payment_missed,monthsLate,3,90,gone\n"
+BACK = "signup_to_conversion,,back,payment_missed,,,90,back\n"
 DEVICE = "device,device,Kind of device that the attempt began on\n"
 SIGNED_UP = "signup_to_conversion,1,signed_up,user_signed_up,,,90,"
 
@@ -166,6 +168,21 @@ def test_shipped_definitions_are_sound(project: Path) -> None:
         ("event_types", "page_viewed", "x" * 129, 3, "has 129 characters"),
         ("segments", "device,device", "mail,email", 2, "property 'email' is personal data"),
         ("segments", DEVICE, DEVICE + "Device,device,again\n", 3, "is in line 2 too"),
+        ("segments", "device,device", "All,device", 2, "segment 'All'"),
+        ("segments", "device,device", "kind,Devise", 2, "property 'Devise' is not in the tracking"),
+        ("funnels", ",,,,declined", ",,,,Open", 9, "outcome 'Open'"),
+        ("funnels", ",,,,declined", ",,,,Approved", 9, "outcome 'Approved'"),
+        ("funnels", ",,,,declined", ",,,,Cancelled", 10, "is written otherwise in line 9"),
+        ("funnels", END, END + GONE + BACK, 16, "event_type 'payment_missed' ends it in line 15"),
+        ("funnels", END, END + GONE + BACK.replace(",,,90", ",amountDue,3,90"), 16, "line 15 too"),
+        ("funnels", "path,/pricing", "Path,/pricing", 12, "property 'Path' is no property of page"),
+        ("funnels", "path,/pricing", "pathh,/pricing", 12, "write path, or add it to seeds/event"),
+        ("funnels", "submitted,,,90", "submitted,amountRequested,1k,90", 13, "'1k' is no number"),
+        ("annotations", "loan_application", "loan", 2, "write one of loan_application, signup_to_"),
+        ("project_settings", "UTC", "europe/berlin", 2, "Europe/Berlin"),
+        ("project_settings", "UTC", "localtime", 2, "value 'localtime' is no time zone"),
+        ("unwanted_referrals", "paypal.com", "*.paypal.com", 4, "host '*.paypal.com'"),
+        ("unwanted_referrals", "paypal.com", "pay pal.com", 4, "host 'pay pal.com'"),
     ],
 )  # fmt: skip
 def test_nonsense_is_named_with_its_line(  # noqa: PLR0917
@@ -198,6 +215,31 @@ def test_personal_data_by_the_plan_is_what_nothing_is_cut_or_filtered_by(
     (seeds / "funnels.csv").write_text(GOOD["funnels"].replace("path,/pricing", "login,ann"))
     [said] = problems(seeds.parent)
     assert "funnels.csv line 12: property 'login' identifies somebody" in said
+
+
+def test_values_are_those_that_the_plan_lets_be(project: Path, tmp_path: Path) -> None:
+    """Excel writes TRUE; and ends that no event is both of are two."""
+    seeds = shutil.copytree(project, tmp_path / "copy") / "seeds"
+    plan = GOOD["event_properties"] + "page_viewed,isNew,boolean,false,none,Whether it is new\n"
+    (seeds / "event_properties.csv").write_text(plan)
+    for value, taken in (("TRUE", False), ("true", True), ("1", False)):
+        (seeds / "funnels.csv").write_text(
+            GOOD["funnels"].replace("path,/pricing", f"isNew,{value}")
+        )
+        assert [f"'{value}' is no truth value" in each for each in problems(seeds.parent)] == (
+            [] if taken else [True]
+        )
+    both = GONE + GONE.replace("gone", "back").replace(",3,", ",4,")
+    assert problems_with(project, "funnels", (GOOD["funnels"] + both).encode()) == []
+
+
+def test_what_is_in_an_unreadable_file_is_missed_nowhere_else(project: Path) -> None:
+    for seed in SEEDS:
+        [said] = problems_with(project, seed, b"\xff")
+        assert f"{seed}.csv line 1: byte 0xff" in said
+    assert "event_type 'page_viewed' is unknown" in str(
+        problems_with(project, "event_types", GOOD["event_types"].splitlines()[0].encode() + b"\n")
+    )
 
 
 def test_what_is_said_of_long_files_is_a_page(project: Path) -> None:

@@ -41,7 +41,7 @@ _TAKEN = {
 }
 # What is compared in lower case, and which of its characters it never has there.
 _COMPARED = {
-    ("unwanted_referrals", "host"): r"[A-Z/:]|^www\.",
+    ("unwanted_referrals", "host"): r"[^a-z0-9._-]|^www\.|^\.|\.$|\.\.",
     ("traffic_sources", "name"): r"[A-Z]|^www\.",
     ("illegal_ids", "id"): r"[A-Z]",
 }
@@ -140,10 +140,10 @@ def _remedies(row: Row, column: str, kind: str, accepted: Sequence[str]) -> Iter
         yield "is no truth value: write true or false"
     elif accepted and value not in accepted:
         yield f"is unknown: write one of {', '.join(accepted)}"
-    elif value in _TAKEN.get(column_of, ()):
+    elif value.casefold() in _TAKEN.get(column_of, ()):
         yield "is a word that the marts use themselves: choose another one"
     elif column_of in _COMPARED and re.search(_COMPARED[column_of], value):
-        yield "is compared with what is in lower case, without https:// and www.: write it so"
+        yield "is compared with what is in lower case, without https://, www. and *: write it so"
 
 
 def _is_day(value: str) -> bool:
@@ -180,7 +180,7 @@ def _relations(rows: Sequence[Row], tests: _Tests, seeds: Seeds) -> Iterator[str
         related = of.get("relationships", {})
         other = related.get("to", "").removeprefix("ref('").removesuffix("')")
         known = {row[related["field"]] for row in seeds.get(other, ())}
-        for row in rows if known else ():
+        for row in rows if other in seeds else ():
             if row[column] and row[column] not in known:
                 nearest = "".join(get_close_matches(row[column], sorted(known), 1))
                 meant = f"write {nearest}, or " if nearest else ""
