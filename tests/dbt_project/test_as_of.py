@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 
 import pytest
@@ -96,7 +96,18 @@ def test_a_day_means_its_end_where_it_is_reported() -> None:
     assert MOMENT.schema == "as_of_2026_10_20_093000"
 
 
-@pytest.mark.parametrize("text", ["2026-02-30", "march", "", "2026-03-31T12:00"])
+@pytest.mark.parametrize(
+    "text",
+    ["2026-02-30", "march", "", "2026-03-31T12:00", "9999-12-31", "0001-01-01T00:00+14:00"],
+)
 def test_moment_that_is_none_is_told(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="2026-03-31T12:00"):
+        read_moment(text)
+
+
+@pytest.mark.parametrize(
+    "text", [f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}", "9000-01-01"]
+)
+def test_moment_that_is_not_over_is_told(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is not over yet"):
         read_moment(text)

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -65,13 +65,17 @@ def read_moment(text: str) -> Moment:
         day = None
     try:
         at = _end_of(day) if day else datetime.fromisoformat(text)
-    except ValueError:
+        if at.tzinfo:
+            at.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter at either end of the calendar
         raise argparse.ArgumentTypeError(
             "must be a day or a time with its zone, as 2026-03-31 or 2026-03-31T12:00+02:00"
         ) from None
     if not at.tzinfo:
         raise argparse.ArgumentTypeError("has no time zone: write one, as 2026-03-31T12:00+02:00")
-    name = f"{day:%Y_%m_%d}" if day else f"{at.astimezone(ZoneInfo('UTC')):%Y_%m_%d_%H%M%S}"
+    if at > datetime.now(UTC):
+        raise argparse.ArgumentTypeError("is not over yet: write a day before, or a time")
+    name = f"{day:%Y_%m_%d}" if day else f"{at.astimezone(UTC):%Y_%m_%d_%H%M%S}"
     return Moment(at, schema_name(f"as_of_{name}"))
 
 
