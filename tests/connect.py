@@ -28,7 +28,6 @@ QUESTION = """
     select step, sum(reached)::integer from marts.conversion_funnel_daily
     where segment = 'all' group by funnel, step
 """
-PANDAS = ["pandas", "sqlalchemy", "psycopg[binary]"]
 SUPERSET = """
 import os
 from superset.app import create_app
@@ -78,10 +77,17 @@ def example(tool: str, language: str = "python") -> str:
     return str(block)
 
 
-def python(packages: list[str], *arguments: str, **environment: str) -> str:
+def packages(tool: str) -> list[str]:
+    """The packages that the page names under the heading of a tool."""
+    section = PAGE[PAGE.index(f"\n## {tool}\n") :]
+    [line] = re.findall(r"^Packages: ([^;\n]*)", section.split("\n## ")[1], re.MULTILINE)
+    return re.findall("`(.*?)`", line)
+
+
+def python(needed: list[str], *arguments: str, **environment: str) -> str:
     """What Python prints with these packages."""
     command = [ROOT / ".venv/bin/uv", "run", "--quiet", "--no-project", "--isolated"]
-    command += [word for package in packages for word in ("--with", package)]
+    command += [word for package in needed for word in ("--with", package)]
     finished = subprocess.run(
         [*map(str, command), *arguments],
         env={**os.environ, **environment},
@@ -94,7 +100,7 @@ def python(packages: list[str], *arguments: str, **environment: str) -> str:
 
 def pandas(folder: Path) -> str:
     """The example, as a program."""
-    return python(PANDAS, "python", "-c", example("pandas"))
+    return python(packages("pandas"), "python", "-c", example("pandas"))
 
 
 def jupyter(folder: Path) -> str:
@@ -104,26 +110,25 @@ def jupyter(folder: Path) -> str:
     notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     (folder / "steps.ipynb").write_text(json.dumps(notebook))
     convert = ("jupyter", "nbconvert", "--execute", "--to", "markdown", "--stdout")
-    return python([*PANDAS, "jupyter"], *convert, str(folder / "steps.ipynb"))
+    return python([*packages("pandas"), "jupyter"], *convert, str(folder / "steps.ipynb"))
 
 
 def duckdb(folder: Path) -> str:
     """The example, as a program."""
-    packages = ["duckdb==1.5.5", "duckdb-extensions", "duckdb-extension-postgres-scanner"]
-    return python(packages, "python", "-c", example("DuckDB"))
+    needed = ["duckdb==1.5.5", "duckdb-extensions", "duckdb-extension-postgres-scanner"]
+    return python(needed, "python", "-c", example("DuckDB"))
 
 
 def superset(folder: Path) -> str:
     """A dataset and a chart, by Superset's own code, on a metadata database of its own."""
-    # The last three are what it imports and does not name, or names too widely.
-    packages = ["apache-superset", "psycopg2-binary", "flask-caching==2.3.1", "rich", "cachetools"]
+    needed = packages("Superset")
     configuration = folder / "superset_config.py"
     configuration.write_text(
         f"SECRET_KEY = {'x' * 42!r}\nSQLALCHEMY_DATABASE_URI = 'sqlite:///{folder}/superset.db'\n"
     )
     settings = {"SUPERSET_CONFIG_PATH": str(configuration), "FLASK_APP": "superset"}
-    python(packages, "superset", "db", "upgrade", **settings)
-    return python(packages, "python", "-c", SUPERSET, **settings)
+    python(needed, "superset", "db", "upgrade", **settings)
+    return python(needed, "python", "-c", SUPERSET, **settings)
 
 
 def evidence(folder: Path) -> str:

@@ -10,6 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from collector.settings import ROOT
@@ -42,6 +43,30 @@ SITE = {
         from reports.rpt_rejections_daily where day between %s and %s
     """,
 }
+# What the role of this connection may read, and what it may do besides, by schema.
+RIGHTS = """
+    select nspname::text, count(*),
+        count(*) filter (where has_table_privilege(pg_class.oid, 'select')),
+        count(*) filter (where has_table_privilege(
+            pg_class.oid, 'insert, update, delete, truncate, references, trigger'
+        )) + max(has_schema_privilege(pg_namespace.oid, 'create')::integer)
+    from pg_class
+    inner join pg_namespace on pg_namespace.oid = relnamespace
+    where relkind in ('r', 'p', 'v') and nspname !~ '^pg_|^information_schema$'
+        and has_schema_privilege(pg_namespace.oid, 'usage')
+    group by 1
+"""
+FORBIDDEN = (
+    "select from raw.events",
+    "select from staging.stg_users",
+    "select from intermediate.int_events",
+    "select from secret.email_hash_key",
+    "delete from marts.credit_band_daily",
+    "create table marts.mine as select 1 as one",
+    "create table public.mine as select 1 as one",
+    "create schema mine",
+    "set role headwater_transformer",
+)
 KEYS = """
     select conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint
     where contype = 'f' and connamespace = 'marts'::regnamespace order by 1
@@ -140,6 +165,27 @@ def test_panels_of_grafana_have_the_numbers_of_the_site(built: Warehouse, title:
 def keys(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     """The foreign keys between marts."""
     return warehouse.query(KEYS)
+
+
+def test_role_of_the_page_reads_marts_and_reports_and_does_nothing_else(built: Warehouse) -> None:
+    [create] = re.findall(r"`(create role bi .*?;)`", PAGE)
+    built.execute(create)
+    try:
+        for again in ((), ("--full-refresh",)):  # tables made anew are as open, and no more
+            built.run("--select", "+rpt_credit_bands_daily", *again, reports=True)
+            with psycopg.connect(built.database_url, user="bi", autocommit=True) as connection:
+                found = {
+                    schema: (relations - readable, others)
+                    for schema, relations, readable, others in connection.execute(RIGHTS)
+                    if readable or others
+                }
+                assert found == {"marts": (0, 0), "reports": (0, 0)}
+                connection.execute("select from marts.credit_band_daily")
+                for statement in FORBIDDEN:
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        connection.execute(statement.encode())
+    finally:
+        built.execute("drop role bi")
 
 
 @pytest.mark.slow
