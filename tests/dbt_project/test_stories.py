@@ -144,12 +144,52 @@ def anonymous_activity_joins_the_user_once_known(warehouse: Warehouse) -> Story:
     assert users()[0] == ("a", "7")
 
 
+def what_comes_on_a_day_changes_the_marts_of_days_before(warehouse: Warehouse) -> Story:
+    """So no mart by day can be built of the days alone that raw has something new of."""
+    task = {"taskId": "late-task", "taskType": "late"}
+
+    def event(name: str, at: str, **activity: str) -> dict[str, Any]:
+        whole = {"userId": "late", "activity": activity, "occurredAt": at, "received_at": at}
+        return {"eventId": f"late-{name}-{at}", "eventType": name, **whole}
+
+    def days() -> set[tuple[Any, ...]]:
+        return set(
+            warehouse.query("""
+                select 'conversion', cohort_on::text, conversion_funnel_daily::text
+                from marts.conversion_funnel_daily where cohort_on < '2026-09-10'
+                union all
+                select 'outcome', cohort_on::text, funnel_outcome_daily::text
+                from marts.funnel_outcome_daily where cohort_on < '2026-09-10'
+                union all
+                select 'tasks', day::text, task_completion_daily::text
+                from marts.task_completion_daily where day < '2026-09-10'
+            """)
+        )
+
+    yield [
+        event("application_submitted", "2026-09-01T12:00:00Z"),
+        event("task_scheduled", "2026-09-02T12:00:00Z", **task),
+    ]
+    before = days()
+    yield [
+        event("application_partly_submitted", "2026-09-20T11:00:00Z"),
+        event("application_declined", "2026-09-20T12:00:00Z"),
+        event("task_completed", "2026-09-20T12:00:00Z", **task),
+    ]
+    assert {(mart, day) for mart, day, _ in before ^ days()} == {
+        ("conversion", "2026-09-01"),
+        ("outcome", "2026-09-01"),
+        ("tasks", "2026-09-02"),
+    }
+
+
 Story = Iterator[list[dict[str, Any]]]
 STORIES = (
     resent_events_collapse_whatever_their_order,
     void_takes_an_event_out_whichever_comes_first,
     copy_that_was_received_first_but_read_last_counts,
     anonymous_activity_joins_the_user_once_known,
+    what_comes_on_a_day_changes_the_marts_of_days_before,
 )
 
 
