@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from scripts.lib.replay.run import replay
-from scripts.lib.spark.cluster import GUARD
+from scripts.lib.spark.cluster import GUARD, LIGHT_JAVA
 from scripts.lib.spark.place import unfinished
 from scripts.lib.spark.translate import to_spark
 from tests.support.collector import running_collector
@@ -30,6 +30,8 @@ from tests.support.worlds import SMALL, define
 
 needs_spark = pytest.mark.skipif(not IS_THERE, reason="needs Java and scripts/install --spark")
 BUILD_SECONDS = 900
+# With rows as few as here, what the second compiler takes is more than the tasks do.
+LIGHT_EXECUTORS = f"spark.executor.extraJavaOptions={LIGHT_JAVA}"
 LOGS = {BPI2012: BPI2012_MAPPING, UCI_CREDIT: UCI_CREDIT_MAPPING}
 # Tests about PostgreSQL's transactions and the marks that go by them.
 OF_MARKS = {
@@ -74,6 +76,7 @@ def test_marts_are_those_of_postgresql_where_a_worker_is_killed(
         build = start(
             "spark", "--lake", str(lake), "--to", str(marts), "--as-of", as_of,
             "--event-log", str(events), "--project", str(warehouse.project), "--test",
+            "--conf", LIGHT_EXECUTORS,
         )  # fmt: skip
         deadline = time.monotonic() + BUILD_SECONDS
         while len(executors_at_work(events)) < 2:

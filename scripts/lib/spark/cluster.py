@@ -23,10 +23,14 @@ _LOOPBACK = "127.0.0.1"
 GUARD = '"$@" </dev/null >/dev/null 2>&1 & cat >/dev/null; kill -9 $! 2>/dev/null'
 _JAVA = "install Java 17, on Debian by apt-get install openjdk-17-jre-headless, or set JAVA_HOME"
 _LOGGING = "rootLogger.level = off\n"
+# For what lives for minutes and mostly plans: the compiler of hot code takes more than it saves,
+# and so do several threads for garbage.
+LIGHT_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _SETTINGS = """spark.authenticate true
 spark.authenticate.secret {secret}
 spark.driver.bindAddress {host}
 spark.driver.host {host}
+spark.executor.extraJavaOptions -XX:+UseSerialGC
 spark.executor.memory 1g
 spark.sql.shuffle.partitions 4
 """
@@ -94,7 +98,12 @@ def _start(daemon: str, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         ["sh", "-c", GUARD, "sh", home / "bin/spark-class", f"org.apache.spark.deploy.{daemon}",
          "--host", _LOOPBACK, *arguments],
-        env=os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": _LOOPBACK},
+        env=os.environ
+        | {
+            "SPARK_HOME": str(home),
+            "SPARK_LOCAL_IP": _LOOPBACK,
+            "SPARK_DAEMON_JAVA_OPTS": LIGHT_JAVA,
+        },
         stdin=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for this process, which ends them
     )  # fmt: skip

@@ -16,12 +16,15 @@ from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import SparkSession
 
 from scripts.lib.base.cli import UserError
+from scripts.lib.spark.cluster import LIGHT_JAVA
 
 _FUNCTIONS = Path(__file__).with_name("functions.sql")
 _SETTINGS = {
     "spark.app.name": "headwater",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    # What a model is compiled to has methods that Java would only interpret, row by row.
+    "spark.executor.defaultJavaOptions": "-XX:-DontCompileHugeMethods",
     "spark.sql.ansi.enabled": "true",
     # What is in the files is what there is: no metastore has to be told.
     "spark.sql.catalogImplementation": "in-memory",
@@ -30,6 +33,7 @@ _SETTINGS = {
     "spark.sql.parquet.compression.codec": "zstd",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ui.explainMode": "simple",  # which is written at every step, and nobody reads here
     # Spark 4.3 fails with it: "Can't zip RDDs with unequal numbers of partitions".
     "spark.sql.unionOutputPartitioning": "false",
 }
@@ -43,10 +47,12 @@ def session(master: str, warehouse: Path, settings: Mapping[str, str]) -> Iterat
     Raises UserError where nobody answers there.
     """
     _require_answer(master)
-    if master.startswith("local") or urlsplit(master).hostname == "127.0.0.1":
+    is_local = master.startswith("local")  # then it does the tasks as well
+    if is_local or urlsplit(master).hostname == "127.0.0.1":
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder.master(master)
-    own = {"spark.sql.warehouse.dir": str(warehouse)}
+    java = _SETTINGS["spark.executor.defaultJavaOptions"] if is_local else LIGHT_JAVA
+    own = {"spark.sql.warehouse.dir": str(warehouse), "spark.driver.defaultJavaOptions": java}
     for name, value in (_SETTINGS | own | dict(settings)).items():
         builder = builder.config(name, value)
     try:
