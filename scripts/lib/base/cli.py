@@ -8,6 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 import psycopg
@@ -26,13 +27,27 @@ class UserError(Exception):
 def run(main: Callable[[], int]) -> NoReturn:
     """Runs a command and exits with its status; a UserError is printed without a traceback.
 
-    SIGTERM unwinds like Ctrl-C does, so that an embedded PostgreSQL is stopped on the way out.
+    SIGTERM unwinds like Ctrl-C does, so that an embedded PostgreSQL is stopped on the way out. What
+    fails after either of them is not told: it is their doing.
     """
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # scripts/lib/__init__.py
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    told: list[int] = []
+
+    def interrupt(number: int, _: FrameType | None) -> NoReturn:
+        told.append(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of a process in the background
+        signal.signal(signal.SIGINT, interrupt)
     try:
-        sys.exit(main())
+        try:
+            sys.exit(main())
+        except Exception:
+            if told:
+                sys.exit(128 + told[0])
+            raise
     except (UserError, NewerSchemaError, SeedError) as error:
         sys.exit(f"error: {error}")
     except psycopg.OperationalError as error:

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2  # type: ignore[import-untyped]
+from dbt.adapters.contracts.connection import Connection
 from dbt.adapters.postgres.connections import PostgresConnectionManager
 from dbt.cli import requires
 from dbt.config.runtime import RuntimeConfig
 from dbt.constants import PARTIAL_PARSE_FILE_NAME
 from dbt.contracts.graph.manifest import Manifest
-from dbt.events.types import MainStackTrace
+from dbt.events.types import MainEncounteredError, MainStackTrace
 from dbt.parser.manifest import ManifestLoader
 from dbt_common.events.base_types import BaseEvent
 from dbt_common.events.functions import fire_event
@@ -35,6 +36,7 @@ _WITHOUT_VALUES = ("2B", "40", "42", "55")
 _DATA_EXCEPTION = "22"  # its message itself ends with the value, after a colon
 _HIDDEN = "(not shown: it can hold a row's values; scripts/psql shows it)"
 _handled = PostgresConnectionManager.exception_handler
+_cancel_as = PostgresConnectionManager.cancel
 
 
 def without_values(error: psycopg2.Error) -> str:
@@ -71,13 +73,20 @@ def mend() -> None:
 
 
 def _end_in_a_line() -> None:
-    """dbt shows where in its code it was interrupted, as where it failed."""
+    """dbt takes Ctrl-C for an error, with a traceback, and may not end its own queries."""
+    PostgresConnectionManager.cancel = _cancel  # type: ignore[method-assign]
     requires.fire_event = _fire  # type: ignore[assignment, attr-defined]
+
+
+def _cancel(manager: PostgresConnectionManager, connection: Connection) -> None:
+    """As dbt's, by the role that logged in: the one that its connections take may end nobody."""
+    manager.add_query("set role none")
+    _cancel_as(manager, connection)  # type: ignore[no-untyped-call]
 
 
 def _fire(event: BaseEvent, *options: Any) -> None:  # noqa: ANN401
     is_interrupt = isinstance(sys.exc_info()[1], KeyboardInterrupt)
-    if not (is_interrupt and isinstance(event, MainStackTrace)):
+    if not (is_interrupt and isinstance(event, MainEncounteredError | MainStackTrace)):
         fire_event(event, *options)
 
 
