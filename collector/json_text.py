@@ -153,11 +153,13 @@ def json_problem(
             _anything.decode(text)  # msgspec stops at a broken rule, maybe before broken JSON
         except NOT_JSON as worse:
             return json_problem(worse, text)
-        not_an_object = Problem(422, "not_an_object", "An event or a user must be a JSON object.")
-        return explain(str(error)) or not_an_object
+        message = "An event, a user or a batch must be a JSON object."
+        return explain(str(error)) or Problem(422, "not_an_object", message)
     if isinstance(error, RecursionError):
         return Problem(400, "too_deep", f"JSON may be nested {MAX_DEPTH} levels deep at most.")
     reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    if reason == "Input data was truncated":  # what msgspec says of both
+        reason = r"it is cut off, or has one half of a surrogate pair (\ud800) without the other"
     return Problem(400, "malformed_json", f"The text is not JSON: {reason}.")
 
 

@@ -46,9 +46,11 @@ def serve(settings: Settings, kind: str = "") -> None:
     shared = bound(settings.host, settings.port, shared=several)
     host, port = shared.getsockname()[:2]
     url = _url(host, port)
+    own_ports = [settings.port and port + 1 + number for number in range(settings.workers)]
+    own = [bound(settings.host, each) for each in own_ports] if several else []
     print(  # noqa: T201
         f"Collector on {url}, landing in {kind}{described(settings.source_database_url)}\n"
-        f"Try:\n"
+        f"Try, with -H 'Authorization: Bearer KEY' where there are keys:\n"
         f"  curl {url}/users -H 'Content-Type: application/json' \\\n"
         f'    -d \'{{"email": "ada@example.com", "name": "Ada", "ficoScore": 720}}\'\n'
         f"  curl {url}/users\n"
@@ -56,8 +58,6 @@ def serve(settings: Settings, kind: str = "") -> None:
         flush=True,
     )
     if several:
-        own_ports = [settings.port and port + 1 + number for number in range(settings.workers)]
-        own = [bound(settings.host, each) for each in own_ports]
         _run_together(replace(settings, port=port), own)
     else:
         _run(replace(settings, port=port), [shared])

@@ -111,6 +111,15 @@ def test_not_json(client: httpx.Client, collector: Collector, broken: bytes) -> 
     assert client.post("/events", json=event()).status_code == 200
 
 
+@pytest.mark.parametrize("half", ["\\ud800", "\\udc00", "\\ud800\\u0041", "\\ud800x"])
+def test_half_of_a_surrogate_pair_is_named(client: httpx.Client, half: str) -> None:
+    broken = f'{{"activity": {{"a": "{half}"}}}}'
+    problem = assert_problem(
+        client.post("/events", content=broken, headers=JSON), 400, "malformed_json"
+    )
+    assert "surrogate pair" in problem["message"]
+
+
 @pytest.mark.parametrize("body", [b"", b" \n", b"[]", b"[ ]"])
 def test_no_events(client: httpx.Client, body: bytes) -> None:
     assert_problem(client.post("/events", content=body, headers=JSON), 400, "no_events")

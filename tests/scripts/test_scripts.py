@@ -80,11 +80,14 @@ def test_malformed_setting_is_named(start: Start) -> None:
     assert errors.startswith("error: PORT must be a number")
 
 
-def test_taken_port_is_said(start: Start) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_taken_port_is_all_that_is_said(start: Start, workers: int) -> None:
+    """Also where it is the port of one process of several, at which its metrics are."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        process = start("serve", PORT=str(taken.getsockname()[1]))
-        _, errors = process.communicate()
-    assert process.returncode == 1
+        port = taken.getsockname()[1] - (workers > 1)
+        process = start("serve", PORT=str(port), WORKERS=str(workers))
+        output, errors = process.communicate()
+    assert (process.returncode, output) == (1, "")
     assert "set HOST and PORT" in errors
 
 
