@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pickle
 import stat
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -26,6 +27,12 @@ from scripts.lib.dbt.standing import pass_over
 # What the names in a manifest depend on, see profiles.yml.example.
 _NAMED_BY = ("DBT_TARGET", "DBT_SCHEMA", "PGDATABASE", "USER")
 _UNREAD = {"target", "logs"}
+# Of a manifest, what its own `deepcopy` copies, in a third of the time.
+_PARTS = (
+    "nodes", "sources", "macros", "docs", "exposures", "functions", "metrics", "groups",
+    "selectors", "metadata", "disabled", "files", "state_check", "semantic_models", "unit_tests",
+    "saved_queries", "flat_graph",
+)  # fmt: skip
 
 Files = frozenset[tuple[str, int, int]]
 
@@ -45,7 +52,7 @@ class KeepingRunner:
         make_lean()
         runnable.write_manifest = _write_missing  # type: ignore[attr-defined, assignment]
         self._late = late
-        self._parsed: dict[tuple[object, ...], tuple[Files, Manifest]] = {}
+        self._parsed: dict[tuple[object, ...], tuple[Files, bytes]] = {}
 
     def invoke(
         self, arguments: Sequence[str], callbacks: Sequence[Callable[[Any], None]] = ()
@@ -73,8 +80,8 @@ class KeepingRunner:
         # The folder itself is no part of it: a copy of a project is parsed as the project was.
         key = (*options, *(os.environ.get(name) for name in _NAMED_BY))
         files = _files(folder)
-        known, manifest = self._parsed.get(key, (None, None))
-        if verb == "parse" or known != files or manifest is None:
+        known, pickled = self._parsed.get(key, (None, b""))
+        if verb == "parse" or known != files:
             parse = arguments
             if verb != "parse":
                 before = arguments[: len(arguments) - len(command)]
@@ -82,12 +89,12 @@ class KeepingRunner:
             parsed = dbtRunner(callbacks=callbacks).invoke(parse)
             if not isinstance(parsed.result, Manifest):
                 return parsed
-            manifest = parsed.result
-            self._parsed[key] = (files, manifest)
+            pickled = pickle.dumps({name: getattr(parsed.result, name) for name in _PARTS})
+            self._parsed[key] = (files, pickled)
             if verb == "parse":
                 return parsed
         # A run leaves its marks: ephemeral models stay compiled and are missing in the next one.
-        copy = manifest.deepcopy()  # type: ignore[no-untyped-call]
+        copy = Manifest(**pickle.loads(pickled))  # noqa: S301  dumped above
         return dbtRunner(copy, callbacks).invoke(arguments)
 
 
