@@ -14,8 +14,6 @@ from scripts.lib.dbt.properties import unknown_keys
 from scripts.lib.dbt.target import PROJECT
 from tests.support.warehouse import MARTS, Warehouse
 
-pytestmark = pytest.mark.every_postgres
-
 IGNORED = shutil.ignore_patterns("target", "logs")
 
 
@@ -61,6 +59,7 @@ def empty(
         yield warehouse, warehouse.dbt("build", "--show-all-deprecations", "--no-partial-parse")
 
 
+@pytest.mark.every_postgres
 def test_empty_database_builds_without_a_warning(empty: tuple[Warehouse, str]) -> None:
     warehouse, printed = empty
     assert "WARN=0 ERROR=0 SKIP=0" in printed
@@ -95,6 +94,7 @@ def test_every_model_is_described_keyed_and_documented(empty: tuple[Warehouse, s
             assert model["config"]["contract"]["enforced"], name
 
 
+@pytest.mark.every_postgres
 def test_columns_of_the_database_are_those_of_the_documentation(
     empty: tuple[Warehouse, str],
 ) -> None:
@@ -134,6 +134,7 @@ def test_rates_are_written_once() -> None:
         assert not divisions.search(path.read_text()), f"{path.name}: use rate(part, whole)"
 
 
+@pytest.mark.every_postgres
 def test_settings_that_no_model_could_do_with_build_nothing(
     empty: tuple[Warehouse, str],
 ) -> None:
