@@ -272,9 +272,16 @@ def test_several_files_globs_folders_and_standard_input(
     assert piped.returncode == 0, piped.stderr
     assert landed(collector)[1] == 4
     (tmp_path / "bare").mkdir()
-    for name in ("nowhere*.csv", "bare"):
+    os.mkfifo(tmp_path / "pipe")
+    not_file = "is a pipe or a device, and a file is read more than once: give it to the standard"
+    for name, reason in {
+        "nowhere*.csv": "there is no file nowhere*.csv",
+        "bare": "there is no file in bare",
+        "/dev/null": f"/dev/null {not_file} input, which is the file -",
+        "pipe": f"pipe {not_file} input, which is the file -",
+    }.items():
         missing = run(collector, tmp_path, name, "--mapping", "mapping.yml")
-        assert (missing.returncode, missing.stderr) == (1, f"error: there is no file {name}\n")
+        assert (missing.returncode, missing.stderr) == (1, f"error: {reason}\n")
 
 
 def test_a_killed_replay_by_a_mapping_continues_exactly(

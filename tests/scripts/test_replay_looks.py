@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -63,6 +64,21 @@ def test_an_unseen_file_gets_a_mapping_that_is_one(tmp_path: Path, collector: Co
     assert collector.query("select count(*) from raw.events") == [(0,)]
     assert run(tmp_path, *command).returncode == 0
     assert collector.query("select count(*) from raw.events") == [(3,)]
+
+
+def test_examples_are_whole_and_in_one_line(tmp_path: Path) -> None:
+    times = [f"2026-10-{day} 09:30:00" for day in range(20, 26)]
+    rows = [{"at": at, "note": f"line\none of {at}", "long\nname": "x" * 40} for at in times]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    shown = run(tmp_path, "log.jsonl", "--inspect")
+    assert shown.returncode == 0, shown.stderr
+    head, *lines = [line.rstrip() for line in shown.stdout.splitlines()[1:5]]
+    assert [re.split(r"  +", line.strip())[-1] for line in (head, *lines)] == [
+        "examples",
+        ", ".join(times[:3]),
+        "line\ufffdone of 2026-10-20 09:30:…, line\ufffdone of 2026-10-21 09:30:…",
+        "x" * 29 + "…",
+    ]
 
 
 def test_a_dry_run_says_what_would_be_refused(tmp_path: Path, collector: Collector) -> None:

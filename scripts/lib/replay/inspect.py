@@ -10,12 +10,11 @@ from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from collector.registry import supported_event_types
 from collector.settings import ROOT
-from scripts.lib.base.cli import UserError, printable
+from scripts.lib.base.cli import UserError, plain, printable
 from scripts.lib.replay.batches import Records
 from scripts.lib.replay.checking import paths_of
 from scripts.lib.replay.mapping.document import load_mapping
@@ -25,6 +24,7 @@ from scripts.lib.replay.reading.files import History
 from scripts.lib.replay.reading.records import BadRow, FileOptions, HistoryError
 
 ROWS = 1000
+EXAMPLE = 30  # characters of a cell that are shown; of a column's cells twice as many
 MAPPINGS = ROOT / "scripts" / "mappings"
 # An export is known by columns that no other has together.
 EXPORTS = {
@@ -87,13 +87,12 @@ def inspect(files: Sequence[Path], mapping: Path | None, console: Console) -> in
     table = Table("column", "filled", "different", "type", "examples", box=None, header_style="dim")
     for name, cells in found.items():
         texts = [as_text(each) for each in cells if each is not None]
-        examples = ", ".join(dict.fromkeys(text[:30] for text in texts[:50]))[:60]
         table.add_row(
-            escape(name),
+            plain(name),
             f"{len(texts) / len(rows):.0%}",
             f"{len(set(texts)):,}",
             _type(texts),
-            escape(examples),
+            plain(_examples(texts)),
         )
     console.print(f"{len(rows):,} rows looked at, {len(bad):,} malformed", highlight=False)
     console.print(table)
@@ -180,6 +179,17 @@ def _chosen(found: dict[str, list[Any]], texts: dict[str, list[str]]) -> dict[st
         if guess and field not in chosen and (field != "userId" or "anonymousId" not in chosen):
             chosen[field] = guess
     return chosen
+
+
+def _examples(texts: Sequence[str]) -> str:
+    """The first different ones, in one line: each whole, or with a mark where it is cut."""
+    shortened = (f"{text[: EXAMPLE - 1]}…" if len(text) > EXAMPLE else text for text in texts[:50])
+    first, *others = dict.fromkeys(shortened) or [""]
+    for text in others:
+        if len(first) + len(text) > 2 * EXAMPLE:
+            break
+        first += f", {text}"
+    return first
 
 
 def _is_object(cell: object) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from rich.markup import escape
 from rich.table import Table
 
+from scripts.lib.base.cli import plain
 from scripts.lib.base.client import Receipt
 
 EXAMPLES = 5  # of each reason
@@ -105,9 +105,9 @@ def summary(name: str, outcome: Outcome) -> Table:
 
     def rows(text: str, counts: Mapping[str, int]) -> None:
         for reason, count in sorted(counts.items()):
-            table.add_row(escape(text.format(reason)), f"{count:,}")
+            table.add_row(plain(text.format(reason)), f"{count:,}")
 
-    table.add_row(escape(f"rows of {name}"), f"{outcome.rows:,}")
+    table.add_row(plain(f"rows of {name}"), f"{outcome.rows:,}")
     if outcome.skipped:
         table.add_row("  skipped, as the mapping says", f"{outcome.skipped:,}")
     rows("  rejected: {}", outcome.rejected)

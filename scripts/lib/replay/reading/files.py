@@ -44,7 +44,7 @@ _PEEK = 4096
 def expand(names: Sequence[str]) -> list[Path]:
     """The files of some names and globs, each glob's in order of name.
 
-    Raises HistoryError where one matches nothing.
+    Raises HistoryError where one matches nothing that can be read more than once.
     """
     files: list[Path] = []
     for name in names:
@@ -58,9 +58,20 @@ def expand(names: Sequence[str]) -> list[Path]:
             if each == STDIN or each.is_file()
         ]
         if not inside:
-            raise HistoryError(f"there is no file {name}")
+            raise HistoryError(_why_none(name, found))
         files += inside
     return files
+
+
+def _why_none(name: str, found: Sequence[Path]) -> str:
+    if any(path.is_dir() for path in found):
+        return f"there is no file in {name}"
+    if any(path.exists() for path in found):
+        return (
+            f"{name} is a pipe or a device, and a file is read more than once: "
+            "give it to the standard input, which is the file -"
+        )
+    return f"there is no file {name}"
 
 
 @cache
