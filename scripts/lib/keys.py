@@ -9,12 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import psycopg
-from rich.console import Console
 from rich.table import Table
 
 from collector.connection import described
 from collector.keys import Scope
-from scripts.lib.base.cli import UserError, parser, read_settings, run, say
+from scripts.lib.base.cli import UserError, open_console, parser, plain, read_settings, run, say
 from scripts.lib.base.database import open_databases
 
 SNIPPETS = Path(__file__).with_name("snippets.md")
@@ -91,8 +90,8 @@ def show_keys(connection: psycopg.Connection) -> None:
         created, revoked = (
             f"{at:%Y-%m-%d %H:%M %Z}" if at else "" for at in (created_at, revoked_at)
         )
-        table.add_row(name, scope, str(key_id), created, revoked)
-    Console().print(table)
+        table.add_row(plain(name), scope, str(key_id), created, revoked)
+    open_console().print(table)
 
 
 def main() -> int:

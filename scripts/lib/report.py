@@ -15,7 +15,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from scripts.lib.base.cli import parser, plain, run
+from scripts.lib.base.cli import open_console, parser, plain, run
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.replication import lag_text
 from scripts.lib.base.settings import Settings
@@ -64,7 +64,10 @@ def show(settings: Settings, database_url: str, console: Console) -> None:
     totals, tables, lag = read(settings, database_url, query)
     console.print(_title(totals))
     console.print()
-    console.print(Columns(tables, padding=(1, 4)))
+    if console.is_terminal:
+        console.print(Columns(tables, padding=(1, 4)))
+    else:  # as wide as it needs to be, so that all would stand side by side
+        console.print(*tables, sep="\n\n")
     if lag:
         console.print(f"\n[dim]{plain(lag)}[/dim]", highlight=False, soft_wrap=True)
 
@@ -158,7 +161,7 @@ def _table(title: str, first: str, *others: str) -> Table:
         header_style="dim",
         padding=(0, 1),
     )
-    table.add_column(first, no_wrap=True, max_width=24)
+    table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -181,7 +184,7 @@ def main() -> int:
     parser("report", "Print one screen of answers from the built marts.").parse_args()
     settings = read_target()
     with open_databases(settings) as databases:
-        console = Console()
+        console = open_console()
         show(settings, databases.destination, console)
         if databases.source != databases.destination:
             console.print(plain(lag_text(databases.source, databases.destination)), style="dim")

@@ -347,7 +347,12 @@ def test_site_report_and_status_are_about_dbts_target(
 
 def test_definitions_are_in_the_seeds_alone(warehouse: Warehouse) -> None:
     """Renamed, or decided otherwise, they are so in site and report after the next build."""
-    names = {"good": "solid", "poor": "thin", "loan_application": "loan", "approved": "granted"}
+    names = {
+        "good": "solid",
+        "poor": "thin",
+        "loan_application": "loan",
+        "approved": "granted after second look",
+    }
     good = {"thin", "exceptional"}
     for seed in ("score_bands", "funnels"):
         rows = warehouse.seed(seed)
@@ -374,6 +379,6 @@ def test_definitions_are_in_the_seeds_alone(warehouse: Warehouse) -> None:
     assert "solid" in {row["band"] for row in bands}
     assert "loan" in {row["funnel"] for row in shown["conversion_daily"]}
     assert "Funnel loan " in screen
-    assert " granted, " in screen
+    assert " granted after second look " in screen
     assert re.search(r"^ ?thin +\d", screen, re.MULTILINE)
     assert "poor" not in screen

@@ -31,11 +31,17 @@ PROGRAMS = {
 def keys(database: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [ROOT / "scripts" / "keys", *arguments],
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": database, "COLUMNS": "120"},
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": database},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_long_names_are_listed_whole(database: str) -> None:
+    name = "[bold]" + "x" * 100
+    assert keys(database, "create", name, "--scope", "read").returncode == 0
+    assert f" {name} " in keys(database, "list").stdout
 
 
 def test_create_use_list_and_revoke(database: str) -> None:

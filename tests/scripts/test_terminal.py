@@ -16,8 +16,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.table import Table
 
 from collector.settings import ROOT
+from scripts.lib.base.cli import open_console
+from scripts.lib.diff.__main__ import show
 
 COMMANDS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file())
 # Run pip, or what they are given; they are sh.
@@ -128,6 +131,33 @@ def test_file_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
     result = run("psql", folder=tmp_path, HEADWATER_DATA="/dev/null/data")
     assert result.returncode == 1
     assert re.fullmatch("error: /dev/null/data.*: Not a directory\n", result.stderr)
+
+
+@pytest.mark.parametrize(("columns", "is_whole"), [("", True), ("40", False)])
+def test_tables_are_whole_in_files(
+    columns: str,
+    is_whole: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where nobody says how wide they are to be."""
+    monkeypatch.setenv("COLUMNS", columns)
+    table = Table(box=None)
+    name = "conversion_funnel_daily" * 8
+    table.add_row(name, "1")
+    open_console().print(table)
+    assert (name in capsys.readouterr().out) == is_whole
+    show(f"| mart | rows |\n|---|---|\n| `{name}` | 1 |\n")
+    assert f"| `{name}` |" in capsys.readouterr().out
+
+
+def test_all_commands_print_so() -> None:
+    of_their_own = [
+        path.name
+        for path in (ROOT / "scripts").rglob("*.py")
+        if re.search(r"\bConsole\(", path.read_text())
+    ]
+    assert of_their_own == ["cli.py"]
 
 
 def on_database(url: str, folder: Path) -> dict[str, str]:

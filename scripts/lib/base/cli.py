@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import unicodedata
@@ -12,12 +13,15 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 import psycopg
+from rich.console import Console
 from rich.markup import escape
 
 from collector import __version__
 from collector.migrate import NewerSchemaError
 from collector.registry import SeedError
 from scripts.lib.base.settings import Settings
+
+WIDE = 10_000  # characters, more than any table has
 
 
 class UserError(Exception):
@@ -78,6 +82,16 @@ def read_settings() -> Settings:
 def say(line: str, to: TextIO | None = None) -> None:
     """Prints what was done or found at once; to the standard output, if to nowhere else."""
     print(line, file=to, flush=True)
+
+
+def open_console(*, soft_wrap: bool = False) -> Console:
+    """The standard output, for tables; COLUMNS is its width in characters.
+
+    Without that a file or a pipe has all the width that a table needs, since nothing that is cut
+    off there comes back; rich would take it for a terminal of 80.
+    """
+    is_free = not sys.stdout.isatty() and not os.environ.get("COLUMNS")
+    return Console(width=WIDE if is_free else None, soft_wrap=soft_wrap)
 
 
 def printable(text: str) -> str:

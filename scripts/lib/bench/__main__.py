@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from collector.settings import ROOT
-from scripts.lib.base.cli import UserError, parser, read_settings, run
+from scripts.lib.base.cli import UserError, open_console, parser, read_settings, run
 from scripts.lib.base.settings import Settings
 from scripts.lib.bench.bench import Bench
 from scripts.lib.bench.measure import MissingError, Row, ViolationError
@@ -200,7 +200,7 @@ def main() -> int:
     """Measures, or writes what was measured to the documentation."""
     options = _options()
     settings = read_settings()
-    console = Console()
+    console = open_console()
     if options.docs:
         report = load(options.output)
         if not report.rows:

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from collector.connection import described
-from scripts.lib.base.cli import UserError, between, parser, read_settings, run
+from scripts.lib.base.cli import UserError, between, open_console, parser, read_settings, run
 from scripts.lib.base.client import Client, encode
 from scripts.lib.base.database import Databases, open_databases
 from scripts.lib.base.running import running_collector
@@ -179,7 +179,7 @@ def main() -> int:
         "--force", action="store_true", help="even into a database of your own that has events"
     )
     options = arguments.parse_args()
-    console = Console()
+    console = open_console()
     settings = replace(read_settings(), dbt_target="prod")
     demo(settings, options.users, options.seed, console, force=options.force)
     return 0

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
-from rich.console import Console
 from rich.markdown import Markdown
 
-from scripts.lib.base.cli import parser, read_settings, run, say
+from scripts.lib.base.cli import open_console, parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.diff.effects import Effects, effects
 from scripts.lib.diff.page import page
@@ -34,6 +34,14 @@ DESCRIPTION = """Show what a change of dbt_project does, before it ships: build 
 into schemas of your own, from the rows that prod has read, and compare that with prod: numbers of
 the report with the definitions they follow, rows added, removed and changed in each mart, columns,
 and ten rows of each as examples. Personal data is not shown."""
+
+
+def show(text: str) -> None:
+    """Prints Markdown: laid out on a terminal, in a file or a pipe as it is."""
+    if sys.stdout.isatty():
+        open_console().print(Markdown(text))
+    else:
+        say(text)
 
 
 def main() -> int:
@@ -78,7 +86,7 @@ def main() -> int:
     text = page(found, title)
     if not is_same:
         text += "\nProd was built meanwhile, so some of this may be new rows: run it again.\n"
-    Console().print(Markdown(text))
+    show(text)
     say(f"Built and compared in {time.monotonic() - started:.1f} s.")
     if options.markdown:
         options.markdown.write_text(text, encoding="utf-8")

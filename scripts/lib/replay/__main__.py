@@ -8,10 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 
-from scripts.lib.base.cli import between, parser, printable, read_settings, run
+from scripts.lib.base.cli import between, open_console, parser, plain, printable, read_settings, run
 from scripts.lib.replay.checking import unsupported_text
 from scripts.lib.replay.making import BATCH_ROWS, Options
 from scripts.lib.replay.outcome import Outcome, summary
@@ -120,7 +119,7 @@ def main() -> int:
             batch_rows=options.batch_rows,
         )
     files = expand(options.files)
-    console = Console(soft_wrap=True)
+    console = open_console(soft_wrap=True)
     if options.inspect:
         from scripts.lib.replay.inspect import inspect  # noqa: PLC0415  only here
 
@@ -134,7 +133,7 @@ def main() -> int:
     names = files[0].name if len(files) == 1 else f"{len(files)} files"
     with Progress(console=console, disable=not console.is_terminal) as bar:
         size = sum(path.stat().st_size for path in files if path != STDIN)
-        task = bar.add_task(f"Sending {escape(names)}", total=size or None)
+        task = bar.add_task(f"Sending {plain(names)}", total=size or None)
         outcome = replay(
             files,
             options.mapping,

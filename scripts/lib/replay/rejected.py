@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from collector.quarantine import MAX_QUARANTINED_BYTES
-from scripts.lib.base.cli import UserError, plain
+from scripts.lib.base.cli import UserError, open_console, plain
 from scripts.lib.base.client import Client, Receipt, encode
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings
@@ -205,7 +205,7 @@ def _key_of(connection: psycopg.Connection, source: str, url: str) -> Iterator[s
 def resend_rejected(settings: Settings, options: argparse.Namespace) -> int:
     """Sends what is selected and prints what became of it; 1 where some is still refused."""
     selection = {name: getattr(options, name) for name in ("code", "source", "since")}
-    console = Console()
+    console = open_console()
     table = Table("source", "sent again", "events", box=None, header_style="dim")
     table.columns[2].justify = "right"
     total: Counter[str] = Counter()

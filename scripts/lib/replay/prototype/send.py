@@ -13,7 +13,7 @@ import psycopg
 from rich.console import Console
 from rich.progress import Progress
 
-from scripts.lib.base.cli import printable
+from scripts.lib.base.cli import open_console, printable
 from scripts.lib.base.client import Client, encode
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings
@@ -40,7 +40,7 @@ def move_in(  # noqa: PLR0913  the options of the command
     UserError, or CollectorError when the collector stays unreachable; a repeated run continues
     after the last acknowledged batch.
     """
-    console = Console()
+    console = open_console()
     with ExitStack() as stack:
         source = stack.enter_context(closing(connect(source_url)))
         destination = stack.enter_context(closing(connect(destination_url or source_url)))
