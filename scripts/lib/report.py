@@ -98,7 +98,8 @@ def _title(totals: dict[str, Any]) -> str:
     if not totals["events"]:
         return "[bold]No events yet[/bold]"
     count = f"{totals['events']:,} events of {totals['users']:,} users"
-    text = f"[bold]{count}[/bold], {totals['first_on']} to {totals['last_on']}"
+    days = " to ".join(dict.fromkeys(str(totals[end]) for end in ("first_on", "last_on")))
+    text = f"[bold]{count}[/bold], {days}"
     if totals["conflicts"]:
         text += f"\n{totals['conflicts']:,} came with others of the same eventId: the first counts"
     return text
@@ -140,14 +141,15 @@ def _tables(tasks: Rows, bands: Rows) -> Iterator[RenderableType]:
         yield _captioned(table, "medians: wait from schedule to start, cycle from start to end")
     if bands:
         table = _table(
-            "Credit bands", "band", "users now", "conversions", "payments", "on time", ""
+            "Credit bands", "band", "users now", "", "conversions", "payments", "on time"
         )
         most = max(row["users"] for row in bands) or 1
         for row in bands:
             table.add_row(
-                plain(row["band"]), f"{row['users']:,}", f"{row['conversions']:,}",
-                f"{row['payments_due']:,}", _percent(row["on_time_rate"]),
+                plain(row["band"]), f"{row['users']:,}",
                 Bar(most, 0, row["users"], width=BAR_WIDTH, color="cyan"),
+                f"{row['conversions']:,}", f"{row['payments_due']:,}",
+                _percent(row["on_time_rate"]),
             )  # fmt: skip
         yield _captioned(table, "conversions and payments by the band at that time")
 

@@ -213,6 +213,9 @@ def test_numbers_of_the_report_are_those_of_the_facts(warehouse: Warehouse) -> N
         assert rows
         for row in rows:
             assert " ".join(cell for cell in row if cell).split() in lines
+    # The bars of bands are those of the number before them.
+    most = max(bands, key=lambda row: int(row[1]))
+    assert re.search(rf"{most[0]} +{most[1]} +█+ +{most[2]} ", printed(warehouse))
     for outcome, count in warehouse.query(
         "select outcome, count(*) from marts.fct_funnel_progress group by funnel, 1"
     ):
