@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from scripts.lib.base.browser import chromium
 from scripts.lib.site.state import State, tell_failure, write_state
 from tests.support.browsing import build_site
+from tests.support.reporting import printed
 from tests.support.warehouse import AS_OF, Warehouse
 
 pytestmark = [
@@ -20,6 +22,31 @@ pytestmark = [
     pytest.mark.skipif(chromium() is None, reason="no Chromium: apt-get install chromium"),
 ]
 BUILT_AT = datetime.fromisoformat(AS_OF)
+# The labels of the axes of all charts.
+LABELS = """
+    [...document.querySelectorAll(".plot .role-axis-label")].map(
+        axis => [...axis.querySelectorAll("text")].filter(text => text.style.opacity !== "0")
+            .map(text => text.textContent))
+"""
+# A chart of retention, of counts or of shares with a highest value, in a plot of its own.
+DRAW = """
+    async ([kind, most]) => {
+        const plot = Object.assign(document.createElement("div"), { className: "plot drawn" });
+        document.querySelectorAll(".drawn").forEach(each => each.remove());
+        document.querySelector(".card").append(plot);
+        const rows = kind === "weeks" ? null : [0, most].map(y => ({ x: String(y), y }));
+        const axis = kind === "counts" ? countAxis("y") : rateAxis;
+        const age = (weeks) => [{ day: 0, users_active: Array(weeks + 1).fill(9) }];
+        const result = rows === null
+            ? curves([["old", age(most)], ["new", age(0)]], [], "")
+            : { rows, spec: { mark: "line", encoding: {
+                x: { field: "x", type: "nominal", axis: null },
+                y: { field: "y", type: "quantitative", axis } } } };
+        await vegaEmbed(plot, complete(result, {}), EMBED);
+        return [".role-axis-label text", ".role-legend-label text"].map(
+            path => [...plot.querySelectorAll(path)].map(text => text.textContent));
+    }
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +61,7 @@ def warehouse(
             "application_submitted": {},
             "task_scheduled": {"taskType": "Call", "taskId": "1"},
             "credit_score_updated": {"ficoScore": 700},
+            "payment_made": {},
         }
         warehouse.land(
             *(
@@ -108,6 +136,57 @@ def test_first_day_is_drawn(browser: Browser, folder: Path) -> None:
             boxes = [mark.bounding_box() for mark in marks.all()]
             assert any(box and box["width"] > 2 and box["height"] > 2 for box in boxes), chart
         page.close()
+
+
+@pytest.mark.parametrize("file", ["index", "conversion", "traffic", "retention", "tasks", "credit"])
+def test_first_day_is_said_as_it_is(browser: Browser, folder: Path, file: str) -> None:
+    """Its day once, no label of an axis twice, whole things by whole numbers."""
+    page = browser.new_page()
+    page.goto((folder / f"{file}.html").as_uri())
+    page.wait_for_selector("body[data-ready]")
+    assert re.match(r"\d+ Oct 2026, by day\b", page.locator("#shown").inner_text())
+    for labels in page.evaluate(LABELS):
+        assert len(labels) == len(set(labels))
+        assert not [label for label in labels if re.search(r"\d(m|\.\d+)$", label)]
+    page.close()
+
+
+def test_report_says_the_first_day_once(warehouse: Warehouse) -> None:
+    assert re.match(r"5 events of 1 users, 2026-10-\d\d\n", printed(warehouse))
+
+
+def test_notes_of_tiles_are_about_what_is_there(browser: Browser, folder: Path) -> None:
+    page = browser.new_page()
+    page.goto((folder / "index.html").as_uri())
+    page.wait_for_selector("body[data-ready]")
+    expect(page.locator("#punctual-note")).to_have_text("1 of 1 due (95 % interval 21 to 100 %)")
+    page.goto((folder / "conversion.html").as_uri())
+    page.wait_for_selector("body[data-ready]")
+    expect(page.locator("#time")).to_have_text("\N{EN DASH}")
+    expect(page.locator("#time-note")).to_have_text("none converted, in all segments")
+    page.close()
+
+
+def test_axes_of_few_have_each_label_once(browser: Browser, folder: Path) -> None:
+    page = browser.new_page()
+    page.goto((folder / "retention.html").as_uri())
+    page.wait_for_selector("body[data-ready]")
+    for weeks in (*range(1, 30), 104):
+        [labels, legend] = page.evaluate(DRAW, ["weeks", weeks])
+        whole = [label for label in labels if "%" not in label]
+        assert whole
+        assert len(whole) == len(set(whole))
+        assert all(map(str.isdecimal, whole)), whole
+        assert legend == ["\u2068old\u2069"]  # the other one has no line yet
+    for most in (*range(1, 40), 999, 1000, 1500, 123_456):
+        [labels, _] = page.evaluate(DRAW, ["counts", most])
+        assert len(labels) == len(set(labels)), most
+        assert not [label for label in labels if label.endswith("m")], labels
+        assert most > 39 or all(map(str.isdecimal, labels)), labels
+    for percent in (0.02, 0.3, 1, 1.5, 2, 4, 7, 33, 100):
+        [labels, _] = page.evaluate(DRAW, ["shares", percent / 100])
+        assert len(labels) == len(set(labels)), percent
+    page.close()
 
 
 def test_sixty_funnels_over_three_years_open_at_once(

@@ -70,13 +70,13 @@ function interval(part, whole) {
   return [-1, 1].map((side) => Math.min(Math.max((share + slack / 2 + side * half) / (1 + slack), 0), 1));
 }
 
-/** A rate of rows with what it is made of: numbers, its interval, and all that in words. */
+/** A rate of rows with what it is made of: numbers, its interval, and all that in words, also with what the whole is. */
 function counted(name, rows) {
   const [part, whole] = embedded.rates[name].map((field) => sum(rows, field));
   const [low, high] = whole ? interval(part, whole) : [null, null];
   const count = `${format.count(part)} of ${format.count(whole)}`;
-  const range = whole && whole < FEW ? `, ${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)} %` : "";
-  return { part, whole, rate: whole ? part / whole : null, low, high, count, note: count + range };
+  const range = whole && whole < FEW ? ` (95 % interval ${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)} %)` : "";
+  return { part, whole, rate: whole ? part / whole : null, low, high, count, note: count + range, noteOf: (what) => `${count} ${what}${range}` };
 }
 
 /** Groups rows by the values of a function, in order of first appearance. */
@@ -111,7 +111,8 @@ const format = {
     return s < 172800 ? `${(s / 3600).toFixed(1)} h` : `${(s / 86400).toFixed(1)} days`;
   },
 };
-const shown = (kind, value) => (value === null || value === undefined || Number.isNaN(value) ? "–" : format[kind](value));
+const isKnown = (value) => value !== null && value !== undefined && !Number.isNaN(value);
+const shown = (kind, value) => (isKnown(value) ? format[kind](value) : "–");
 
 /** Counted times, as [seconds, count] in order, of rows of parallel arrays `seconds` and `counts`. */
 function addTimes(rows) {
@@ -146,9 +147,10 @@ const annotations = (state) => dataset("annotations").filter(within(state)).filt
 const chart = (id, build) => charts.push({ section: document.getElementById(id), build });
 
 /**
- * Registers the tiles: `build(state)` gives by the tile's id [value, note, kind, good, goal]. With a
- * kind of `format` the value is a number and compared with the period before; `good` is 1 where more
- * is better, -1 where less is, 0 where neither.
+ * Registers the tiles: `build(state)` gives by the tile's id [value, note, kind, good, goal, none]. With
+ * a kind of `format` the value is a number and compared with the period before, unless `good` is null;
+ * it is 1 where more is better, -1 where less is, 0 where neither. The note is about the value: where
+ * there is no value `none` says why.
  */
 const tiles = (build) => { showTiles = build; };
 
@@ -184,11 +186,11 @@ function* cut(state) {
 async function fillTiles(state) {
   const then = before(state);
   const earlier = then ? showTiles(then) : {};
-  for (const [id, [value, note, kind, good, aim]] of Object.entries(showTiles(state))) {
+  for (const [id, [value, note, kind, good, aim, none]] of Object.entries(showTiles(state))) {
     document.getElementById(id).textContent = kind ? shown(kind, value) : value;
-    document.getElementById(`${id}-note`).textContent = note ?? "";
+    document.getElementById(`${id}-note`).textContent = (isKnown(value) ? note : none) ?? "";
     const line = document.getElementById(`${id}-change`);
-    const [text, isGood] = kind && earlier[id] ? change(kind, value, earlier[id][0], good) : ["", null];
+    const [text, isGood] = kind && good !== null && earlier[id] ? change(kind, value, earlier[id][0], good) : ["", null];
     const days = state.to - state.from + 1;
     line.replaceChildren(...(text ? [text, Object.assign(document.createElement("span"), { textContent: ` vs ${days === 1 ? "the day" : `${days} days`} before` })] : []));
     line.className = `change${isGood === null ? "" : isGood ? " good" : " bad"}`;
@@ -307,7 +309,7 @@ function render(missing = []) {
   fillAnnotations(state);
   const gone = missing.map((value) => `${isolated(value)} is not here, so it is left out`);
   document.getElementById("shown").textContent =
-    [`${humanDay(isoDay(state.from))} to ${humanDay(isoDay(state.to))}, by ${grain(state)}`, ...choicesInWords(isolated).map(([, words]) => words), ...gone].join(" · ");
+    [`${fromTo(humanDay(isoDay(state.from)), humanDay(isoDay(state.to)))}, by ${grain(state)}`, ...choicesInWords(isolated).map(([, words]) => words), ...gone].join(" · ");
   queue = show(state);
   return queue;
 }

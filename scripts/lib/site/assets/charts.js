@@ -80,7 +80,7 @@ const timeX = (rows) => ({
   field: "period", type: "temporal", scale: { type: "utc" },
   axis: {
     title: null, grid: false, labelOverlap: true, labelFlush: false, labelSeparation: 12,
-    format: rows.length && rows[0].period.slice(0, 4) === rows.at(-1).period.slice(0, 4) ? "%-d %b" : "%b %Y",
+    format: rows.every((row) => row.period.endsWith("-01")) ? "%b %Y" : levels(rows.map((row) => ({ year: row.period.slice(0, 4) })), "year").length > 1 ? "%-d %b %Y" : "%-d %b",
     values: levels(rows, "period").map((day) => Date.parse(day)),
   },
 });
@@ -102,9 +102,10 @@ const sparkline = (numbers) => ({
   encoding: { x: { field: "place", type: "quantitative", axis: null, scale: { domain: [0, Math.max(numbers.length - 1, 1)], nice: false } }, y: { field: "value", type: "quantitative", axis: null, scale: { zero: false } } },
 });
 
-/** Axes of shares, counts and names. */
-const rateAxis = { title: null, format: ".0%", tickCount: 5 };
-const countAxis = { title: null, tickCount: 5, tickMinStep: 1, labelExpr: "format(datum.value, '~s')" };
+/** Axes of shares, of what is measured, of what is counted (whole, so that steps are), and of names. No two labels are the same. */
+const rateAxis = { title: null, format: "%", tickCount: 5 };
+const measureAxis = (title) => ({ title, tickCount: 5 });
+const countAxis = (channel, more) => ({ title: null, tickCount: { signal: `min(5, max(1, floor(span(domain('${channel}')))))` }, labelExpr: "format(datum.value, '~s')", ...more });
 const nameY = (field, rows) => ({ field, type: "nominal", sort: levels(rows, field), axis: { title: null, labelExpr: ISOLATED, domain: false, ticks: false, labelPadding: 8, labelColor: "var(--ink)" } });
 
 /** Horizontal bars of one share a name, with its interval as a line, and beside it share and count: rows of `counted`. */
@@ -115,7 +116,7 @@ function rateBars(rows, { name, tooltip, color }) {
   return {
     height: rows.length * 34,
     data: { values },
-    encoding: { y: nameY(name, rows), tooltip: [...tooltip, ...tip(["note", "count, 95 % interval"])] },
+    encoding: { y: nameY(name, rows), tooltip: [...tooltip, ...tip(["note", "count"])] },
     layer: [
       { mark: { type: "bar", height: { band: 0.68 }, cornerRadiusEnd: 2, tooltip: true }, encoding: { x: x("rate"), ...(color && { color }) } },
       { mark: { type: "rule", color: "var(--ink)", tooltip: true }, encoding: { x: x("low"), x2: { field: "high" } } },

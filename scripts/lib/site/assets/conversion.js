@@ -22,8 +22,8 @@ tiles((state) => {
   return {
     entered: [sofar.whole, "that began in these days", "count", 1, aim("attempts")],
     converted: [format.count(sofar.part), "at any time since"],
-    rate: [over.rate, over.whole ? `${over.note} that had all their time` : `${shown("rate", sofar.rate)} so far: none had all its time`, "rate", 1, aim("conversion_rate")],
-    time: [percentile(addTimes(durations), 0.5), `${precision(durations)}, all segments`, "duration", -1],
+    rate: [over.rate, over.noteOf("that had all their time"), "rate", 1, aim("conversion_rate"), sofar.whole ? `${shown("rate", sofar.rate)} so far: none had all its time` : "no attempt began"],
+    time: [percentile(addTimes(durations), 0.5), `${precision(durations)}, all segments`, "duration", -1, null, "none converted, in all segments"],
   };
 });
 
@@ -98,7 +98,7 @@ chart("times", (state) => {
       layer: [
         {
           mark: { type: "bar", tooltip: true, x2Offset: -1 },
-          encoding: { x: { ...x, field: "from_seconds" }, x2: { field: "to_seconds" }, y: { field: "conversions", type: "quantitative", axis: countAxis }, y2: { datum: 0 }, tooltip: tip(["label", "time"], ["conversions", "conversions"]) },
+          encoding: { x: { ...x, field: "from_seconds" }, x2: { field: "to_seconds" }, y: { field: "conversions", type: "quantitative", axis: countAxis("y") }, y2: { datum: 0 }, tooltip: tip(["label", "time"], ["conversions", "conversions"]) },
         },
         { data: { values: marks }, mark: { type: "rule", color: "var(--ink)", strokeDash: [4, 3] }, encoding: { x: { ...x, field: "seconds" } } },
       ],
@@ -137,7 +137,7 @@ chart("attribution", (state) => {
       mark: { type: "bar", tooltip: true, cornerRadiusEnd: 2 },
       encoding: {
         y: nameY("traffic_source", rows), yOffset: { field: "rule", type: "nominal", sort: rules },
-        x: { field: "conversions", type: "quantitative", axis: { ...countAxis, domain: false } },
+        x: { field: "conversions", type: "quantitative", axis: countAxis("x", { domain: false }) },
         color: series("rule", rules),
         tooltip: [...tip(["traffic_source", "source"], ["rule", "rule"]), { field: "conversions", type: "quantitative", format: ",.1f", title: "conversions" }],
       },

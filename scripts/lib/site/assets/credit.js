@@ -9,6 +9,14 @@ const goodBands = levels(days.filter((row) => row.is_good), "band").map((band) =
 const bandColor = { field: "name", type: "nominal", sort: bands.map(readable), scale: { domain: bands.map(readable), range: BANDS } };
 fillSelect("funnel", Object.keys(embedded.parts).map((name) => [name, named(name)]));
 
+/** The colours of bands, and one for users without a score where there are any; the legend has the bands that somebody is in. */
+function bandsOf(rows) {
+  const there = levels(rows.filter((row) => row.users), "name");
+  const names = bands.map(readable);
+  const all = [...names, ...there.filter((name) => !names.includes(name))];
+  return { ...bandColor, sort: all, scale: { domain: all, range: [...BANDS, "var(--c7)"] }, legend: { values: all.filter((name) => there.includes(name)) } };
+}
+
 const lastDay = (rows) => {
   const last = rows.reduce((latest, row) => Math.max(latest, row.day), -1);
   return rows.filter((row) => row.day === last);
@@ -25,7 +33,7 @@ tiles((state) => {
     scored: [sum(now, "users"), `at the end of ${humanDay(isoDay(state.to))}`, "count", 0],
     good: [rate("good_band_rate", now), `${format.count(sum(now, "users_in_good_bands"))}: ${goodBands}`, "rate", 1],
     moves: [sum(moved, "moves"), upAndDown(moved), "count", 0],
-    punctual: [rate("on_time_rate", rows), `${counted("on_time_rate", rows).note} due`, "rate", 1, goal("on_time_rate", "", state)],
+    punctual: [rate("on_time_rate", rows), counted("on_time_rate", rows).noteOf("due"), "rate", 1, goal("on_time_rate", "", state), "none was due"],
   };
 });
 
@@ -43,7 +51,7 @@ chart("distribution", (state) => {
       mark: areaMark(rows, { tooltip: true }),
       encoding: {
         x: timeX(rows), y: { field: "users", type: "quantitative", stack: "normalize", axis: { ...rateAxis, title: null } },
-        color: bandColor, order: { field: "order", type: "quantitative" },
+        color: bandsOf(rows), order: { field: "order", type: "quantitative" },
         tooltip: tip(["when", grain(state)], ["name", "band"], ["users", "users"], ["share", "share"]),
       },
     },
@@ -113,24 +121,18 @@ chart("missed", () => {
       mark: { type: "bar", tooltip: true },
       encoding: {
         x: { field: "missed", type: "ordinal", sort: levels(rows, "missed"), axis: { title: "payments missed", labelAngle: 0, ticks: false } },
-        y: { field: "users", type: "quantitative", axis: countAxis }, order: { field: "band_order", type: "quantitative" }, color: withUnknown(rows),
+        y: { field: "users", type: "quantitative", axis: countAxis("y") }, order: { field: "band_order", type: "quantitative" }, color: bandsOf(rows),
         tooltip: tip(["missed", "payments missed"], ["name", "band"], ["users", "users"]),
       },
     },
   };
 });
 
-/** The colours of bands, and one for users without a score where there are any. */
-function withUnknown(rows) {
-  const more = levels(rows, "name").filter((name) => !bandColor.scale.domain.includes(name));
-  return { ...bandColor, sort: [...bandColor.sort, ...more], scale: { domain: [...bandColor.scale.domain, ...more], range: [...BANDS, "var(--c7)"] } };
-}
-
 chart("scores", () => {
   const rows = dataset("credit_scores").map((row) => ({ ...row, name: readable(row.band), score_to: row.score_from + 9, until: row.score_from + 10, label: `${row.score_from} to ${row.score_from + 9}` }))
     .sort((a, b) => a.score_from - b.score_from || a.band_order - b.band_order);
   const x = { field: "score_from", type: "quantitative", scale: { zero: false, nice: false, domain: [rows[0]?.score_from, rows.at(-1)?.until] }, axis: { title: "score", grid: false, tickCount: 8 } };
-  const y = (field) => ({ field, type: "quantitative", axis: countAxis });
+  const y = (field) => ({ field, type: "quantitative", axis: countAxis("y") });
   return {
     rows,
     columns: [["score_from", "Score from", "count"], ["score_to", "to", "count"], ["name", "Band", "text"], ["users", "Users", "count"], ["users_30d_ago", "30 days before", "count"], ["users_90d_ago", "90 days before", "count"]],
@@ -138,7 +140,7 @@ chart("scores", () => {
     spec: {
       encoding: { x },
       layer: [
-        { mark: { type: "rect", tooltip: true, x2Offset: -1 }, encoding: { x2: { field: "until" }, y: y("users"), y2: { datum: 0 }, color: bandColor, tooltip: tip(["label", "score"], ["name", "band"], ["users", "users"], ["users_30d_ago", "30 days before"], ["users_90d_ago", "90 days before"]) } },
+        { mark: { type: "rect", tooltip: true, x2Offset: -1 }, encoding: { x2: { field: "until" }, y: y("users"), y2: { datum: 0 }, color: bandsOf(rows), tooltip: tip(["label", "score"], ["name", "band"], ["users", "users"], ["users_30d_ago", "30 days before"], ["users_90d_ago", "90 days before"]) } },
         { mark: { type: "line", interpolate: "step-after", color: "var(--ink)", strokeWidth: 1.5 }, encoding: { y: { ...y("users_90d_ago"), aggregate: "sum" } } },
       ],
     },
@@ -160,8 +162,8 @@ function shift(count) {
       mark: { type: "bar", tooltip: true, size: 10 },
       encoding: {
         x: { field: "points_to", type: "quantitative", scale: { domain: [-105, 105], nice: false }, axis: { title: "points, up to", grid: false, values: [-100, -50, 0, 50, 100] } },
-        y: { field: "users", type: "quantitative", axis: countAxis },
-        color: { field: "way", type: "nominal", sort: ["Fell", "Rose"], scale: { domain: ["Fell", "Rose"], range: [BANDS[0], BANDS[4]] } },
+        y: { field: "users", type: "quantitative", axis: countAxis("y") },
+        color: { field: "way", type: "nominal", sort: ["Fell", "Rose"], scale: { domain: ["Fell", "Rose"], range: [BANDS[0], BANDS[4]] }, legend: { values: levels(moved, "way") } },
         tooltip: tip(["label", "points"], ["users", "users"]),
       },
     },

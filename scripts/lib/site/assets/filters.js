@@ -14,6 +14,9 @@ const dayOf = (iso) => Math.round((Date.parse(iso) - FIRST) / DAY);
 const humanDay = (iso) =>
   new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" }).replace("Sept", "Sep"); // as charts have it
 
+/** From one to another, which is said once where they are the same. */
+const fromTo = (first, last) => (first === last ? first : `${first} to ${last}`);
+
 /** First and last day of a named period, counted back from the last day there are data of. */
 function daysOf(name) {
   const last = new Date(FIRST + LAST_DAY * DAY);

@@ -30,7 +30,7 @@ function stacked(rowsOfAll, state, kind, count, title, metric) {
       mark: { type: "rect", tooltip: true, x2Offset: -1 },
       encoding: {
         x: { ...timeX(rows), scale: { type: "utc", domainMin, domainMax } }, x2: { field: "end" },
-        y: { field: "low", type: "quantitative", axis: countAxis }, y2: { field: "high" },
+        y: { field: "low", type: "quantitative", axis: countAxis("y") }, y2: { field: "high" },
         color: series("kind", levels(rows, "kind").sort()),
         tooltip: tip(["when", grain(state)], ["kind", title], ["count", "events"]),
       },

@@ -16,7 +16,7 @@ tiles((state) => {
   const up = moves.filter((row) => row.is_up);
   const paid = counted("on_time_rate", bands);
   return {
-    rate: [over.rate, over.whole ? `${over.note} that had all their time` : "none had all its time", "rate", 1, goal("conversion_rate", state.funnel, state)],
+    rate: [over.rate, over.noteOf("that had all their time"), "rate", 1, goal("conversion_rate", state.funnel, state), "none had all its time"],
     entered: [sum(attempts, "attempts"), `${format.count(sum(attempts, "conversions"))} converted so far`, "count", 1, goal("attempts", state.funnel, state)],
     time: [percentile(addTimes(rowsOf("conversion_times_daily", state)), 0.5), "", "duration", -1],
     backlog: [stock(tasks, "backlog"), `open at the end of ${humanDay(isoDay(state.to))}`, "count", -1, goal("backlog", "", state)],
@@ -24,7 +24,7 @@ tiles((state) => {
     cycle: [percentile(addTimes(rowsOf("task_times_daily", state)), 0.5), "", "duration", -1],
     good: [bands.length ? rate("good_band_rate", atEnd(bands)) : null, `of ${format.count(stock(bands, "users") ?? 0)} with a score`, "rate", 1],
     up: [sum(up, "moves"), `${format.count(sum(moves, "moves") - sum(up, "moves"))} to a worse one`, "count", 1],
-    punctual: [paid.rate, `${paid.note} due`, "rate", 1, goal("on_time_rate", "", state)],
+    punctual: [paid.rate, paid.noteOf("due"), "rate", 1, goal("on_time_rate", "", state), "none was due"],
   };
 });
 

@@ -36,7 +36,7 @@ function grouped(rows) {
 
 tiles((state) => {
   const rows = chosen(state);
-  const tile = (week) => { const found = after(rows, week); return [found.rate, found.whole ? found.count : "no cohort is old enough", "rate", 1]; };
+  const tile = (week) => { const found = after(rows, week); return [found.rate, found.count, "rate", 1, null, "no cohort is old enough"]; };
   return { "fresh-users": [users(rows), "in weeks that are over", "count", 1], "week-1": tile(1), "week-4": tile(4), "week-12": tile(12) };
 });
 
@@ -66,9 +66,9 @@ function curves(kinds, columns, finding) {
     spec: {
       mark: { type: "line", tooltip: true, point: { size: 30 } },
       encoding: {
-        x: { field: "week", type: "quantitative", axis: { title: "weeks later", grid: false, tickMinStep: 1, format: "d" } },
+        x: { field: "week", type: "quantitative", axis: countAxis("x", { title: "weeks later", grid: false }) },
         y: { field: "rate", type: "quantitative", axis: rateAxis },
-        color: series("kind", kinds.map(([kind]) => kind)),
+        color: series("kind", levels(rows, "kind")),
         tooltip: tip(["kind", "users"], ["week", "weeks later"], ["share", "active"], ["count", "count"]),
       },
     },
@@ -80,7 +80,7 @@ const curveColumns = (title) => [["kind", title, "text"], ["week", "Weeks later"
 chart("curves", (state) => {
   const { title, groups: found } = grouped(chosen(state));
   const newest = found.filter(([, group]) => age(group) >= 3).slice(-6);
-  return curves(newest, curveColumns(title), newest.length ? `${newest[0][0]} to ${newest.at(-1)[0]}.` : "");
+  return curves(newest, curveColumns(title), newest.length ? `${fromTo(newest[0][0], newest.at(-1)[0])}.` : "");
 });
 
 chart("segments", (state) => {

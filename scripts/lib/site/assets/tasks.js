@@ -29,9 +29,9 @@ tiles((state) => {
   const completed = counted("completion_rate", rows);
   return {
     opened: [sum(rows, "tasks_opened"), "in these days", "count", 0, goal("tasks_opened", subject(state), state)],
-    completed: [shown("rate", completed.rate), `${completed.note}, so far`],
+    completed: [completed.rate, completed.noteOf("so far"), "rate", null],
     open: [rows.length ? backlog(rows) : null, `open at the end of ${humanDay(isoDay(state.to))}`, "count", -1, goal("backlog", subject(state), state)],
-    cycle: [percentile(cycles, 0.5), `90th percentile ${shown("duration", percentile(cycles, 0.9))}, ${precision(durations)}`, "duration", -1],
+    cycle: [percentile(cycles, 0.5), `90th percentile ${shown("duration", percentile(cycles, 0.9))}, ${precision(durations)}`, "duration", -1, null, "none was completed"],
   };
 });
 
@@ -47,7 +47,7 @@ chart("flow", (state) => {
       transform: [{ fold: kinds.map(([field]) => field), as: ["kind", "tasks"] }, { calculate: "{tasks_opened:'Opened',completions:'Completed',abandonments:'Abandoned'}[datum.kind]", as: "what" }],
       mark: { type: "line", tooltip: true, point: { size: 30 } },
       encoding: {
-        x: timeX(rows), y: { field: "tasks", type: "quantitative", axis: countAxis },
+        x: timeX(rows), y: { field: "tasks", type: "quantitative", axis: countAxis("y") },
         color: series("what", kinds.map(([, title]) => title)),
         tooltip: tip(["when", grain(state)], ["what", "what"], ["tasks", "tasks"]),
       },
@@ -65,7 +65,7 @@ chart("backlog", (state) => {
     finding: last && `${format.count(last.backlog)} open at the end, ${format.count(first.backlog)} after the first ${grain(state)}.`,
     spec: {
       mark: areaMark(rows, { color: "var(--pale)", line: { color: "var(--c0)" }, tooltip: true }),
-      encoding: { x: timeX(rows), y: { field: "backlog", type: "quantitative", axis: countAxis }, tooltip: tip(["when", grain(state)], ["backlog", "open at its end"]) },
+      encoding: { x: timeX(rows), y: { field: "backlog", type: "quantitative", axis: countAxis("y") }, tooltip: tip(["when", grain(state)], ["backlog", "open at its end"]) },
     },
   };
 });
@@ -79,7 +79,7 @@ chart("cycles", (state) => {
   });
   const longest = rows.reduce((found, row) => (!found || row.p90 > found.p90 ? row : found), null);
   const unit = longest && longest.p90 > 259200 ? [86400, "days"] : longest && longest.p90 > 7200 ? [3600, "hours"] : [60, "minutes"];
-  const x = (field) => ({ field, type: "quantitative", axis: { title: unit[1], tickCount: 5 } });
+  const x = (field) => ({ field, type: "quantitative", axis: measureAxis(unit[1]) });
   const tooltip = tip(["task_type", "type"], ["half", "median"], ["most", "90th percentile"], ["tasks", "completed tasks"]);
   return {
     rows,
@@ -155,7 +155,7 @@ chart("waiting", (state) => {
     rows,
     columns: [["period", `First day of the ${grain(state)}`, "date"], ["tasks", "Tasks", "count"], ["p50", "Median", "duration"], ["p90", "90th percentile", "duration"]],
     finding: `Half wait ${shown("duration", percentile(addTimes(all), 0.5))} or less, one in ten more than ${shown("duration", percentile(addTimes(all), 0.9))} (${precision(all)}).`,
-    spec: { data: { values: drawn }, ...lines(drawn, { kinds: kinds.map(([, kind]) => kind), axis: { ...countAxis, title: name }, tooltip: tip(["when", grain(state)], ["kind", "what"], ["text", "time"], ["tasks", "tasks"]) }) },
+    spec: { data: { values: drawn }, ...lines(drawn, { kinds: kinds.map(([, kind]) => kind), axis: measureAxis(name), tooltip: tip(["when", grain(state)], ["kind", "what"], ["text", "time"], ["tasks", "tasks"]) }) },
   };
 });
 
@@ -176,7 +176,7 @@ chart("spread", (state) => {
       mark: { type: "bar", tooltip: true, cornerRadiusEnd: 2 },
       encoding: {
         x: { field: "name", type: "nominal", sort: names, axis: { title: null, labelAngle: -40, ticks: false } }, xOffset: { field: "kind", type: "nominal", sort: ["Waiting", "Work"] },
-        y: { field: "tasks", type: "quantitative", axis: countAxis }, color: series("kind", ["Waiting", "Work"]),
+        y: { field: "tasks", type: "quantitative", axis: countAxis("y") }, color: series("kind", ["Waiting", "Work"]),
         tooltip: tip(["kind", "what"], ["name", "time"], ["tasks", "tasks"]),
       },
     },

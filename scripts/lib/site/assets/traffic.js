@@ -37,7 +37,7 @@ chart("through", (state) => {
       transform: [{ impute: "visits", key: "period", groupby: ["kind"], value: 0 }],
       mark: areaMark(rows, { tooltip: true }),
       encoding: {
-        x: timeX(rows), y: { field: "visits", type: "quantitative", stack: "zero", axis: countAxis }, color: series("kind", kinds),
+        x: timeX(rows), y: { field: "visits", type: "quantitative", stack: "zero", axis: countAxis("y") }, color: series("kind", kinds),
         tooltip: tip(["when", grain(state)], ["kind", "from"], ["visits", "visits"]),
       },
     },
@@ -57,7 +57,7 @@ function through(state, name, kind, title, axis) {
 }
 
 chart("bounces", (state) => through(state, "bounce_rate", "rate", "Bounce rate", rateAxis));
-chart("stays", (state) => through(state, "seconds_per_visit", "duration", "Time a visit", { ...countAxis, title: "seconds" }));
+chart("stays", (state) => through(state, "seconds_per_visit", "duration", "Time a visit", measureAxis("seconds")));
 
 chart("origins", (state) => {
   const rows = byCount(chosen(state), "traffic_source", "visits").map(([origin, group]) =>
@@ -190,7 +190,7 @@ chart("hour", () => {
       mark: { type: "bar", tooltip: true },
       encoding: {
         x: { field: "ago", type: "ordinal", sort: "descending", axis: { title: "minutes before", labelAngle: 0, ticks: false } },
-        y: { field: "events", type: "quantitative", axis: countAxis },
+        y: { field: "events", type: "quantitative", axis: countAxis("y") },
         tooltip: tip(["ago", "minutes before"], ["events", "events"], ["views", "pages viewed"]),
       },
     },
