@@ -52,6 +52,13 @@ def test_embedded_server_stops_with_the_last_that_was_not_killed(
     assert not running.exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is sure to have C.UTF-8")
+def test_embedded_server_sorts_by_bytes_whatever_the_locale(start: Start, tmp_path: Path) -> None:
+    own = {"HEADWATER_DATA": str(tmp_path), "DATABASE_URL": "", "LC_ALL": "POSIX"}
+    asked = "select datcollate, datctype, lower('\u00c4') from pg_database limit 1"
+    assert start("psql", "-Atc", asked, **own).communicate()[0] == "C|C.UTF-8|\u00e4\n"
+
+
 def test_psql_opens_the_destination(start: Start, database: str) -> None:
     output, errors = start("psql", "-Atc", "select current_database()").communicate()
     assert (output.strip(), errors) == (urlsplit(database).path[1:], "")

@@ -160,19 +160,24 @@ def _why_not(data: Path, said: str) -> str:
 
 @contextmanager
 def _same_collation() -> Iterator[None]:
-    """Has initdb take C.UTF-8, whatever the user's locale: the same order and speed everywhere.
+    """Has initdb sort by bytes, and know all letters, whatever the user's locale.
 
-    Only Linux is sure to have it. A server that was made before keeps what it has.
+    That is the order of C.UTF-8, but without asking the C library, as PostgreSQL does for every
+    comparison there: text is sorted and indexed twice as fast. Only Linux is sure to have C.UTF-8.
+    A server that was made before keeps what it has.
     """
-    before = os.environ.get("LC_ALL")
+    before = dict(os.environ)
     if sys.platform == "linux":
-        os.environ["LC_ALL"] = "C.UTF-8"
+        for name in before:
+            if name == "LANG" or name.startswith("LC_"):
+                del os.environ[name]
+        os.environ |= {"LANG": "C.UTF-8", "LC_COLLATE": "C"}
     try:
         yield
     finally:
-        os.environ.pop("LC_ALL", None)
-        if before is not None:
-            os.environ["LC_ALL"] = before
+        os.environ.pop("LANG", None)
+        os.environ.pop("LC_COLLATE", None)
+        os.environ |= before
 
 
 def with_databases(settings: Settings, databases: Databases) -> Settings:
