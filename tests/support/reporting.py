@@ -123,8 +123,9 @@ FROM_FACTS = {
     "pages_daily": """
         select path, day, sum(views) as views, sum(entries) as entries, sum(exits) as exits
         from (
-            select activity ->> 'path', occurred_on, 1, 0, 0 from marts.fct_events
-            where event_type in ('page_viewed', 'screen_viewed') and activity ? 'path'
+            select coalesce(activity ->> 'path', activity ->> 'screen', '(none)'), occurred_on,
+                1, 0, 0
+            from marts.fct_events where event_type in ('page_viewed', 'screen_viewed')
             union all select entry_path, started_on, 0, 1, 0 from marts.fct_sessions
             union all select exit_path, started_on, 0, 0, 1 from marts.fct_sessions
         ) as counts (path, day, views, entries, exits)

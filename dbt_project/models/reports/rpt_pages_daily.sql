@@ -1,9 +1,16 @@
 with
 
-attributes as (
+events as not materialized (
+
+    select * from {{ ref('fct_events') }}
+    where event_type in ('page_viewed', 'screen_viewed') and is_interaction
+
+),
+
+attributes as not materialized (
 
     select * from {{ ref('fct_event_attributes') }}
-    where property in ('path', 'screen') and event_type in ('page_viewed', 'screen_viewed')
+    where (event_type, property) in (('page_viewed', 'path'), ('screen_viewed', 'screen'))
 
 ),
 
@@ -17,13 +24,13 @@ sessions as not materialized (
 views as (
 
     select
-        text_value as path,
-        occurred_on as day,
+        coalesce(nullif(attributes.text_value, ''), '(none)') as path,
+        events.occurred_on as day,
         count(*) as views
 
-    from attributes
+    from events
 
-    where text_value <> ''
+    left join attributes using (event_key)
 
     group by 1, 2
 

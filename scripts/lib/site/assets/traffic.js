@@ -18,7 +18,7 @@ tiles((state) => {
   return {
     visits: [sum(rows, "visits"), "in these days", "count", 1, goal("visits", subject(state), state)],
     bounce: [rate("bounce_rate", rows), counted("bounce_rate", rows).note, "rate", -1],
-    depth: [rate("views_per_visit", rows), `${format.count(sum(rows, "views"))} views`, "count", 1],
+    depth: [rate("views_per_visit", rows), `${format.count(sum(rows, "views"))} views in these visits`, "count", 1],
     stay: [rate("seconds_per_visit", rows), "on average", "duration", 1],
   };
 });
