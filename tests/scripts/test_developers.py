@@ -1,4 +1,4 @@
-"""Ctrl-C while a command works in the database, sent once it is seen to."""
+"""Developers at work on one database at once, and one who presses Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ import pytest
 from scripts.lib.dbt.state import keep_manifest
 from scripts.lib.demo.generator import generate
 from tests.support.scripts import Start, starting
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, page_view
 
 pytestmark = pytest.mark.slow
 
 WAIT_SECONDS = 300
-# Who waits for a table.
+MODELS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+LOANS = """
+    select user_id, attempt, outcome, reached_at::text from {}.fct_funnel_progress
+    where funnel = 'loan_application'
+"""
+# Who waits for a table, and for whom.
 WAITING = """
-    select application_name from pg_stat_activity
+    select application_name, pg_blocking_pids(pid)
+    from pg_stat_activity
     where datname = current_database() and wait_event_type = 'Lock'
 """
 LEFT = """
@@ -56,13 +62,15 @@ def run(prod: Warehouse, tmp_path: Path) -> Iterator[Start]:
     """Starts a script on prod's database as a developer."""
     with starting(prod.database_url, tmp_path) as start:
 
-        def started(script: str, *arguments: str, schema: str = "dev_ann") -> subprocess.Popen[str]:
+        def started(
+            script: str, *arguments: str, schema: str = "dev_ann", target: str = "dev"
+        ) -> subprocess.Popen[str]:
             return start(
                 script,
                 *arguments,
-                DBT_TARGET="dev",
+                DBT_TARGET=target,
                 DBT_SCHEMA=schema,
-                DBT_TARGET_PATH=str(tmp_path / schema),
+                DBT_TARGET_PATH=str(tmp_path / schema / target),
                 DBT_LOG_PATH=str(tmp_path / "logs"),
                 PGOPTIONS="-c lock_timeout=0",  # a machine that is busy takes its time
             )
@@ -78,13 +86,18 @@ def locked(prod: Warehouse, table: str) -> Iterator[psycopg.Connection]:
         yield holder
 
 
-def waiting(prod: Warehouse, name: str, process: subprocess.Popen[str]) -> None:
-    """Waits until the connection of this name, which `process` has, waits for a table."""
+def waiting(
+    prod: Warehouse, wanted: set[str], process: subprocess.Popen[str]
+) -> list[tuple[str, list[int]]]:
+    """Waits until each of `wanted` waits for a table, and says who does and for whom."""
     until = time.monotonic() + WAIT_SECONDS
-    while (name,) not in prod.query(WAITING):
-        assert time.monotonic() < until
-        assert process.poll() is None, process.communicate()
+    found: list[tuple[str, list[int]]] = []
+    while time.monotonic() < until and process.poll() is None:
+        found = prod.query(WAITING)
+        if all(any(name.startswith(each) for name, _ in found) for each in wanted):
+            return found
         time.sleep(0.1)
+    raise AssertionError(found, process.poll(), process.communicate(timeout=1))
 
 
 def ended(process: subprocess.Popen[str]) -> str:
@@ -116,7 +129,7 @@ def test_ctrl_c_in_a_diff_leaves_nothing_behind(prod: Warehouse, run: Start) -> 
     for table in ("intermediate.int_events", "marts.funnel_outcome_daily"):
         with locked(prod, table):
             process = run("diff")
-            waiting(prod, "headwater-dbt dev_ann_staging", process)
+            waiting(prod, {"headwater-dbt dev_ann_staging"}, process)
             interrupt(process)
             nothing_is_left(prod)
     assert "seed funnels" in ended(run("diff"))
@@ -126,8 +139,39 @@ def test_ctrl_c_in_a_diff_leaves_nothing_behind(prod: Warehouse, run: Start) -> 
 def test_ctrl_c_in_as_of_leaves_nothing_behind(prod: Warehouse, run: Start) -> None:
     with locked(prod, "raw.users"):
         process = run("dbt", "as-of", "2026-10-20")
-        waiting(prod, "headwater-dbt as_of_2026_10_20_staging", process)
+        waiting(prod, {"headwater-dbt as_of_2026_10_20_staging"}, process)
         interrupt(process)
         nothing_is_left(prod)
     assert "as_of_2026_10_20_marts" in ended(run("dbt", "as-of", "2026-10-20"))
     ended(run("dbt", "drop-dev", schema="as_of_2026_10_20"))
+
+
+def test_developers_and_prod_do_not_wait_for_each_other(prod: Warehouse, run: Start) -> None:
+    prod.land(page_view("later"))
+    names = {
+        "headwater-dbt dev_ann_staging": run("diff"),
+        "headwater-dbt dev_ben_staging": run(
+            *("dbt", "build", *MODELS, "--select", "state:modified+"), schema="dev_ben"
+        ),
+        "headwater-dbt": run(
+            *("dbt", "build", *MODELS, "--project-dir", str(prod.project)), target="prod"
+        ),
+    }
+    with locked(prod, "intermediate.int_events") as holder:
+        found = waiting(prod, set(names), names["headwater-dbt"])
+        assert {pid for _, pids in found for pid in pids} == {holder.info.backend_pid}
+    for process in names.values():
+        ended(process)
+
+    loans = {
+        schema: set(prod.query(LOANS.format(f"{schema}marts")))
+        for schema in ("", "dev_ann_", "dev_ben_")
+    }
+    assert loans["dev_ann_"] == loans["dev_ben_"] != loans[""]
+    assert "expired" in {outcome for *_, outcome, _ in loans[""]}
+    assert "expired" not in {outcome for *_, outcome, _ in loans["dev_ann_"]}
+    assert prod.query("select from marts.fct_events where event_id = 'later'") == [()]
+
+    ended(run("dbt", "drop-dev"))
+    assert prod.query("select from pg_namespace where nspname ~ '^dev_ann_'") == []
+    assert set(prod.query(LOANS.format("dev_ben_marts"))) == loans["dev_ben_"]
