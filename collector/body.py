@@ -64,18 +64,15 @@ class Share:
 
         One request is never too much by itself: the limits of a body are others.
         """
-        while self._is_too_much(size):
-            oldest = next(iter(self.admission.yielding), self)
+        counted = self.admission
+        while self.size < counted.used and counted.used + size > counted.limit:
+            oldest = next(iter(counted.yielding), self)
             if oldest is self:
                 raise try_again(429, "overloaded", "Too much is waiting to be stored")
-            self.admission.yielding.pop(oldest).reschedule(0)
+            counted.yielding.pop(oldest).reschedule(0)
             oldest.give_back()
-        self.admission.used += size
+        counted.used += size
         self.size += size
-
-    def _is_too_much(self, size: int) -> bool:
-        others = self.admission.used - self.size
-        return bool(others) and self.admission.used + size > self.admission.limit
 
 
 def is_ndjson(request: Request) -> bool:

@@ -97,9 +97,23 @@ class Database:
 
         Raises `Problem` while the database is known to be away, psycopg.Error for what else fails.
         """
-        self.require()
-        async with self._open(pool) as connection:
-            yield connection
+        if pool is not self._watch:
+            self.require()
+        try:
+            connection = await pool.getconn()
+            try:
+                async with connection.used():
+                    yield connection
+            finally:
+                await pool.putconn(connection)
+        except psycopg.Error as error:
+            failure = error
+            if isinstance(error, PoolTimeout) and pool is not self.users:
+                # These pools have a connection for each of their users: it cannot be made.
+                failure = psycopg.OperationalError("no connection")
+            self._note(pool, failure)
+            raise failure from error
+        self._note(pool, None)
 
     def require(self) -> None:
         """Raises `Problem` while the database is known to be away, or not to answer."""
@@ -115,7 +129,7 @@ class Database:
 
     async def _look(self) -> None:
         """Loads the keys and sees whether events can be stored. Raises what says why not."""
-        async with self._open(self._watch) as connection:
+        async with self.connect(self._watch) as connection:
             row = await (await connection.execute(_LOOK)).fetchone()
             await self.keys.refresh(connection)
             cursor = connection.cursor(row_factory=dict_row)
@@ -150,20 +164,6 @@ class Database:
                 raise
             raise cause.problem(error) from error
         self._storing = True
-
-    @asynccontextmanager
-    async def _open(self, pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Connection]:
-        try:
-            async with pool.connection() as connection, connection.used():
-                yield connection
-        except psycopg.Error as error:
-            failure = error
-            if isinstance(error, PoolTimeout) and pool is not self.users:
-                # These pools have a connection for each of their users: it cannot be made.
-                failure = psycopg.OperationalError("no connection")
-            self._note(pool, failure)
-            raise failure from error
-        self._note(pool, None)
 
     def _note(self, pool: AsyncConnectionPool[Connection], error: psycopg.Error | None) -> None:
         """Keeps, and says once, what a failure tells of the database."""

@@ -61,6 +61,8 @@ class Received(Struct, frozen=True):
     @property
     def accepted(self) -> list[Event]:
         """Those that the client is told were accepted, in their order."""
+        if not self.left_out:
+            return self.events
         return sorted([*self.events, *self.left_out], key=lambda event: event.position)
 
     def leave_out(self, positions: Collection[int]) -> None:

@@ -15,7 +15,7 @@ from functools import cache
 from time import perf_counter
 
 import psycopg
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import scalar_row
@@ -87,7 +87,7 @@ class Writer:
         """
         self._database.require()
         done = asyncio.get_running_loop().create_future()
-        now = datetime.now(UTC).isoformat()
+        now = to_builtins(datetime.now(UTC))  # several times as fast as isoformat()
         prefix = b"%b\t%b" % (_columns_of(key), now.encode())
         self._waiting.append(Submission(received, now, key, route, prefix, size, done))
         self._arrived.set()
