@@ -30,16 +30,8 @@ def _rejected_row(submission: Submission, rejection: Rejection) -> tuple[object,
     _, problem, payload = rejection
     text = payload[:MAX_QUARANTINED_BYTES].decode(errors="replace")
     texts = [value.replace("\0", "\ufffd") for value in (problem.message, text)]
-    key = submission.key
-    return (
-        submission.received_at,
-        key.name,
-        key.key_id,
-        submission.route,
-        problem.code,
-        *texts,
-        None,
-    )
+    key, at = submission.key, submission.received_at
+    return at, key.name, key.key_id, submission.route, problem.code, *texts, None
 
 
 def _left_out_row(submission: Submission) -> tuple[object, ...]:
