@@ -19,11 +19,15 @@
 
 
 {% macro default__legal_ids(ids, other_than) -%}
-    array(
-        select distinct named.id from unnest({{ ids }}) as named (id)
-        where {{ legal_id('named.id') }} <> coalesce({{ other_than }}, '')
-        order by named.id
-    )
+    -- Nearly all are empty, and need no sort.
+    case
+        when {{ ids }} = '{}'::text[] then '{}'::text[]
+        else array(
+            select distinct named.id from unnest({{ ids }}) as named (id)
+            where {{ legal_id('named.id') }} <> coalesce({{ other_than }}, '')
+            order by named.id
+        )
+    end
 {%- endmacro %}
 
 
@@ -53,7 +57,7 @@
 
 {% macro default__id_in_marts(user_id) -%}
     case
-        when {{ user_id }} ~ '@|^~*email:' then secret.user_id_in_marts({{ user_id }})
+        when {{ user_id }} like '%@%' or ltrim({{ user_id }}, '~') like 'email:%' then secret.user_id_in_marts({{ user_id }})
         else {{ told_from_visitors(user_id) }}
     end
 {%- endmacro %}

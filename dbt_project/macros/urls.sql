@@ -17,7 +17,7 @@
         when {{ url }} ~ '^https?://([a-z0-9-]+[.])+[a-z0-9-]+(/|$)'
             then left(
                 case
-                    when {{ url }} ~ '^https?://www[.][^./]+[.]' then substr(split_part({{ url }}, '/', 3), 5)
+                    when split_part({{ url }}, '/', 3) like 'www.%.%' then substr(split_part({{ url }}, '/', 3), 5)
                     else split_part({{ url }}, '/', 3)
                 end, 256
             )
@@ -63,7 +63,7 @@
 
 
 {#-
-    Whether a host is one of a seed's, or a subdomain of one. A pattern made once a query.
+    Whether a host is one of a seed's, or a subdomain of one. The patterns are made once a query.
 -#}
 {% macro is_host_of(host, seed) -%}
     {{ return(adapter.dispatch('is_host_of')(host, seed)) }}
@@ -72,10 +72,10 @@
 
 {% macro default__is_host_of(host, seed) -%}
     coalesce(
-        {{ host }} ~ (
-            select '(^|[.])(' || string_agg(regexp_replace(seed.host, '([^a-z0-9-])', '\\\1', 'g'), '|') || ')$'
+        '.' || {{ host }} like any (array(
+            select '%.' || regexp_replace(seed.host, '([\\%_])', '\\\1', 'g')
             from {{ ref(seed).render() }} as seed
-        ),
+        )),
         false
     )
 {%- endmacro %}

@@ -9,7 +9,14 @@ with
 
 events as (
 
-    select * from {{ ref('stg_events') }}
+    select
+        user_id,
+        anonymous_id,
+        other_user_ids,
+        other_anonymous_ids
+
+    from {{ ref('stg_events') }}
+
     where {{ has_changed() }}
 
 ),
