@@ -79,7 +79,7 @@ def _goals(seeds: Seeds, rows: Sequence[Row]) -> Iterator[str]:
 def _annotations(seeds: Seeds, rows: Sequence[Row]) -> Iterator[str]:
     funnels = {funnel["funnel"] for funnel in seeds.get("funnels", ())}
     for row in rows:
-        if row["subject"] and "funnels" in seeds and row["subject"] not in funnels:
+        if row["subject"] and row["subject"] not in funnels:
             meant = f"one of {_named(funnels)}, or " if funnels else ""
             yield row.wrong("subject", f"is no funnel: write {meant}none")
         if row["link"] and not re.fullmatch(r"https?://\S+", row["link"]):
@@ -96,9 +96,8 @@ def _metric(row: Row, least: str, most: str, seeds: Seeds) -> Iterator[str]:
     yield from _outside(row, least, 1, highest)
     yield from _outside(row, most, 0, None if highest is None else highest - 1)
     yield from _outside(row, "days", 1, _CENTURY)
-    of = _SUBJECTS.get(row["metric"])
-    # What is in a file that cannot be read is not known, and said of that one.
-    if row["subject"] and row["metric"] in _SUBJECTS and (not of or of[0] in seeds):
+    if row["subject"] and row["metric"] in _SUBJECTS:
+        of = _SUBJECTS[row["metric"]]
         known = {other[of[1]] for other in seeds.get(of[0], ())} if of else set()
         if row["subject"] not in known:
             meant = f"one of {_named(known)}, or " if known else ""
