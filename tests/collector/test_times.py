@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import jinja2
@@ -21,7 +22,7 @@ from collector.settings import ROOT, Settings
 from collector.times import parse_time, sdk_times
 from collector.users import Update
 from collector.validation import read_user
-from tests.support.macros import Adapter
+from tests.support.macros import Adapter, returned
 
 pytestmark = pytest.mark.every_postgres
 
@@ -58,17 +59,19 @@ anything = st.recursive(
 )
 
 
-def rendered(macro: str, *arguments: str) -> str:
-    """A macro of dbt as SQL, with the tolerance of clocks at 5 minutes."""
+def rendered(server: psycopg.Connection, macro: str, *arguments: str) -> str:
+    """A macro of dbt as SQL for psycopg and a server, with the tolerance of clocks at 5 minutes."""
     environment = jinja2.Environment(autoescape=False)  # noqa: S701  it is SQL
     environment.globals |= {
         "adapter": Adapter(),
         "project_setting": {"clock_tolerance_minutes": "5"}.__getitem__,
-        "return": str.strip,
+        "return": returned,
+        "execute": True,
+        "run_query": lambda query: SimpleNamespace(rows=server.execute(query.encode()).fetchall()),
     }
     source = "".join(path.read_text() for path in sorted(CASTS.glob("*.sql")))
     call = f"{{{{ {macro}({', '.join(map(repr, arguments))}) }}}}"
-    return environment.from_string(source + call).render().strip()
+    return environment.from_string(source + call).render().strip().replace("%", "%%")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,7 @@ def server(postgres_url: str) -> Iterator[psycopg.Connection]:
 
 def cast(server: psycopg.Connection, macro: str, values: list[str]) -> list[Any]:
     """What dbt's SQL makes of JSON texts; times as text, since Python's end with the year 9999."""
-    query = f"select {rendered(macro, 'value')} from unnest(%s::jsonb[]) as value"  # noqa: S608
+    query = f"select {rendered(server, macro, 'value')} from unnest(%s::jsonb[]) as value"  # noqa: S608
     return [row[0] for row in server.execute(query.encode(), [values])]
 
 
@@ -92,7 +95,9 @@ def test_no_cast_of_staging_can_fail(server: psycopg.Connection, values: list[ob
     texts = [json.dumps(value) for value in values]
     for macro in ("json_text", "json_numeric", "json_user_id"):
         cast(server, macro, texts)
-    microseconds = f"extract(epoch from {rendered('json_timestamptz', 'value')})::numeric * 1000000"
+    microseconds = (
+        f"extract(epoch from {rendered(server, 'json_timestamptz', 'value')})::numeric * 1000000"
+    )
     query = f"select ({microseconds})::bigint from unnest(%s::jsonb[]) as value"  # noqa: S608
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     for value, (read,) in zip(values, server.execute(query.encode(), [texts]), strict=True):
@@ -137,9 +142,9 @@ def admitted(user: dict[str, object]) -> Any:  # noqa: ANN401
 def test_no_correction_can_fail(
     server: psycopg.Connection, triples: list[tuple[str, str, str]]
 ) -> None:
-    moments = [rendered("json_timestamptz", f"value -> {n}") for n in range(2)]
-    corrected = rendered("skew_corrected_time", "occurred_at", "sent_at", "received_at")
-    plausible = rendered("plausible_time", "corrected_at", "received_at")
+    moments = [rendered(server, "json_timestamptz", f"value -> {n}") for n in range(2)]
+    corrected = rendered(server, "skew_corrected_time", "occurred_at", "sent_at", "received_at")
+    plausible = rendered(server, "plausible_time", "corrected_at", "received_at")
     query = f"""
         select plausible_at - received_at from (
             select {plausible} as plausible_at, received_at from (

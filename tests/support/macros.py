@@ -20,6 +20,11 @@ class Adapter:
         return context.resolve(f"default__{name}")
 
 
+def returned(value: object) -> str:
+    """What a macro returns, as text, which an untrue value is none of."""
+    return value.strip() if isinstance(value, str) else "yes" if value else ""
+
+
 def render(macro: str, *arguments: str) -> str:
     """What `{{ macro(arguments) }}` is in a model. Macros that ask dbt for anything cannot be."""
     texts = [path.read_text() for path in sorted(Path(ROOT, "dbt_project/macros").rglob("*.sql"))]
@@ -27,7 +32,7 @@ def render(macro: str, *arguments: str) -> str:
     # Tests and materializations are tags of dbt's own.
     own = [text for text in texts if not re.search(r"{%-? *(data_test|test|materialization)", text)]
     environment = Environment(extensions=["jinja2.ext.do"])  # noqa: S701
-    environment.globals |= {"adapter": Adapter(), "return": str.strip}
+    environment.globals |= {"adapter": Adapter(), "return": returned}
     return (
         environment.from_string("\n".join([*own, f"{{{{ {macro}({values}) }}}}"])).render().strip()
     )
