@@ -1,6 +1,6 @@
 {#-
     The columns of a kept model are those of its code: where they would be others, it is computed
-    whole (`code.sql`), as dbt has it. Where it goes on, dbt would ask four times for columns that are
+    whole (`outdated.sql`), as dbt has it. Where it goes on, dbt would ask four times for columns that are
     known to be the same.
 -#}
 {% materialization incremental, adapter='postgres' %}
