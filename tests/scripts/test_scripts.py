@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -118,15 +119,20 @@ def test_report_before_a_build_says_what_to_do(start: Start) -> None:
 def test_docs_in_one_file(start: Start, tmp_path: Path) -> None:
     target = {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
     # As another process that makes docs, or a site, has it.
-    with (tmp_path / "docs.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    metrics = tmp_path / "mf" / "staging" / "lock"
+    metrics.parent.mkdir(parents=True)
+    with ExitStack() as stack:
+        for path in (tmp_path / "docs.lock", metrics):
+            fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX)
         own = target | {"HEADWATER_DATA": str(tmp_path)}
         site = start("site", "--no-docs", "--output", "site", **own)
         process = start("docs", "--static", "site/docs.html", **own)
-        for each in (site, process):
+        answer = start("mf", "list", "metrics", **own)
+        for each in (site, process, answer):
             assert each.stderr
             assert each.stderr.readline().startswith("Waiting for another command")
             assert each.poll() is None
+        answer.kill()
     output, errors = process.communicate()
     assert process.returncode == 0, errors
     assert site.wait() == 0

@@ -120,7 +120,7 @@ def _forget_killed(server: PostgresServer) -> None:
     """Takes processes that were killed off the list of those for which the server runs on."""
     with server._lock:
         pids = server.global_process_id_list
-        pids.put([pid for pid in pids.get_and_remove(0) if psutil.pid_exists(pid)])
+        pids.put([pid for pid in pids._get() if psutil.pid_exists(pid)])
 
 
 def _plain(data: Path) -> Path:

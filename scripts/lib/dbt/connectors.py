@@ -27,8 +27,9 @@ from metricflow_semantics.model.dbt_manifest_parser import (
 )
 from metricflow_semantics.sql.sql_bind_parameters import SqlBindParameterSet
 
+from scripts.lib.dbt.target import SEMANTIC_MANIFEST
+
 FOLDER = "HEADWATER_MF"  # the variable that names the folder with the manifest, which has logs too
-MANIFEST = "semantic_manifest.json"
 _PLACE = "dbt_metricflow.cli.dbt_connectors"
 _NO_PARAMETERS = SqlBindParameterSet()
 
@@ -106,7 +107,7 @@ class dbtArtifacts:  # noqa: N801
         project_root: Path,
     ) -> PydanticSemanticManifest:
         """Reads the manifest that is kept."""
-        kept = Path(os.environ[FOLDER]) / MANIFEST
+        kept = Path(os.environ[FOLDER]) / SEMANTIC_MANIFEST
         return parse_manifest_from_dbt_generated_manifest(kept.read_text())
 
 

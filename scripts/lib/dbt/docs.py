@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import gzip
 import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import psycopg
 
 from scripts.lib.base.cli import UserError, between, parser, run, say
 from scripts.lib.base.database import open_databases
+from scripts.lib.base.files import alone
 from scripts.lib.base.settings import Settings
 from scripts.lib.base.static import serve_folder
 from scripts.lib.dbt.run import run_dbt
@@ -49,21 +49,14 @@ _FAULTS = {
 }
 
 
-@contextmanager
-def made_alone(settings: Settings) -> Iterator[None]:
+def made_alone(settings: Settings) -> AbstractContextManager[None]:
     """Waits until no other process makes docs, or a site, which reads them.
 
     dbt writes its files in place. And a site that was begun before an erasure is done before that
     makes its own.
     """
-    settings.data_directory.mkdir(parents=True, exist_ok=True)
-    with (settings.data_directory / "docs.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("Waiting for another command that makes docs or a site ...", to=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    waiting = "Waiting for another command that makes docs or a site ..."
+    return alone(settings.data_directory / "docs.lock", partial(say, waiting, to=sys.stderr))
 
 
 def generate(settings: Settings, database_url: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import psycopg
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, UndefinedFunction
@@ -11,6 +10,7 @@ from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, Undefin
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.database import libpq_environment, require_sessions
+from scripts.lib.base.files import put_whole
 from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.target import PROJECT, target_path
 
@@ -38,7 +38,7 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
     profiles = settings.data_directory / "dbt"
     if "DBT_PROFILES_DIR" not in os.environ:
         profiles.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / "profiles.yml.example", profiles / "profiles.yml")
+        put_whole(profiles / "profiles.yml", (ROOT / "profiles.yml.example").read_bytes())
     apart = {} if settings.dbt_target == "prod" else {"DBT_TARGET_PATH": str(target_path(settings))}
     environment = {
         **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},

@@ -6,17 +6,26 @@ import importlib.util
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import psycopg
 
 from scripts.lib.base.cli import UserError, run, say
 from scripts.lib.base.database import open_databases
+from scripts.lib.base.files import alone, put_whole
 from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.environment import dbt_environment
 from scripts.lib.dbt.look import fingerprint
 from scripts.lib.dbt.run import run_dbt
-from scripts.lib.dbt.target import PROJECT, STAGING, layer_schema, read_target, target_path
+from scripts.lib.dbt.target import (
+    PROJECT,
+    SEMANTIC_MANIFEST,
+    STAGING,
+    layer_schema,
+    read_target,
+    target_path,
+)
 
 USAGE = """usage: scripts/mf ARGUMENTS OF METRICFLOW
 
@@ -70,12 +79,21 @@ def parsed(settings: Settings, database_url: str, environment: dict[str, str]) -
     Each target has its own. Raises UserError where dbt cannot read the project.
     """
     folder = settings.data_directory / "mf" / layer_schema(settings, STAGING)
-    about = folder / "about"
-    project = fingerprint(PROJECT, environment)
-    if about.exists() and about.read_text() == project:
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    about.unlink(missing_ok=True)
+    waiting = partial(say, "Waiting for another command that parses the project ...", to=sys.stderr)
+    with alone(folder / "lock", waiting):
+        about = folder / "about"
+        project = fingerprint(PROJECT, environment)
+        if not about.exists() or about.read_text() != project:
+            _parse(settings, database_url, folder / "target")
+            parsed_manifest = folder / "target" / SEMANTIC_MANIFEST
+            put_whole(folder / SEMANTIC_MANIFEST, parsed_manifest.read_bytes())
+            about.write_text(project)
+    return folder
+
+
+def _parse(settings: Settings, database_url: str, folder: Path) -> None:
+    """Has dbt parse into a folder, which it fills in place."""
+    folder.mkdir(exist_ok=True)
     before = PROJECT / target_path(settings) / "partial_parse.msgpack"
     if before.exists() and not (folder / before.name).exists():
         shutil.copyfile(before, folder / before.name)  # saves dbt seconds
@@ -89,8 +107,6 @@ def parsed(settings: Settings, database_url: str, environment: dict[str, str]) -
     )
     if status:
         raise UserError("dbt parse failed:\n" + "\n".join(output[-20:]))
-    about.write_text(project)
-    return folder
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ Whoever works on the same database compares the project with it, wherever prod's
 
 from __future__ import annotations
 
-import os
+import json
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 
+from scripts.lib.base.files import put_whole
 from scripts.lib.dbt.target import STAGING
 
 # Once for each state of the project: the builds that follow are of the same.
@@ -34,9 +36,15 @@ _KEPT = "select manifest from staging.builds where manifest is not null order by
 
 
 def keep_manifest(connection: psycopg.Connection, manifest: Path, schema: str) -> None:
-    """Keeps `manifest` with the newest build of prod, if that was one of everything."""
+    """Keeps `manifest` with the newest build of prod, if that was one of everything.
+
+    Not half of one, which dbt of another command is just writing: the next build keeps it then.
+    """
     if schema == STAGING and connection.execute(_IS_KEPT).fetchone() != (True,):
-        connection.execute(_KEEP, [zlib.compress(manifest.read_bytes())])
+        content = manifest.read_bytes()
+        with suppress(ValueError):
+            json.loads(content)
+            connection.execute(_KEEP, [zlib.compress(content)])
 
 
 def prod_state(database_url: str, options: str, folder: Path) -> Path | None:
@@ -52,7 +60,5 @@ def prod_state(database_url: str, options: str, folder: Path) -> Path | None:
     if not kept:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    new = folder / f"manifest.{os.getpid()}"
-    new.write_bytes(zlib.decompress(kept[0]))
-    new.replace(folder / "manifest.json")  # which another command may be reading
+    put_whole(folder / "manifest.json", zlib.decompress(kept[0]))
     return folder

@@ -17,6 +17,7 @@ from scripts.lib.base.settings import Settings, given_schema
 
 PROJECT = ROOT / "dbt_project"
 VIEWS_STAND = "HEADWATER_VIEWS_STAND"  # in dbt's environment, not empty: views are as they were
+SEMANTIC_MANIFEST = "semantic_manifest.json"  # as dbt calls it
 STAGING = "staging"  # a target is called by its schema of this layer
 # Where scripts/psql looks for a name without a schema, in this order.
 READ_LAYERS = ("marts", "reports", "intermediate", STAGING, "seeds")

@@ -72,7 +72,8 @@ def build_change(dbt: Dbt, database_url: str, schema: str, against: str) -> Buil
         state = _state_of(against, target / "revisions", dbt)
     with writing_lock(database_url, partial(say, to=sys.stderr), schema):
         ids = _build(dbt, state, target, until)
-    before, now = (json.loads((each / "manifest.json").read_bytes()) for each in (state, target))
+        manifests = ((each / "manifest.json").read_bytes() for each in (state, target))
+        before, now = map(json.loads, manifests)
     return Built(before, now, ids, until)
 
 

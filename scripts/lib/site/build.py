@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ import jinja2
 import vl_convert
 
 from collector import __version__
+from scripts.lib.base.files import put_whole
 from scripts.lib.base.settings import MAX_AGE, Settings
 from scripts.lib.dbt.docs import generate, made_alone
 from scripts.lib.dbt.reports import NothingBuiltError
@@ -95,14 +95,14 @@ def build_site(  # noqa: PLR0913
         render = _renderer(warehouse, last_run, built_at, schema, with_docs)
         parts = _write_parts(folder, warehouse)
         for page, file in FILES.items():
-            (folder / file).write_text(render(page, parts=parts.get(page, {})), encoding="utf-8")
+            put_whole(folder / file, render(page, parts=parts.get(page, {})).encode())
         up_to = warehouse.pipeline.data_up_to if warehouse else None
         age = int(max_age.total_seconds())
         write_state(folder, State(built_at=built_at, data_up_to=up_to, max_age=age, every=every))
         if docs:
             found = definitions.definitions(docs.result(), last_run.results if last_run else {})
             page = render("definitions", **found)
-            (folder / definitions.FILE).write_text(page, encoding="utf-8")
+            put_whole(folder / definitions.FILE, page.encode())
         return Site(
             folder / FILES["overview"],
             warehouse.events if warehouse else 0,
@@ -120,7 +120,7 @@ def _write_parts(folder: Path, warehouse: Warehouse | None) -> dict[str, dict[st
         for number, (funnel, datasets) in enumerate(funnels.items()):
             name = f"{page}-{number}.js"
             text = f"loaded({json.dumps(funnel)},{json.dumps(datasets, separators=(',', ':'))});\n"
-            (data / name).write_text(text, encoding="utf-8")
+            put_whole(data / name, text.encode())
             files.setdefault(page, {})[funnel] = f"data/{name}"
     written = {Path(file).name for parts in files.values() for file in parts.values()}
     for other in data.glob("*-*.js"):
@@ -179,11 +179,8 @@ def _vega(cache: Path) -> Path:
     script = cache / f"vega-{version('vl-convert-python')}.js"
     if not script.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        part = script.with_suffix(f".{os.getpid()}")
-        part.write_text(
-            vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), encoding="utf-8"
-        )
-        part.replace(script)
+        text = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+        put_whole(script, text.encode())
     return script
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from scripts.lib.base.files import put_whole
+
 _FILE = Path("assets", "state.js")  # a script, since pages opened by double-click may fetch nothing
 _START, _END = b"window.siteState = ", b";\n"
 
@@ -27,9 +29,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 def write_state(folder: Path, state: State) -> None:
     """Puts `state` in the place of what was in the site in `folder`."""
-    part = (folder / _FILE).with_suffix(".part")
-    part.write_bytes(_START + msgspec.json.encode(state) + _END)
-    part.replace(folder / _FILE)
+    put_whole(folder / _FILE, _START + msgspec.json.encode(state) + _END)
 
 
 def tell_failure(folder: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from scripts.lib.base.cli import UserError
+from scripts.lib.base.files import alone
 
 CURRENT = "current"
 _BUILDS = "builds"
@@ -27,7 +28,11 @@ def unfinished(place: Path) -> Iterator[Path]:
         raise UserError(f"{place} is no folder")
     if place.exists() and any(place.iterdir()) and not builds.is_dir():
         raise UserError(f"{place} is not empty and has no builds of this: name another folder")
-    with _alone(place, builds):
+
+    def refuse() -> NoReturn:
+        raise UserError(f"another build goes into {place}: wait for it, or name another folder")
+
+    with alone(builds / ".lock", refuse):
         for killed in builds.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(killed, ignore_errors=True)
         # A name of its own: what is left of a killed build may still write into its folder.
@@ -56,16 +61,3 @@ def publish(folder: Path) -> str:
         if old.name not in (whole.name, before):
             shutil.rmtree(old, ignore_errors=True)
     return whole.name
-
-
-@contextmanager
-def _alone(place: Path, builds: Path) -> Iterator[None]:
-    builds.mkdir(parents=True, exist_ok=True)
-    with (builds / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another build goes into {place}: wait for it, or name another folder"
-            ) from None
-        yield
