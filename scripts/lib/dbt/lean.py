@@ -1,6 +1,6 @@
 """dbt without work of which nobody sees anything: a third of what a run costs it.
 
-It makes and formats messages that no log takes, compiles the same templates in each run anew, and
+It formats messages that no log takes, compiles the same templates in each run anew, and
 prepares for the result of each query again what tells the types of its columns. It asks each model
 and each test for the schema that it is in, of which there are few, looks for each macro in five
 places whenever it renders one, and writes the whole graph to files (target/graph*) that nothing
@@ -34,9 +34,6 @@ _QUIET = (EventLevel.DEBUG, EventLevel.TEST)
 _TRACKING = frozenset([track_behavior_change_warn])  # is about warnings
 _OBJECTS = 100_000  # made before garbage is looked for; Python's own 700 are a fifth of a run
 _fire = EventManager.fire_event
-_make = BaseEvent.__init__
-_get: Any = BaseEvent.__getattr__
-_set: Any = BaseEvent.__setattr__
 _compile = MacroFuzzEnvironment.compile
 _build_type_tester = agate_helper.build_type_tester
 _get_cache_schemas = BaseAdapter._get_cache_schemas
@@ -49,9 +46,6 @@ def make_lean() -> None:
     gc.set_threshold(_OBJECTS)
     atexit.register(gc.freeze)  # half a second of the end
     EventManager.fire_event = _fire_if_heard  # type: ignore[assignment, method-assign]
-    BaseEvent.__init__ = _make_later  # type: ignore[assignment, method-assign]
-    BaseEvent.__getattr__ = _get_of_made  # type: ignore[method-assign]
-    BaseEvent.__setattr__ = _set_of_made  # type: ignore[method-assign]
     MacroFuzzEnvironment.compile = _compile_once  # type: ignore[assignment, method-assign]
     agate_helper.build_type_tester = _type_tester  # type: ignore[assignment]
     BaseAdapter._get_cache_schemas = _schemas_of  # type: ignore[assignment, method-assign]
@@ -72,30 +66,6 @@ def _fire_if_heard(
         if not any(log and log.isEnabledFor(logging.DEBUG) for log in logs):
             return
     _fire(manager, e, level, *arguments, **options)
-
-
-def _make_later(event: BaseEvent, *arguments: Any, **fields: Any) -> None:  # noqa: ANN401
-    """Keeps what a message says until somebody asks for it."""
-    if arguments:
-        _make(event, *arguments, **fields)
-    else:
-        object.__setattr__(event, "_fields", fields)
-
-
-def _made(event: BaseEvent) -> None:
-    fields = event.__dict__.pop("_fields", None)
-    if fields is not None:
-        _make(event, **fields)
-
-
-def _get_of_made(event: BaseEvent, key: str) -> Any:  # noqa: ANN401
-    _made(event)
-    return _get(event, key)
-
-
-def _set_of_made(event: BaseEvent, key: str, value: object) -> None:
-    _made(event)
-    _set(event, key, value)
 
 
 def _schemas_of(adapter: BaseAdapter, configs: Iterable[RelationConfig]) -> set[BaseRelation]:
