@@ -114,7 +114,7 @@ def _dbt(bench: Bench, commit: Warehouse) -> Figures:
     bench.server.settle()
     with measured(bench.server.url) as used:
         wall = commit.dbt("run").wall_seconds
-    return {"wall": wall, "dbt": used["dbt"], "PostgreSQL": used["PostgreSQL"]}
+    return {"wall": wall, "dbt": used.dbt, "PostgreSQL": used.postgres}
 
 
 def _warm(bench: Bench, commits: list[Warehouse]) -> Iterator[Row]:

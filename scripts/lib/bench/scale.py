@@ -65,7 +65,7 @@ def _taken(bench: Bench) -> Iterator[Row]:
                 f"a million events, {requests}",
                 Sample("the collector", "s of CPU", (seconds["collector"],)),
                 note=f"PostgreSQL {seconds['PostgreSQL']:.1f} s of CPU, "
-                f"{used['WAL'] / count * 1e6 / 1e9:.2f} GB of WAL.",
+                f"{used.wal / count * 1e6 / 1e9:.2f} GB of WAL.",
             )
 
 
@@ -93,9 +93,9 @@ def _built(bench: Bench, warehouse: Warehouse, work: str) -> Row:
         run = warehouse.dbt("run")
     return Row(
         work,
-        Sample("PostgreSQL", "s of CPU", (used["PostgreSQL"],)),
-        note=f"dbt {used['children']:.1f} s of CPU, {used['WAL'] / 1e9:.2f} GB of WAL; "
-        f"{run.wall_seconds:.0f} s by the clock at a load of {used['load']:.1f}.",
+        Sample("PostgreSQL", "s of CPU", (used.postgres,)),
+        note=f"dbt {used.dbt:.1f} s of CPU, {used.wal / 1e9:.2f} GB of WAL; "
+        f"{run.wall_seconds:.0f} s by the clock at a load of {used.load:.1f}.",
     )
 
 

@@ -154,12 +154,20 @@ def postgres_seconds(database_url: str) -> float:
     return seconds
 
 
+@dataclass(slots=True)
+class Used:
+    """What a block took: seconds of CPU, bytes of WAL, and the load of the machine at its end."""
+
+    postgres: float = 0
+    dbt: float = 0
+    wal: float = 0
+    load: float = 0
+
+
 @contextmanager
-def measured(database_url: str) -> Iterator[dict[str, float]]:
-    """Fills in what the block took: CPU of PostgreSQL and of the processes that ended in it, which
-    are dbt's, bytes of WAL, and the load at its end."""
-    used: dict[str, float] = {}
-    names = ("PostgreSQL", "dbt", "WAL")
+def measured(database_url: str) -> Iterator[Used]:
+    """Fills in what the block took. dbt are the processes that this one waited for in it."""
+    used = Used()
 
     def now() -> tuple[float, float, float]:
         [(written,)] = query(database_url, "select pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
@@ -169,9 +177,10 @@ def measured(database_url: str) -> Iterator[dict[str, float]]:
 
     before = now()
     yield used
-    for name, early, late in zip(names, before, now(), strict=True):
-        used[name] = late - early
-    used["load"] = os.getloadavg()[0]
+    used.postgres, used.dbt, used.wal = (
+        late - early for early, late in zip(before, now(), strict=True)
+    )
+    used.load = os.getloadavg()[0]
 
 
 def facts(server: Server) -> dict[str, str]:
