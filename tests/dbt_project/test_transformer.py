@@ -70,9 +70,11 @@ def test_transformer_builds_and_analyst_reads_the_marts_only(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (warehouse.project / "models/attempts.sql").write_text(ATTEMPTS)
+    (warehouse.project / "tests/nobody_comes.sql").write_text("select from {{ ref('dim_users') }}")
     warehouse.land(*generate(users=5, seed=1).events)
     warehouse.run(reports=True)
-    warehouse.dbt("test", "--select", "test_type:singular")
+    failed = warehouse.try_dbt("test", "--select", "test_type:singular")
+    assert "ERROR=1" in failed.stdout
 
     attempts = warehouse.query("select role_name, statement, outcome from attempts.attempts")
     assert len(attempts) == 9
@@ -87,7 +89,7 @@ def test_transformer_builds_and_analyst_reads_the_marts_only(
         for forbidden in (
             "select from staging.stg_events",
             "select from intermediate.int_users__updates",
-            "select from failing_rows.funnel_steps_never_grow",
+            "select from failing_rows.nobody_comes",
             "select from raw.users",
             "delete from marts.fct_events",
             "create table marts.x ()",

@@ -40,6 +40,7 @@ scratch:
       password: "{{ env_var('PGPASSWORD', '') }}"
       dbname: "{{ env_var('PGDATABASE') }}"
       schema: scratch
+      threads: 4
       application_name: "{{ env_var('PGAPPNAME') }}"
 """
 
@@ -89,6 +90,22 @@ def test_dbt_is_not_started_on_nonsense(start: Start, tmp_path: Path) -> None:
     said = r"dbt_project/seeds/funnels\.csv line 1\d: window_days '-7' is none: .*\n"
     assert re.fullmatch(f"error: {said}(?:{said}){{3}}", errors)
     assert not (project / "target").exists()
+
+
+def test_connections_that_postgresql_ends_while_they_idle_are_made_anew(
+    dbt: Start, database: str, tmp_path: Path
+) -> None:
+    """Four threads: three wait for a model, and keep what they were connected by."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        name = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("alter database {} set idle_session_timeout = 300").format(name))
+    table = "{{ config(materialized='table') }} select 1 as one"
+    for number in range(3):
+        (tmp_path / f"models/quick_{number}.sql").write_text(table)
+        (tmp_path / f"models/late_{number}.sql").write_text(f"{table} from {{{{ ref('model') }}}}")
+    slow = dbt("select pg_sleep(1)::text as slept", "--no-use-colors")
+    output, errors = slow.communicate()
+    assert "PASS=7 " in output, output + errors
 
 
 def test_second_writing_run_waits_for_the_first(dbt: Start, database: str) -> None:

@@ -1,7 +1,11 @@
-"""On Apache Spark the marts are those of PostgreSQL, cell by cell, whatever befalls a worker."""
+"""On Apache Spark the marts are those of PostgreSQL, cell by cell, whatever befalls a worker.
+
+HEADWATER_EVERY_NTH=1 takes the logs whole, of which it is every fiftieth user otherwise.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import time
@@ -29,6 +33,7 @@ from tests.support.warehouse import Warehouse
 from tests.support.worlds import SMALL, define
 
 needs_spark = pytest.mark.skipif(not IS_THERE, reason="needs Java and scripts/install --spark")
+EVERY_NTH = int(os.environ.get("HEADWATER_EVERY_NTH", "50"))
 BUILD_SECONDS = 900
 # With rows as few as here, what the second compiler takes is more than the tasks do.
 LIGHT_EXECUTORS = f"spark.executor.extraJavaOptions={LIGHT_JAVA}"
@@ -64,7 +69,7 @@ def test_marts_are_those_of_postgresql_where_a_worker_is_killed(
     with running_collector(warehouse.database_url) as collector:
         for log, mapping in LOGS.items():
             if log.exists():  # as it is not committed
-                some = every_nth_user(log, 50, tmp_path / f"{mapping.stem}.csv")
+                some = every_nth_user(log, EVERY_NTH, tmp_path / f"{mapping.stem}.csv")
                 outcome = replay(some, mapping, url=collector.url, data_directory=tmp_path)
                 assert outcome.accepted > 3000
                 assert not outcome.rejected

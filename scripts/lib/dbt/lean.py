@@ -4,8 +4,11 @@ It formats messages that no log takes, compiles the same templates in each run a
 prepares for the result of each query again what tells the types of its columns. It asks each model
 and each test for the schema that it is in, of which there are few, looks for each macro in five
 places whenever it renders one, and writes the whole graph to files (target/graph*) that nothing
-reads. Python looks for garbage among all that dbt knows of the project, again and again, and finds
-little; once more when the process ends.
+reads. It opens a connection for each model and each test, for which PostgreSQL starts a process
+that reads the catalog anew: more work than most of their queries are. It makes an object of each
+of 700 macros whenever it renders a model or a test, by five calls each. Python looks for garbage
+among all that dbt knows of the project, again and again, and finds little; once more when the
+process ends.
 """
 
 from __future__ import annotations
@@ -14,16 +17,22 @@ import atexit
 import gc
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache, lru_cache
 from types import CodeType
 from typing import Any
 
 import agate  # type: ignore[import-untyped]
+import psycopg2  # type: ignore[import-untyped]
 from dbt.adapters.base.impl import BaseAdapter
 from dbt.adapters.base.relation import BaseRelation
+from dbt.adapters.contracts.connection import Connection, ConnectionState
 from dbt.adapters.contracts.relation import RelationConfig
+from dbt.adapters.postgres.connections import PostgresConnectionManager
+from dbt.clients.jinja import MacroGenerator, MacroStack
 from dbt.compilation import Compiler, Linker
-from dbt.context.macros import MacroNamespace
+from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
+from dbt.contracts.graph.nodes import Macro
 from dbt.tracking import track_behavior_change_warn
 from dbt_common.clients import agate_helper
 from dbt_common.clients.jinja import MacroFuzzEnvironment
@@ -37,6 +46,8 @@ _fire = EventManager.fire_event
 _compile = MacroFuzzEnvironment.compile
 _build_type_tester = agate_helper.build_type_tester
 _get_cache_schemas = BaseAdapter._get_cache_schemas
+_release = PostgresConnectionManager.release
+_set_connection_name = PostgresConnectionManager.set_connection_name
 _compiled: dict[tuple[type, str], CodeType] = {}
 
 
@@ -49,9 +60,18 @@ def make_lean() -> None:
     MacroFuzzEnvironment.compile = _compile_once  # type: ignore[assignment, method-assign]
     agate_helper.build_type_tester = _type_tester  # type: ignore[assignment]
     BaseAdapter._get_cache_schemas = _schemas_of  # type: ignore[assignment, method-assign]
+    PostgresConnectionManager.release = _keep  # type: ignore[assignment, method-assign]
+    PostgresConnectionManager.set_connection_name = _take  # type: ignore[assignment, method-assign]
+    MacroNamespaceBuilder.build_namespace = _namespace  # type: ignore[assignment, method-assign]
     MacroNamespace.__getitem__ = _macro  # type: ignore[method-assign]
     Compiler.write_graph_file = _write_nothing  # type: ignore[assignment, method-assign]
     Linker.get_graph_summary = _no_summary  # type: ignore[assignment, method-assign]
+
+
+def keep_for_good() -> None:
+    """Has Python never look for garbage among what is there now."""
+    gc.collect()
+    gc.freeze()
 
 
 def _fire_if_heard(
@@ -68,11 +88,65 @@ def _fire_if_heard(
     _fire(manager, e, level, *arguments, **options)
 
 
+def _keep(manager: PostgresConnectionManager) -> None:
+    """Leaves a thread's connection to its next model or test. dbt closes all when its run ends."""
+    connection = manager.get_if_exists()
+    if connection and connection.state == ConnectionState.OPEN:
+        with suppress(psycopg2.Error):  # broken: closed
+            connection.handle.rollback()
+            connection.transaction_open = False
+            connection.name = None
+            return
+    _release(manager)
+
+
+def _take(manager: PostgresConnectionManager, name: str | None = None) -> Connection:
+    """The connection of this thread, as good as new where it was kept, or a new one.
+
+    Nothing of this project sets anything for longer than a transaction, and `discard all` would
+    undo the role. PostgreSQL may have ended a connection that idled (`idle_session_timeout`).
+    """
+    connection = manager.get_if_exists()
+    if connection and connection.state == ConnectionState.OPEN and connection.name is None:
+        try:
+            with connection.handle.cursor() as cursor:
+                cursor.execute("discard temp")
+            connection.handle.commit()
+        except psycopg2.Error:
+            manager.close(connection)
+    return _set_connection_name(manager, name)
+
+
 def _schemas_of(adapter: BaseAdapter, configs: Iterable[RelationConfig]) -> set[BaseRelation]:
     one_of_each = {
         (each.database, each.schema, *each.quoting_dict.items()): each for each in configs
     }
     return _get_cache_schemas(adapter, one_of_each.values())
+
+
+class _Macro(MacroGenerator):
+    def __init__(
+        self, macro: Macro, context: dict[str, Any], node: object, stack: MacroStack
+    ) -> None:
+        self.macro, self.context, self.node, self.stack = macro, context, node, stack
+
+
+def _namespace(
+    builder: MacroNamespaceBuilder,
+    macros_by_package: dict[str, dict[str, Macro]],
+    context: dict[str, Any],
+) -> MacroNamespace:
+    node, stack = builder.node, builder.thread_ctx
+    made: dict[str, Any] = {
+        package: {name: _Macro(macro, context, node, stack) for name, macro in macros.items()}
+        for package, macros in macros_by_package.items()
+    }
+    internal: dict[str, Any] = {}
+    for package in reversed(builder.internal_package_names_order):
+        internal.update(made.pop(package, {}))
+    root, local = builder.root_package, builder.search_package
+    of_root = {} if root == local else made.get(root, {})
+    return MacroNamespace(of_root, made.get(local, {}), internal, made)
 
 
 def _macro(namespace: MacroNamespace, name: str) -> Any:  # noqa: ANN401

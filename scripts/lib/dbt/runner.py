@@ -20,7 +20,7 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt.parser.manifest import write_manifest
 from dbt.task import runnable
 
-from scripts.lib.dbt.lean import make_lean
+from scripts.lib.dbt.lean import keep_for_good, make_lean
 from scripts.lib.dbt.mended import mend
 from scripts.lib.dbt.standing import pass_over
 
@@ -93,6 +93,8 @@ class KeepingRunner:
             self._parsed[key] = (files, pickled)
             if verb == "parse":
                 return parsed
+            del parsed
+            keep_for_good()
         # A run leaves its marks: ephemeral models stay compiled and are missing in the next one.
         copy = Manifest(**pickle.loads(pickled))  # noqa: S301  dumped above
         return dbtRunner(copy, callbacks).invoke(arguments)
