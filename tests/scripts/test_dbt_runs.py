@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import re
 import shutil
 import signal
@@ -16,6 +17,7 @@ import pytest
 from psycopg import sql
 
 from collector.settings import ROOT
+from scripts.lib.dbt.environment import ROLE
 from scripts.lib.dbt.lock import RUN_NAME, writing_lock
 from tests.support.collector import rows_of, wait_until
 from tests.support.scripts import Start
@@ -106,6 +108,63 @@ def test_connections_that_postgresql_ends_while_they_idle_are_made_anew(
     slow = dbt("select pg_sleep(1)::text as slept", "--no-use-colors")
     output, errors = slow.communicate()
     assert "PASS=7 " in output, output + errors
+
+
+# What a session can be told, but for its settings.
+TOLD = (
+    "create temporary table left_behind (x text)",
+    "prepare asked as select 1",
+    "declare open_still cursor with hold for select 1",
+    "listen news",
+    "select pg_advisory_lock(4711)",
+)
+ROLES = ("set role pg_monitor", "set session authorization pg_monitor")
+STATE = """
+    select current_user::text as who, session_user::text as login,
+        (select count(*) from pg_prepared_statements) as prepared,
+        (select count(*) from pg_cursors where is_holdable) as cursors,
+        (select count(*) from pg_listening_channels()) as channels,
+        (select count(*) from pg_locks
+            where locktype = 'advisory' and pid = pg_backend_pid()) as locks,
+        (select count(*) from pg_class where relnamespace = pg_my_temp_schema()) as tables,
+        (select jsonb_object_agg(name, setting) from pg_settings) as settings
+"""
+# Another value of each that harms nobody.
+SETTINGS = """
+    select format('set %I = %L', name, case vartype
+        when 'bool' then case setting when 'on' then 'off' else 'on' end
+        when 'enum' then (select max(value) from unnest(enumvals) as value where value <> setting)
+        else greatest(min_val::numeric, least(max_val::numeric, setting::numeric + 7))::text
+    end)
+    from pg_settings
+    where context = 'user' and vartype in ('bool', 'enum', 'integer')
+        and name !~ 'timeout|^transaction|_flush_|^log_|^debug_'
+    order by name
+"""
+
+
+@pytest.mark.every_postgres
+@pytest.mark.parametrize("number", range(3))
+def test_next_model_finds_a_connection_as_good_as_new(
+    dbt: Start, database: str, tmp_path: Path, number: int
+) -> None:
+    """Whatever a model, or a hook of somebody's own, has told the session."""
+    dice = random.Random(number)
+    settings = [statement for (statement,) in rows_of(database, SETTINGS)]
+    assert len(settings) > 60
+    # Settings last: after some of them nothing else can be told.
+    told = [*dice.sample(TOLD, 4), *dice.sample(settings, 40), ROLES[number % 2]]
+    assert dbt(STATE, "--single-threaded").wait() == 0
+    [expected] = rows_of(database, "select * from scratch.model")
+    assert expected[0] == ROLE != expected[1]
+
+    hooks = [{"sql": statement, "transaction": False} for statement in told]
+    config = {"materialized": "table", "post_hook": hooks}
+    (tmp_path / "models/telling.sql").write_text(f"{{{{ config(**{config}) }}}} select 1 as one")
+    after = f"{STATE} from {{{{ ref('telling') }}}}"
+    output, errors = dbt(after, "--single-threaded", "--no-use-colors").communicate()
+    assert "PASS=2 " in output, output + errors
+    assert rows_of(database, "select * from scratch.model") == [expected]
 
 
 def test_second_writing_run_waits_for_the_first(dbt: Start, database: str) -> None:

@@ -1,14 +1,11 @@
 """dbt without work of which nobody sees anything: a third of what a run costs it.
 
-It formats messages that no log takes, compiles the same templates in each run anew, and
-prepares for the result of each query again what tells the types of its columns. It asks each model
-and each test for the schema that it is in, of which there are few, looks for each macro in five
-places whenever it renders one, and writes the whole graph to files (target/graph*) that nothing
-reads. It opens a connection for each model and each test, for which PostgreSQL starts a process
-that reads the catalog anew: more work than most of their queries are. It makes an object of each
-of 700 macros whenever it renders a model or a test, by five calls each. Python looks for garbage
-among all that dbt knows of the project, again and again, and finds little; once more when the
-process ends.
+It formats messages that no log takes, compiles the same templates in each run anew, and prepares
+for the result of each query again what tells the types of its columns. It asks each model and each
+test for the schema that it is in, of which there are few, makes an object of each of 700 macros
+whenever it renders one, by five calls, and looks for each in five places, and writes the whole
+graph to files (target/graph*) that nothing reads. Python looks for garbage among all that dbt knows
+of the project, again and again, and finds little; once more when the process ends.
 """
 
 from __future__ import annotations
@@ -16,19 +13,15 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from types import CodeType
 from typing import Any
 
 import agate  # type: ignore[import-untyped]
-import psycopg2  # type: ignore[import-untyped]
 from dbt.adapters.base.impl import BaseAdapter
 from dbt.adapters.base.relation import BaseRelation
-from dbt.adapters.contracts.connection import Connection, ConnectionState
 from dbt.adapters.contracts.relation import RelationConfig
-from dbt.adapters.postgres.connections import PostgresConnectionManager
 from dbt.clients.jinja import MacroGenerator, MacroStack
 from dbt.compilation import Compiler, Linker
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
@@ -46,8 +39,6 @@ _fire = EventManager.fire_event
 _compile = MacroFuzzEnvironment.compile
 _build_type_tester = agate_helper.build_type_tester
 _get_cache_schemas = BaseAdapter._get_cache_schemas
-_release = PostgresConnectionManager.release
-_set_connection_name = PostgresConnectionManager.set_connection_name
 _compiled: dict[tuple[type, str], CodeType] = {}
 
 
@@ -60,10 +51,7 @@ def make_lean() -> None:
     MacroFuzzEnvironment.compile = _compile_once  # type: ignore[assignment, method-assign]
     agate_helper.build_type_tester = _type_tester  # type: ignore[assignment]
     BaseAdapter._get_cache_schemas = _schemas_of  # type: ignore[assignment, method-assign]
-    PostgresConnectionManager.release = _keep  # type: ignore[assignment, method-assign]
-    PostgresConnectionManager.set_connection_name = _take  # type: ignore[assignment, method-assign]
     MacroNamespaceBuilder.build_namespace = _namespace  # type: ignore[assignment, method-assign]
-    MacroNamespace.__getitem__ = _macro  # type: ignore[method-assign]
     Compiler.write_graph_file = _write_nothing  # type: ignore[assignment, method-assign]
     Linker.get_graph_summary = _no_summary  # type: ignore[assignment, method-assign]
 
@@ -88,35 +76,6 @@ def _fire_if_heard(
     _fire(manager, e, level, *arguments, **options)
 
 
-def _keep(manager: PostgresConnectionManager) -> None:
-    """Leaves a thread's connection to its next model or test. dbt closes all when its run ends."""
-    connection = manager.get_if_exists()
-    if connection and connection.state == ConnectionState.OPEN:
-        with suppress(psycopg2.Error):  # broken: closed
-            connection.handle.rollback()
-            connection.transaction_open = False
-            connection.name = None
-            return
-    _release(manager)
-
-
-def _take(manager: PostgresConnectionManager, name: str | None = None) -> Connection:
-    """The connection of this thread, as good as new where it was kept, or a new one.
-
-    Nothing of this project sets anything for longer than a transaction, and `discard all` would
-    undo the role. PostgreSQL may have ended a connection that idled (`idle_session_timeout`).
-    """
-    connection = manager.get_if_exists()
-    if connection and connection.state == ConnectionState.OPEN and connection.name is None:
-        try:
-            with connection.handle.cursor() as cursor:
-                cursor.execute("discard temp")
-            connection.handle.commit()
-        except psycopg2.Error:
-            manager.close(connection)
-    return _set_connection_name(manager, name)
-
-
 def _schemas_of(adapter: BaseAdapter, configs: Iterable[RelationConfig]) -> set[BaseRelation]:
     one_of_each = {
         (each.database, each.schema, *each.quoting_dict.items()): each for each in configs
@@ -125,10 +84,28 @@ def _schemas_of(adapter: BaseAdapter, configs: Iterable[RelationConfig]) -> set[
 
 
 class _Macro(MacroGenerator):
+    """A macro as a model sees it, made by one call and not by four."""
+
     def __init__(
         self, macro: Macro, context: dict[str, Any], node: object, stack: MacroStack
     ) -> None:
         self.macro, self.context, self.node, self.stack = macro, context, node, stack
+
+
+class _Namespace(MacroNamespace):
+    """The macros that a model sees, by their names in one place."""
+
+    def __init__(self, *places: dict[str, Any]) -> None:
+        super().__init__(*places)
+        self._found: dict[str, Any] = {}
+        for place in reversed(list(self._search_order())):
+            self._found.update(place)
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
 
 
 def _namespace(
@@ -146,20 +123,7 @@ def _namespace(
         internal.update(made.pop(package, {}))
     root, local = builder.root_package, builder.search_package
     of_root = {} if root == local else made.get(root, {})
-    return MacroNamespace(of_root, made.get(local, {}), internal, made)
-
-
-def _macro(namespace: MacroNamespace, name: str) -> Any:  # noqa: ANN401
-    try:
-        return namespace.__dict__["_found"][name]
-    except KeyError:
-        if "_found" in namespace.__dict__:
-            raise
-    found: dict[str, Any] = {}
-    for place in reversed(list(namespace._search_order())):
-        found.update(place)
-    namespace.__dict__["_found"] = found
-    return found[name]
+    return _Namespace(of_root, made.get(local, {}), internal, made)
 
 
 def _write_nothing(*_: object) -> None:

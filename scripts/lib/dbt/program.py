@@ -15,6 +15,7 @@ def main() -> None:
     from dbt.cli.main import cli  # noqa: PLC0415
 
     sys.path.append(str(Path(__file__).parents[3]))  # last, so that nothing of dbt's is hidden
+    from scripts.lib.dbt.connections import keep_connections  # noqa: PLC0415
     from scripts.lib.dbt.lean import make_lean  # noqa: PLC0415
     from scripts.lib.dbt.mended import mend  # noqa: PLC0415
     from scripts.lib.dbt.standing import pass_over  # noqa: PLC0415
@@ -22,6 +23,7 @@ def main() -> None:
     mend()
     pass_over()
     make_lean()
+    keep_connections()
     signal.signal(signal.SIGINT, handler)
     cli(prog_name="dbt")
 

@@ -20,6 +20,7 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt.parser.manifest import write_manifest
 from dbt.task import runnable
 
+from scripts.lib.dbt.connections import keep_connections
 from scripts.lib.dbt.lean import keep_for_good, make_lean
 from scripts.lib.dbt.mended import mend
 from scripts.lib.dbt.standing import pass_over
@@ -50,6 +51,7 @@ class KeepingRunner:
         mend()
         pass_over()
         make_lean()
+        keep_connections()
         runnable.write_manifest = _write_missing  # type: ignore[attr-defined, assignment]
         self._late = late
         self._parsed: dict[tuple[object, ...], tuple[Files, bytes]] = {}
