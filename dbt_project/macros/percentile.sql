@@ -1,4 +1,13 @@
-{#- A percentile of an aggregate's values, to three decimals: of seconds, to the millisecond. -#}
+{#- A percentile of an aggregate's values: of seconds, to the millisecond. -#}
 {% macro percentile(fraction, value) -%}
-    round((percentile_cont({{ fraction }}) within group (order by {{ value }}))::numeric, 3)
+    {{ to_millisecond('(percentile_cont(' ~ fraction ~ ') within group (order by ' ~ value ~ '))::numeric') }}
+{%- endmacro %}
+
+
+{#-
+    `percentile_cont` counts in float8, and what is half a millisecond comes out as a little less. Of
+    times to the millisecond and percentiles by the hundredth nothing is beyond the fifth digit.
+-#}
+{% macro to_millisecond(seconds) -%}
+    round(round({{ seconds }}, 6), 3)
 {%- endmacro %}

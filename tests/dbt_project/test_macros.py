@@ -16,8 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.contract import MAX_SCORE, MIN_SCORE
+from tests.support.collector import rows_of
 from tests.support.macros import render
 from tests.support.node import node_is_missing
+from tests.support.percentiles import percentiles_of_times
 
 pytestmark = pytest.mark.every_postgres
 
@@ -260,3 +262,8 @@ def test_values_look_personal_where_they_have_the_form_of_it(postgres_url: str) 
         expected[digits] = "card" if has_luhn_sum(digits) else None
     found = computed(postgres_url, render("likely_personal_value", "value"), [*expected], "text")
     assert dict(zip(expected, found, strict=True)) == expected
+
+
+def test_percentiles_are_exact(postgres_url: str) -> None:
+    query, expected = percentiles_of_times()
+    assert rows_of(postgres_url, query) == expected

@@ -27,8 +27,16 @@ from tests.support.histories import (
     UCI_CREDIT_MAPPING,
     every_nth_user,
 )
+from tests.support.percentiles import percentiles_of_times
 from tests.support.scripts import starting
-from tests.support.spark import IS_THERE, differing_rows, events_of, executors_at_work, java_below
+from tests.support.spark import (
+    IS_THERE,
+    asked,
+    differing_rows,
+    events_of,
+    executors_at_work,
+    java_below,
+)
 from tests.support.warehouse import Warehouse
 from tests.support.worlds import SMALL, define
 
@@ -132,6 +140,13 @@ def test_marts_are_those_of_postgresql_where_a_worker_is_killed(
 def test_each_kind_of_expression_has_a_rule(ours: str, theirs: str) -> None:
     words = " ".join(to_spark(f"select {ours} as x from t").split())  # noqa: S608
     assert words.replace("( ", "(").replace(" )", ")") == f"SELECT {theirs} AS x FROM t"  # noqa: S608
+
+
+@needs_spark
+@pytest.mark.slow
+def test_percentiles_are_exact(tmp_path: Path) -> None:
+    query, expected = percentiles_of_times()
+    assert [tuple(row) for row in asked(query, tmp_path)] == expected
 
 
 @needs_spark

@@ -10,12 +10,14 @@ from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import psutil
 
+from scripts.lib.spark.translate import to_spark
 from tests.support.warehouse import MARTS, Warehouse
 
 IS_THERE = bool(find_spec("pyspark") and find_spec("dbt.adapters.spark") and shutil.which("java"))
@@ -74,6 +76,19 @@ def _cell(value: object) -> object:  # noqa: PLR0911
         case list():
             return tuple(map(_cell, value))
     return value
+
+
+def asked(query: str, folder: Path) -> list[tuple[Any, ...]]:
+    """What Spark answers to a query in PostgreSQL's SQL, in a process with which its Java ends."""
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(_ask, (query, folder))
+
+
+def _ask(query: str, folder: Path) -> list[tuple[Any, ...]]:
+    from scripts.lib.spark.session import session  # noqa: PLC0415  only where Spark is installed
+
+    with session("local[1]", folder, {}) as spark:
+        return [tuple(row) for row in spark.sql(to_spark(query)).collect()]
 
 
 def events_of(folder: Path) -> Iterator[dict[str, Any]]:

@@ -50,17 +50,16 @@ def collect(node: exp.Expr) -> None:
     top.replace(found)
 
 
-# To the 15 digits that a float8 has as `numeric`.
+# To the 15 digits that a float8 has as `numeric`. A place among the values is a float8 as well.
 _PERCENTILE = """
     get(transform(array(sort_array(collect_list(CAST(:value AS DOUBLE)))), v ->
         CASE WHEN size(v) > 0 THEN CAST(format_string('%.14e',
-            get(v, CAST(FLOOR(:f * (size(v) - 1)) AS INT)) + (
-                get(v, CAST(CEIL(:f * (size(v) - 1)) AS INT))
-                - get(v, CAST(FLOOR(:f * (size(v) - 1)) AS INT))
-            ) * CAST(:f * (size(v) - 1) - FLOOR(:f * (size(v) - 1)) AS DOUBLE)
+            get(v, CAST(FLOOR(:place) AS INT))
+            + (get(v, CAST(CEIL(:place) AS INT)) - get(v, CAST(FLOOR(:place) AS INT)))
+            * (:place - FLOOR(:place))
         ) AS DECIMAL(38, 20)) END
     ), 0)
-"""
+""".replace(":place", "(CAST(:f AS DOUBLE) * (size(v) - 1))")
 
 
 def _percentile(node: exp.WithinGroup) -> exp.Expr:

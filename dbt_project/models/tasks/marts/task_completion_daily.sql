@@ -84,12 +84,12 @@ final as (
         coalesce(tasks_daily.opened_then_reassigned, 0) as opened_then_reassigned,
         {{ rate('tasks_daily.opened_then_completed', 'tasks_daily.tasks_opened') }} as completion_rate,
         days.day < {{ report_date(as_of()) }} and coalesce(tasks_daily.opened_still_open, 0) = 0 as is_complete,
-        round(times_daily.wait_seconds[1], 3) as wait_seconds_p50,
-        round(times_daily.wait_seconds[2], 3) as wait_seconds_p90,
-        round(times_daily.wait_seconds[3], 3) as wait_seconds_p95,
-        round(times_daily.cycle_seconds[1], 3) as cycle_seconds_p50,
-        round(times_daily.cycle_seconds[2], 3) as cycle_seconds_p90,
-        round(times_daily.cycle_seconds[3], 3) as cycle_seconds_p95
+        {{ to_millisecond('times_daily.wait_seconds[1]') }} as wait_seconds_p50,
+        {{ to_millisecond('times_daily.wait_seconds[2]') }} as wait_seconds_p90,
+        {{ to_millisecond('times_daily.wait_seconds[3]') }} as wait_seconds_p95,
+        {{ to_millisecond('times_daily.cycle_seconds[1]') }} as cycle_seconds_p50,
+        {{ to_millisecond('times_daily.cycle_seconds[2]') }} as cycle_seconds_p90,
+        {{ to_millisecond('times_daily.cycle_seconds[3]') }} as cycle_seconds_p95
 
     from days
 
