@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from collector.registry import read_seed
+from scripts.lib.dbt.environment import ROLE
 from tests.support.warehouse import Warehouse, page_view
 
 
@@ -122,3 +123,40 @@ def test_rows_that_stem_from_a_seed_name_its_line(warehouse: Warehouse, number: 
         ),
     }
     assert dict(said_of(failed.stdout)) == expected
+
+
+@pytest.mark.every_postgres
+def test_views_are_there_for_as_long_as_their_tests_fail(warehouse: Warehouse) -> None:
+    """A random history of rows that come and go, and of views and tables left by earlier builds."""
+    dice = random.Random(5)
+    names = [f"has_no_{number}" for number in range(8)]
+    for number, name in enumerate(names):
+        config = {"severity": dice.choice(["warn", "error"]), "limit": dice.choice([1, 500])}
+        config |= dice.choice([{}, {"fail_calc": "coalesce(sum(number), 0)"}])
+        query = f"select number from found where number = {number + 1}"  # noqa: S608
+        test = warehouse.project / f"tests/{name}.sql"
+        test.write_text(f"{{{{ config(**{config}) }}}} {query}")
+    warehouse.execute("create table found as select 0 as number")
+    warehouse.execute("grant select on found to public")
+    warehouse.dbt("seed", "--select", "sources")
+    for step in range(7):
+        wrong = {name for name in names if dice.random() < 0.5} if step else set()
+        numbers = [names.index(name) + 1 for name in wrong] * 2
+        warehouse.execute("truncate found")
+        warehouse.execute("insert into found select unnest(%s::integer[])", numbers)
+        if step == 3:  # as a build left it that keeps rows as tables
+            kind = "create table failing_rows.{0} (); alter table failing_rows.{0} owner to {1}"
+            warehouse.execute("drop schema failing_rows cascade")
+            warehouse.execute("create schema failing_rows")
+            warehouse.execute(f"grant all on schema failing_rows to {ROLE}")
+            for name in names[:4]:
+                warehouse.execute(kind.format(name, ROLE))
+        warehouse.try_dbt("test", "--select", *names)
+        views = {
+            name: warehouse.query(f"select count(*) > 0 from failing_rows.{name}")  # noqa: S608
+            for (name,) in warehouse.query(
+                "select relname::text from pg_class"
+                " where relnamespace = to_regnamespace('failing_rows') and relkind in ('v', 'r')"
+            )
+        }
+        assert views == {name: [(True,)] for name in wrong}
