@@ -24,11 +24,9 @@ from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.target import layer_schema
 from scripts.lib.demo.generator import generate
 from scripts.lib.site.warehouse import read
+from tests.support.from_facts import DURATIONS, FROM_FACTS, RATES
 from tests.support.reporting import (
-    DURATIONS,
-    FROM_FACTS,
     PROD,
-    RATES,
     comparable,
     counted,
     durations,
