@@ -116,10 +116,8 @@ class LimitedProtocol(LenientProtocol):
             return
         if self._received > self.max_bytes and self._part != BETWEEN:
             self._refuse(self._too_large())
-        elif self._part == HEAD:
-            self._start_timer(self.head_seconds)
-        elif self._part == BODY:
-            self._start_timer(self.body_seconds)
+        elif self._part != BETWEEN:
+            self._start_timer(self.head_seconds if self._part == HEAD else self.body_seconds)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._part != BODY:  # a field after the body, a trailer, is none of the head

@@ -178,12 +178,6 @@ async def _without_refused(
     return [fault is None for fault in faults]
 
 
-def _line(submission: Submission, event: Event) -> bytes:
-    """A row in the text format of COPY."""
-    event_id = _escape(event.event_id.encode())
-    return b"%b\t%b\t%b\n" % (submission.prefix, event_id, _escape(event.payload))
-
-
 @cache
 def _columns_of(key: Key) -> bytes:
     """Source and key_id in the text format of COPY."""
@@ -209,7 +203,8 @@ async def _add_events(
         async with connection.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
             lines = bytearray()
             for submission, event in rows:
-                lines += _line(submission, event)
+                event_id, payload = _escape(event.event_id.encode()), _escape(event.payload)
+                lines += b"%b\t%b\t%b\n" % (submission.prefix, event_id, payload)
                 if len(lines) > BYTES_AT_A_TIME:
                     await copy.write(bytes(lines))
                     lines.clear()

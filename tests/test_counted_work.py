@@ -110,7 +110,8 @@ def posted(server: str, database: str, body: bytes, requests: int) -> tuple[floa
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
         "path": "/events", "raw_path": b"/events", "query_string": b"", "root_path": "",
-        "scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 3000),
+        "scheme": "http",
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),  # nothing listens on either
         "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
         "headwater.connection": {},
     }  # fmt: skip

@@ -5,6 +5,21 @@
     newest, since clients choose names.
 -#}
 {% macro property_changes() -%}
+-- The last day is not over: what stays away on it may yet come.
+whole_days as (
+
+    select
+        event_type,
+        count(*) as days
+
+    from type_days
+
+    where not is_last
+
+    group by 1
+
+),
+
 spans as (
 
     select

@@ -56,14 +56,7 @@ weeks as (
 compared as (
 
     select
-        alerts.alert,
-        alerts.metric,
-        alerts.subject,
-        alerts.below,
-        alerts.above,
-        alerts.falls_percent,
-        alerts.rises_percent,
-        alerts.description,
+        alerts.*,
         ({{ alert_value('now_of') }})::numeric(18, 6) as value_now,
         ({{ alert_value('week_before') }})::numeric(18, 6) as value_before
 

@@ -30,85 +30,69 @@ profiles as (
 
 ),
 
--- The seven days up to the last event, and the seven before.
-weeks as (
-
-    select
-        weeks.week,
-        totals.last_on - 7 * weeks.ago - 6 as first_on,
-        totals.last_on - 7 * weeks.ago as last_on
-
-    from totals
-
-    cross join (values ('now', 0), ('before', 1)) as weeks (week, ago)
-
-),
-
 findings as (
 
     select
         'violations' as kind,
-        violations.event_type || '.' || violations.property as subject,
-        weeks.week,
-        sum(violations.events_missing + violations.events_wrong_type) as items
+        event_type || '.' || property as subject,
+        occurred_on as day,
+        events_missing + events_wrong_type as items
 
     from violations
-
-    inner join weeks on violations.occurred_on between weeks.first_on and weeks.last_on
-
-    group by 1, 2, 3
 
     union all
 
     select
         'refused' as kind,
-        rejections.rejection_code as subject,
-        weeks.week,
-        sum(rejections.events_rejected) as items
+        rejection_code as subject,
+        day,
+        events_rejected as items
 
     from rejections
 
-    inner join weeks on rejections.day between weeks.first_on and weeks.last_on
-
-    group by 1, 2, 3
-
     union all
 
+    -- What is open at the end of a week, not on each of its days.
     select
         'backlog' as kind,
         task_days.task_type as subject,
-        weeks.week,
-        sum(task_days.backlog) as items
+        task_days.day,
+        task_days.backlog as items
 
     from task_days
 
-    inner join weeks on task_days.day = weeks.last_on
-
-    group by 1, 2, 3
+    inner join totals on task_days.day in (totals.last_on, totals.last_on - 7)
 
     union all
 
     select
         'late_payers' as kind,
         'all' as subject,
-        'now' as week,
+        totals.last_on as day,
         count(*) as items
 
     from profiles
 
-    where last_missed_at > coalesce(last_payment_at, '-infinity')
+    cross join totals
+
+    where profiles.last_missed_at > coalesce(profiles.last_payment_at, '-infinity')
+
+    group by 3
 
 ),
 
+-- The seven days up to the last event, and the seven before.
 final as (
 
     select
-        kind,
-        subject,
-        coalesce(sum(items) filter (where week = 'now'), 0)::bigint as items_now,
-        sum(items) filter (where week = 'before')::bigint as items_before
+        findings.kind,
+        findings.subject,
+        coalesce(sum(findings.items) filter (where findings.day > totals.last_on - 7), 0)::bigint as items_now,
+        sum(findings.items) filter (where findings.day <= totals.last_on - 7)::bigint as items_before
 
     from findings
+
+    inner join totals on findings.day between totals.last_on - 13 and totals.last_on
 
     group by 1, 2
 

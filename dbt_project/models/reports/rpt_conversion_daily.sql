@@ -72,41 +72,23 @@ step_totals as (
 cohorts as (
 
     select
-        funnel,
-        segment,
-        segment_value,
-        day,
-        bool_and(is_complete) as is_complete,
-        (array_agg(reached order by step_order))[1] as attempts,
-        (array_agg(reached order by step_order desc))[1] as conversions,
-        array_agg(reached order by step_order) as reached
-
-    from step_totals
-
-    group by 1, 2, 3, 4
-
-),
-
-dated as (
-
-    select
-        cohorts.funnel,
-        cohorts.segment,
-        cohorts.segment_value,
-        cohorts.day,
+        step_totals.funnel,
+        step_totals.segment,
+        step_totals.segment_value,
+        step_totals.day,
         coalesce(
-            cohorts.is_complete,
-            {{ end_of_day('cohorts.day') }} + usual_times.seconds * interval '1 second'
+            bool_and(step_totals.is_complete),
+            {{ end_of_day('step_totals.day') }} + max(usual_times.seconds) * interval '1 second'
             <= (select max(events.occurred_at) from events),
             false
         ) as is_complete,
-        cohorts.attempts,
-        cohorts.conversions,
-        cohorts.reached
+        array_agg(step_totals.reached order by step_totals.step_order) as reached
 
-    from cohorts
+    from step_totals
 
-    left join usual_times on cohorts.funnel = usual_times.funnel
+    left join usual_times on step_totals.funnel = usual_times.funnel
+
+    group by 1, 2, 3, 4
 
 ),
 
@@ -114,10 +96,12 @@ final as (
 
     select
         *,
-        case when is_complete then attempts else 0 end as complete_attempts,
-        case when is_complete then conversions else 0 end as complete_conversions
+        reached[1] as attempts,
+        reached[cardinality(reached)] as conversions,
+        case when is_complete then reached[1] else 0 end as complete_attempts,
+        case when is_complete then reached[cardinality(reached)] else 0 end as complete_conversions
 
-    from dated
+    from cohorts
 
 )
 

@@ -50,32 +50,17 @@ counts as (
     union all
 
     select
-        entry_path as path,
-        started_on as day,
+        ends.path,
+        sessions.started_on as day,
         0 as views,
-        count(*) as entries,
-        0 as exits
+        ends.entries,
+        ends.exits
 
     from sessions
 
-    where entry_path is not null
+    cross join lateral (values (sessions.entry_path, 1, 0), (sessions.exit_path, 0, 1)) as ends (path, entries, exits)
 
-    group by 1, 2
-
-    union all
-
-    select
-        exit_path as path,
-        started_on as day,
-        0 as views,
-        0 as entries,
-        count(*) as exits
-
-    from sessions
-
-    where exit_path is not null
-
-    group by 1, 2
+    where ends.path is not null
 
 ),
 

@@ -22,21 +22,6 @@ type_days as (
 
 ),
 
--- The last day is not over: what stays away on it may yet come.
-whole_days as (
-
-    select
-        event_type,
-        count(*) as days
-
-    from type_days
-
-    where not is_last
-
-    group by 1
-
-),
-
 sent as (
 
     select

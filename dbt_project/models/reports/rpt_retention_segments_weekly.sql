@@ -14,15 +14,7 @@ weeks as (
 
 first_sessions as (
 
-    select distinct on (user_id)
-        user_id,
-        {{ report_week('started_on') }} as cohort_week,
-        source,
-        traffic_source,
-        coalesce(device, 'unknown') as device
-
-    from sessions
-
+    select distinct on (user_id) * from sessions
     order by user_id, session_number
 
 ),
@@ -49,7 +41,7 @@ cut as (
 
     select
         first_sessions.user_id,
-        first_sessions.cohort_week,
+        {{ report_week('first_sessions.started_on') }} as cohort_week,
         segments.segment,
         segments.segment_value
 
@@ -61,7 +53,7 @@ cut as (
             ('all', 'all'),
             ('source', first_sessions.source),
             ('traffic_source', first_sessions.traffic_source),
-            ('device', first_sessions.device)
+            ('device', coalesce(first_sessions.device, 'unknown'))
         ) as segments (segment, segment_value)
 
 ),

@@ -1,3 +1,12 @@
+-- Of what a story is told: where, when, as what, of which one, and with which detail.
+{%- set chapters = [
+    ('events', 'occurred_at', 'event', 'event_type', "left(activity ->> 'path', 80)"),
+    ('sessions', 'started_at', 'visit', 'traffic_source', "'views: ' || view_count"),
+    ('attempts', 'started_at', 'attempt', 'funnel', "furthest_step || ', ' || outcome"),
+    ('tasks', 'opened_at', 'task', 'task_type', 'status'),
+    ('scores', 'valid_from', 'score', 'band', "to_char(score - previous_score, 'SG999')"),
+] %}
+
 with
 
 events as not materialized (
@@ -33,58 +42,21 @@ scores as not materialized (
 
 entries as (
 
+    {%- for relation, happened_at, kind, what, detail in chapters %}
+
     select
         user_id,
-        occurred_at as happened_at,
-        'event' as kind,
-        event_type as what,
-        left(activity ->> 'path', 80) as detail
+        {{ happened_at }} as happened_at,
+        '{{ kind }}' as kind,
+        {{ what }} as what,
+        {{ detail }} as detail
 
-    from events
+    from {{ relation }}
+    {%- if not loop.last %}
 
     union all
-
-    select
-        user_id,
-        started_at as happened_at,
-        'visit' as kind,
-        traffic_source as what,
-        'views: ' || view_count as detail
-
-    from sessions
-
-    union all
-
-    select
-        user_id,
-        started_at as happened_at,
-        'attempt' as kind,
-        funnel as what,
-        furthest_step || ', ' || outcome as detail
-
-    from attempts
-
-    union all
-
-    select
-        user_id,
-        opened_at as happened_at,
-        'task' as kind,
-        task_type as what,
-        status as detail
-
-    from tasks
-
-    union all
-
-    select
-        user_id,
-        valid_from as happened_at,
-        'score' as kind,
-        band as what,
-        to_char(score - previous_score, 'SG999') as detail
-
-    from scores
+    {%- endif %}
+    {%- endfor %}
 
 ),
 

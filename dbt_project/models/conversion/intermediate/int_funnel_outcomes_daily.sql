@@ -31,9 +31,7 @@ attempts as (
 others as (
 
     select * from {{ ref('int_funnel_segment_values') }}
-    where
-        is_other
-        and cohort_on in (select changes.cohort_on from changes)
+    where is_other and cohort_on in (select changes.cohort_on from changes)
 
 ),
 
@@ -83,47 +81,29 @@ changed_outcomes as (
 
 ),
 
-counts as (
+-- An outcome that no attempt has any more keeps a row of none.
+final as (
 
     select
         changed_outcomes.funnel,
         changed_outcomes.cohort_on,
         changed_outcomes.outcome,
-        attempts.segment,
-        attempts.segment_value,
+        coalesce(attempts.segment, 'all') as segment,
+        coalesce(attempts.segment_value, 'all') as segment_value,
 
-        count(*) as attempts,
+        count(attempts.user_id) as attempts,
         {{ percentile(0.5, seconds_to_end) }} as seconds_to_end_p50,
         {{ percentile(0.9, seconds_to_end) }} as seconds_to_end_p90
 
     from changed_outcomes
 
-    inner join attempts
+    left join attempts
         on
             changed_outcomes.funnel = attempts.funnel
             and changed_outcomes.cohort_on = attempts.cohort_on
             and changed_outcomes.outcome = attempts.outcome
 
     group by 1, 2, 3, 4, 5
-
-),
-
--- An outcome that no attempt has any more keeps a row of none.
-final as (
-
-    select
-        funnel,
-        cohort_on,
-        outcome,
-        coalesce(counts.segment, 'all') as segment,
-        coalesce(counts.segment_value, 'all') as segment_value,
-        coalesce(counts.attempts, 0) as attempts,
-        counts.seconds_to_end_p50,
-        counts.seconds_to_end_p90
-
-    from changed_outcomes
-
-    left join counts using (funnel, cohort_on, outcome)
 
 )
 

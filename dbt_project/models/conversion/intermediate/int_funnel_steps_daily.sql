@@ -80,49 +80,30 @@ changed_steps as (
 
 ),
 
-counts as (
+-- A step that nobody reaches any more keeps a row of none.
+final as (
 
     select
         changed_steps.funnel,
         changed_steps.cohort_on,
         changed_steps.step_order,
-        attempts.segment,
-        attempts.segment_value,
+        coalesce(attempts.segment, 'all') as segment,
+        coalesce(attempts.segment_value, 'all') as segment_value,
 
-        count(*) as reached,
+        count(attempts.user_id) as reached,
         count(distinct attempts.user_id) as users,
         {{ percentile(0.5, seconds_to_reach) }} as seconds_to_reach_p50,
         {{ percentile(0.9, seconds_to_reach) }} as seconds_to_reach_p90
 
     from changed_steps
 
-    inner join attempts
+    left join attempts
         on
             changed_steps.funnel = attempts.funnel
             and changed_steps.cohort_on = attempts.cohort_on
             and changed_steps.step_order <= attempts.furthest_step_order
 
     group by 1, 2, 3, 4, 5
-
-),
-
--- A step that nobody reaches any more keeps a row of none.
-final as (
-
-    select
-        funnel,
-        cohort_on,
-        step_order,
-        coalesce(counts.segment, 'all') as segment,
-        coalesce(counts.segment_value, 'all') as segment_value,
-        coalesce(counts.reached, 0) as reached,
-        coalesce(counts.users, 0) as users,
-        counts.seconds_to_reach_p50,
-        counts.seconds_to_reach_p90
-
-    from changed_steps
-
-    left join counts using (funnel, cohort_on, step_order)
 
 )
 

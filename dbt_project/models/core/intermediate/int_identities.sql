@@ -73,12 +73,7 @@ owners as (
 
 known as (
 
-    select
-        held.anonymous_id,
-        held.user_id,
-        held.seen_user_ids
-
-    from {{ known_rows({'anonymous_id': 'text', 'user_id': 'text', 'seen_user_ids': 'text[]'}) }} as held
+    select held.* from {{ known_rows({'anonymous_id': 'text', 'user_id': 'text', 'seen_user_ids': 'text[]'}) }} as held
 
 ),
 

@@ -78,11 +78,7 @@ changed as (
 
     union
 
-    select unnest(seen_user_ids) as user_id from changed_identities
-
-    union
-
-    select {{ anonymous_user_id('anonymous_id') }} as user_id from changed_identities
+    select unnest(seen_user_ids || array[{{ anonymous_user_id('anonymous_id') }}]) as user_id from changed_identities
 
     union
 
