@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Self
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, IsolationLevel
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
@@ -22,13 +22,32 @@ from collector.problems import Stuck
 from collector.settings import Settings
 
 ROLE = "headwater_collector"
+# What PostgreSQL has by itself and statements here rely on: `alter role` or `alter database` may
+# have set what makes the same statement fail, or mean something else.
+DEFAULTS = {
+    "default_transaction_isolation": "read committed",
+    "DateStyle": "ISO",  # of whichever order of day and month
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+}
+# Only what is otherwise: behind a pooler the session may be others' afterwards.
+_BY_DEFAULT = f"""
+    select set_config(name, value, '{{0}}' = 'local')
+    from (values {", ".join(map(str, DEFAULTS.items()))}) as defaults (name, value)
+    where current_setting(name) not like value || '%'
+"""  # noqa: S608
 # {0} is empty for a session, `local` for a transaction.
-_SESSION = """
-    set {0} synchronous_commit to on;
-    set {0} lock_timeout to '5s';
-    set {0} statement_timeout to '10s';
-    set {0} idle_in_transaction_session_timeout to '30s';
-    select set_config('log_error_verbosity', 'terse', '{0}' = 'local')
+_SESSION = f"""
+    {_BY_DEFAULT};
+    set {{0}} synchronous_commit to on;
+    set {{0}} lock_timeout to '5s';
+    set {{0}} statement_timeout to '10s';
+    set {{0}} idle_in_transaction_session_timeout to '30s';
+    select set_config('log_error_verbosity', 'terse', '{{0}}' = 'local')
     where has_parameter_privilege('log_error_verbosity', 'set');
 """  # terse: without details and context, which repeat payloads
 _BECOME = f"set {{0}} role {ROLE};"
@@ -75,6 +94,7 @@ class Connection(AsyncConnection[Any]):
         self.answer_seconds = answer_seconds
         [pid] = await (await self.execute("select pg_backend_pid()")).fetchone() or [0]
         self.pooled = pid != self.info.backend_pid  # a pooler makes one up
+        await self.set_isolation_level(IsolationLevel.READ_COMMITTED)
         if self.pooled:
             self.prepare_threshold = None
         else:
@@ -124,6 +144,19 @@ class Connection(AsyncConnection[Any]):
 
 def _session(scope: str, *, become: bool) -> bytes:
     return (_SESSION + (_BECOME if become else "")).format(scope).encode()
+
+
+def open_connection(
+    database_url: str = "",
+    *,
+    autocommit: bool = False,
+    **options: Any,  # noqa: ANN401
+) -> psycopg.Connection[Any]:
+    """As psycopg's, for commands, with `DEFAULTS` whatever the role or the database has set."""
+    connection = psycopg.connect(database_url, autocommit=True, **options)
+    connection.execute(_BY_DEFAULT.format("").encode())
+    connection.autocommit = autocommit
+    return connection
 
 
 def described(database_url: str) -> str:

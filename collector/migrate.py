@@ -14,6 +14,8 @@ from typing import Any
 import psycopg
 from psycopg.errors import Diagnostic, LockNotAvailable
 
+from collector.connection import open_connection
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 KNOWN = frozenset(path.stem for path in MIGRATIONS.glob("*.sql"))
 PARTITION_MONTHS_AHEAD = 12
@@ -48,7 +50,7 @@ def migrate(database_url: str) -> list[str]:
     database of a later version.
     """
     applied: list[str] = []
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with open_connection(database_url, autocommit=True) as connection:
         connection.add_notice_handler(_warn)
         connection.execute(_LOCK)
         connection.execute(_RECORDS)

@@ -21,7 +21,7 @@ import psycopg
 import uvicorn
 
 from collector.app import create_app
-from collector.connection import described
+from collector.connection import described, open_connection
 from collector.protocol import limited_protocol
 from collector.registry import SeedError, supported_event_types
 from collector.settings import Settings
@@ -69,7 +69,7 @@ def require_schema(database_url: str) -> None:
     One that does not answer is no reason not to start: the collector waits for it.
     """
     try:
-        with psycopg.connect(database_url, connect_timeout=5) as connection:
+        with open_connection(database_url, connect_timeout=5) as connection:
             row = connection.execute("select to_regclass('raw.events')").fetchone()
     except psycopg.OperationalError:
         return

@@ -203,8 +203,8 @@ async def _add_events(
         async with connection.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
             lines = bytearray()
             for submission, event in rows:
-                event_id, payload = _escape(event.event_id.encode()), _escape(event.payload)
-                lines += b"%b\t%b\t%b\n" % (submission.prefix, event_id, payload)
+                event_id, text = _escape(event.event_id.encode()), _escape(event.payload)
+                lines += b"%b\t%b\t%b\n" % (submission.prefix, event_id, text)
                 if len(lines) > BYTES_AT_A_TIME:
                     await copy.write(bytes(lines))
                     lines.clear()

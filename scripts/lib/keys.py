@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 from rich.table import Table
 
-from collector.connection import described
+from collector.connection import described, open_connection
 from collector.keys import Scope
 from scripts.lib.base.cli import UserError, open_console, parser, plain, read_settings, run, say
 from scripts.lib.base.database import open_databases
@@ -100,7 +100,7 @@ def main() -> int:
     settings = read_settings()
     with (
         open_databases(settings) as databases,
-        psycopg.connect(databases.migration, autocommit=True) as connection,
+        open_connection(databases.migration, autocommit=True) as connection,
     ):
         try:
             if arguments.verb == "create":

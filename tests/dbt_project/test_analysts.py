@@ -10,11 +10,17 @@ import pytest
 
 from collector.settings import ROOT
 from scripts.lib.demo.generator import generate
-from tests.support.warehouse import MARTS, Warehouse
+from tests.support.warehouse import MARTS, Warehouse, page_view
 
 COLUMN = "weekday"
 EVENTS = "intermediate.int_events"
 TASKS = "marts.fct_tasks"
+COUNTED = """
+    select user_id, count(*) as events, max(event_row_id) as newest
+    from {{ ref('int_events') }}
+    {% if is_incremental() %} where event_row_id > (select max(newest) from {{ this }}) {% endif %}
+    group by 1
+"""
 
 
 def add_column(warehouse: Warehouse) -> None:
@@ -212,18 +218,49 @@ def test_commands_of_the_page_exist() -> None:
         assert (ROOT / name).exists(), name
 
 
+def test_strategies_of_dbt_itself_work_as_dbt_has_them(warehouse: Warehouse) -> None:
+    strategies = {"append": "append", "delete+insert": "replaced", "merge": "merged"}
+    for strategy, model in strategies.items():
+        (warehouse.project / f"models/core/intermediate/{model}.sql").write_text(
+            f"{{{{ config(incremental_strategy='{strategy}', unique_key='user_id') }}}}" + COUNTED
+        )
+    select = ("--select", *(f"+{model}" for model in strategies.values()))
+    warehouse.land(page_view("one", "ann"), page_view("two", "bob"))
+    warehouse.run(*select)
+    warehouse.land(page_view("three", "ann"), page_view("four", "ann"))
+    warehouse.run(*select)
+    for strategy, model in strategies.items():
+        rows = warehouse.query(
+            f"select user_id, events from intermediate.{model} order by 1, 2"  # noqa: S608
+        )
+        earlier = [("ann", 1)] if strategy == "append" else []
+        assert rows == [*earlier, ("ann", 2), ("bob", 1)], strategy
+    # Code that was changed has them computed anew, as those of this project.
+    path = warehouse.project / "models/core/intermediate/merged.sql"
+    path.write_text(path.read_text().replace("count(*) as", "10 * count(*) as"))
+    assert "merged was changed: computed anew" in warehouse.run(*select)
+    merged = "select user_id, events from intermediate.merged order by 1"
+    assert warehouse.query(merged) == [("ann", 30), ("bob", 10)]
+
+
 def test_what_no_model_makes_any_more_is_told_and_dropped(warehouse: Warehouse) -> None:
     warehouse.run("--select", "segments")
     warehouse.execute("create schema if not exists marts")
     warehouse.execute("create table marts.fct_old (id bigint)")
     warehouse.execute("create view seeds.old_view as table marts.fct_old")
     warehouse.execute("create table marts.of_somebody ()")
-    assert "No model makes" not in warehouse.run("--select", "segments")
+    assert "makes" not in warehouse.run("--select", "segments")
     warehouse.execute("comment on table marts.fct_old is 'One row per old thing.'")
     warehouse.execute("comment on view seeds.old_view is 'One row per old thing.'")
 
+    # What a test found has no description: nothing else is in that schema.
+    warehouse.execute("create schema failing_rows authorization headwater_transformer")
+    warehouse.execute("create table failing_rows.old_test (user_id text)")
+    warehouse.execute("alter table failing_rows.old_test owner to headwater_transformer")
+
     told = warehouse.run("--select", "segments")
-    assert "No model makes seeds.old_view, marts.fct_old any more" in told
+    gone = "seeds.old_view, failing_rows.old_test, marts.fct_old"
+    assert f"No model, seed or test makes {gone} any more" in told
     drop = ("run-operation", "drop_gone")
     assert "would drop table marts.fct_old" in warehouse.dbt(*drop)
     warehouse.execute("create view public.mine as table marts.fct_old")

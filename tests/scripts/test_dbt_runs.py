@@ -241,6 +241,23 @@ def test_repeated_dbt_goes_on_after_a_failure(
     assert "succeeded" in itertools.islice(outcomes, 200)
 
 
+def test_interrupt_that_is_ignored_stays_so(dbt: Start) -> None:
+    """As that of a command which a script starts in the background."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = dbt("select 1 as one", "--every", "0.1")
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert process.stdout is not None
+    outcomes = (line.split()[2] for line in process.stdout if line.startswith("Run "))
+    assert next(outcomes) == "succeeded"
+    process.send_signal(signal.SIGINT)
+    assert [next(outcomes) for _ in range(4)] == ["succeeded"] * 4
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+
+
 @pytest.mark.parametrize("pause", ["", "-1", "soon", "nan", "1e9"])
 def test_pause_that_is_none(start: Start, pause: str) -> None:
     _, errors = start("dbt", "--every", pause, "run").communicate()

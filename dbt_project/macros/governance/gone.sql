@@ -1,13 +1,14 @@
 {#-
     What an earlier version of the project built and this one does not: tables and views that no
-    model and no seed makes any more, in the schemas of this target. They stay, as they were, until
+    model, seed or test makes any more, in the schemas of this target. They stay, as they were, until
     somebody says otherwise. All that is built here has a description; a table of somebody's own that
-    has none is not meant.
+    has none is not meant, but where only tests have what they found.
 -#}
 {% macro gone_relations() -%}
-    {%- set schemas, kept = [], [] -%}
-    {%- for node in graph.nodes.values() if node.resource_type in ('model', 'seed') -%}
+    {%- set schemas, described, kept = [], [], [] -%}
+    {%- for node in graph.nodes.values() if node.resource_type in ('model', 'seed', 'test') -%}
         {%- do schemas.append(dbt.string_literal(node.schema)) -%}
+        {%- do described.append(dbt.string_literal(node.schema)) if node.resource_type != 'test' -%}
         {%- do kept.append(dbt.string_literal(node.schema ~ '.' ~ node.alias)) -%}
     {%- endfor -%}
     {%- set query -%}
@@ -20,7 +21,10 @@
             pg_namespace.nspname in ({{ schemas | unique | join(', ') }})
             and pg_class.relkind in ('r', 'v', 'm')
             and pg_namespace.nspname || '.' || pg_class.relname not in ({{ kept | join(', ') }})
-            and obj_description(pg_class.oid, 'pg_class') is not null
+            and (
+                obj_description(pg_class.oid, 'pg_class') is not null
+                or pg_namespace.nspname not in ({{ described | unique | join(', ') }})
+            )
         order by pg_class.relkind = 'r', 2
     {%- endset -%}
     {{ return(run_query(query).rows) }}
@@ -29,11 +33,11 @@
 
 {#- Part of every build: says in a line what is gone, and how to drop it. -#}
 {% macro say_what_is_gone() %}
-    {%- if execute and flags.WHICH in ('build', 'run') -%}
+    {%- if execute and flags.WHICH in ('build', 'run', 'test') -%}
         {%- set gone = gone_relations() | map(attribute=1) | join(', ') -%}
         {%- if gone -%}
             {{ log(
-                "No model makes " ~ gone ~ " any more. To drop: "
+                "No model, seed or test makes " ~ gone ~ " any more. To drop: "
                 ~ "scripts/dbt run-operation drop_gone --args '{dry_run: false}'", info=true
             ) }}
         {%- endif -%}
@@ -50,7 +54,7 @@
     {%- for relation in gone -%}
         {{ log(('would drop ' if dry_run else 'drop ') ~ relation[0] ~ ' ' ~ relation[1], info=true) }}
     {%- else -%}
-        {{ log('Nothing is gone: a model or seed makes each table and view', info=true) }}
+        {{ log('Nothing is gone: a model, seed or test makes each table and view', info=true) }}
     {%- endfor -%}
     {%- if gone and not dry_run -%}
         {%- set statements = ['begin'] -%}

@@ -65,7 +65,8 @@
 
     alter table {{ watermarks() }}
         add column if not exists as_of timestamptz not null default '-infinity',
-        add column if not exists code text;
+        add column if not exists code text,
+        add column if not exists columns text;
 
     alter table {{ builds() }}
         add column if not exists finished_at timestamptz,

@@ -35,8 +35,8 @@
             {%- do parts.append(column.name ~ ' ' ~ column.data_type ~ ' ' ~ column.constraints) -%}
         {%- endfor -%}
         {%- do collect_macros(node.depends_on.macros, visited, parts) -%}
-        {%- if is_kept -%}
-            {%- do collect_macros(['macro.' ~ project_name ~ '.get_incremental_' ~ config.incremental_strategy ~ '_sql'], visited, parts) -%}
+        {%- if is_kept and own_strategy(config.incremental_strategy) -%}
+            {%- do collect_macros([own_strategy(config.incremental_strategy)], visited, parts) -%}
         {%- endif -%}
         {%- for parent in node.depends_on.nodes if parent.startswith('model.') and parent not in visited -%}
             {%- do collect_code(parent, visited, parts) -%}
@@ -68,6 +68,16 @@
     {%- set without = modules.re.sub('(?s)\\{#.*?#\\}', '', text) -%}
     {%- set without = modules.re.sub('(?m)^\\s*--.*$', '', without) -%}
     {{ return(modules.re.sub('\\s+', ' ', without) | trim) }}
+{%- endmacro %}
+
+
+{#- What the mark keeps of the table's columns: where somebody altered them it is not of the code. -#}
+{% macro columns_of(relation) -%}
+    (
+        select md5(string_agg(attname || ' ' || format_type(atttypid, atttypmod), ',' order by attnum))
+        from pg_attribute
+        where attrelid = to_regclass('{{ relation }}') and attnum > 0 and not attisdropped
+    )
 {%- endmacro %}
 
 

@@ -51,7 +51,8 @@
                 marks.build_id,
                 marks.definitions = {{ definitions() }} as is_of_definitions,
                 -- As JSON, since a database of an earlier version has no such column before its first build.
-                coalesce(to_jsonb(marks) ->> 'code' = {{ code_of('marks.definitions') }}, false) as is_of_code
+                coalesce(to_jsonb(marks) ->> 'code' = {{ code_of('marks.definitions') }}, false)
+                and coalesce(to_jsonb(marks) ->> 'columns' = {{ columns_of(this) }}, true) as is_of_code
             from {{ watermarks() }} as marks
             where marks.model_name = {{ mark_name(this) }}
         {%- endset -%}
@@ -73,7 +74,7 @@
     {#- A fact is never behind its own changes. -#}
     {%- set readers_only = config.get('meta', {}).get('changes_of') is not none %}
     {{ forget_changes() }}
-    insert into {{ watermarks() }} (model_name, build_id, read_below_xid, xid_origin, definitions, code, as_of)
+    insert into {{ watermarks() }} (model_name, build_id, read_below_xid, xid_origin, definitions, code, columns, as_of)
     select
         {{ mark_name(this) }},
         -- No further than what the model was built from; whole next time where that has no mark
@@ -93,6 +94,7 @@
         {{ xid_origin() }},
         current_definitions.fingerprint,
         {{ code_of('current_definitions.fingerprint') }},
+        {{ columns_of(this) }},
         builds.as_of
     from {{ builds() }} as builds
     cross join (select {{ definitions() }} as fingerprint) as current_definitions
@@ -103,6 +105,7 @@
         xid_origin = excluded.xid_origin,
         definitions = excluded.definitions,
         code = excluded.code,
+        columns = excluded.columns,
         as_of = excluded.as_of,
         advanced_at = excluded.advanced_at
     {%- endif %}

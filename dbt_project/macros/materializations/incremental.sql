@@ -1,11 +1,11 @@
 {#-
     The columns of a kept model are those of its code: where they would be others, it is computed
     whole (`outdated.sql`), as dbt has it. Where it goes on, dbt would ask four times for columns that are
-    known to be the same.
+    known to be the same. With a strategy of dbt's own it is as dbt has it, too.
 -#}
 {% materialization incremental, adapter='postgres' %}
     {%- set known = load_cached_relation(this) -%}
-    {%- if known is none or not known.is_table or should_full_refresh() -%}
+    {%- if known is none or not known.is_table or should_full_refresh() or not own_strategy(config.get('incremental_strategy')) -%}
         {{ return(dbt.materialization_incremental_default()) }}
     {%- endif -%}
     {%- set new_rows = make_temp_relation(this) -%}

@@ -23,7 +23,7 @@ import psutil
 import psycopg
 from psycopg import pq
 
-from collector.connection import described
+from collector.connection import described, open_connection
 from collector.migrate import migrate
 from scripts.lib.base.cli import UserError, printable
 from scripts.lib.base.settings import Settings
@@ -105,7 +105,7 @@ def embedded_server(data: Path) -> Iterator[str]:
             raise UserError(_why_not(data, said.getvalue())) from error
     with server:
         url = str(server.get_uri())
-        with psycopg.connect(url, autocommit=True) as connection:
+        with open_connection(url, autocommit=True) as connection:
             if connection.execute("show log_error_verbosity").fetchone() != ("terse",):
                 # Without details and context, which repeat rows, in its log.
                 connection.execute("alter system set log_error_verbosity to terse")
@@ -198,7 +198,7 @@ def require_sessions(database_url: str, setting: str, options: str = "") -> None
     """
 
     def connected() -> psycopg.Connection[Any]:
-        return psycopg.connect(database_url, autocommit=True, options=options)
+        return open_connection(database_url, autocommit=True, options=options)
 
     def backend(connection: psycopg.Connection[Any]) -> tuple[int]:
         return connection.execute("select pg_backend_pid()").fetchone() or (0,)

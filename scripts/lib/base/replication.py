@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.rows import class_row
 
-from collector.connection import described
+from collector.connection import described, open_connection
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
 
@@ -139,7 +139,7 @@ class End:
 def opened(name: str, database_url: str) -> Iterator[End]:
     """Connects to one side. Raises UserError where it does not answer."""
     try:
-        connection = psycopg.connect(database_url, autocommit=True, connect_timeout=CONNECT_SECONDS)
+        connection = open_connection(database_url, autocommit=True, connect_timeout=CONNECT_SECONDS)
     except psycopg.OperationalError as error:
         reason = str(error).strip().splitlines()[0]
         variable = f"{name.upper()}_DATABASE_URL"

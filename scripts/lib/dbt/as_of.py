@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 
+from collector.connection import open_connection
 from collector.registry import read_seed
 from scripts.lib.base.cli import UserError, parser, read_settings, say
 from scripts.lib.base.database import open_databases
@@ -111,7 +112,7 @@ def as_of(arguments: Sequence[str]) -> int:
 
 
 def _lost(database_url: str, at: datetime) -> int:
-    with psycopg.connect(database_url) as connection:
+    with open_connection(database_url) as connection:
         try:
             [(lost,)] = connection.execute(_LOST, {"moment": at}).fetchall()
         except psycopg.errors.UndefinedTable:  # nothing is built: all there is is in raw

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
-
+from collector.connection import open_connection
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError, parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
@@ -78,7 +77,7 @@ class Project:
         shutil.copy(self.folder / "target" / "manifest.json", state)
 
     def _has_tables(self) -> bool:
-        with psycopg.connect(self.database_url) as connection:
+        with open_connection(self.database_url) as connection:
             found = connection.execute("select to_regnamespace(%s)", [self.staging])
             return found.fetchone() != (None,)
 

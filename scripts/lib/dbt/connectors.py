@@ -14,7 +14,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
-import psycopg
 from metricflow.data_table.mf_table import MetricFlowDataTable
 from metricflow.protocols.sql_client import SqlEngine
 from metricflow.sql.render.postgres import PostgresSQLSqlPlanRenderer
@@ -27,6 +26,7 @@ from metricflow_semantics.model.dbt_manifest_parser import (
 )
 from metricflow_semantics.sql.sql_bind_parameters import SqlBindParameterSet
 
+from collector.connection import open_connection
 from scripts.lib.dbt.target import SEMANTIC_MANIFEST
 
 FOLDER = "HEADWATER_MF"  # the variable that names the folder with the manifest, which has logs too
@@ -45,7 +45,7 @@ class AdapterBackedSqlClient:
     sql_plan_renderer: ClassVar[SqlPlanRenderer] = PostgresSQLSqlPlanRenderer()
 
     def __init__(self, _adapter: None) -> None:
-        self._connection = psycopg.connect(autocommit=True, application_name="headwater-mf")
+        self._connection = open_connection(autocommit=True, application_name="headwater-mf")
 
     def query(
         self, stmt: str, sql_bind_parameter_set: SqlBindParameterSet = _NO_PARAMETERS

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import yaml
 from psycopg import sql
 
+from collector.connection import open_connection
 from scripts.lib.base.cli import UserError, parser, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import Settings, given_schema, schema_name
@@ -71,7 +71,7 @@ def _drop(settings: Settings, database_url: str) -> list[str]:
     staging = layer_schema(settings, STAGING)
     with (
         writing_lock(database_url, say, staging),
-        psycopg.connect(database_url, options=options) as connection,
+        open_connection(database_url, options=options) as connection,
     ):
         there = [name for (name,) in connection.execute(_THERE, [schemas])]
         if there:

@@ -14,8 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
+from collector.connection import open_connection
 from scripts.lib.base.cli import UserError, between, parser, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.files import alone
@@ -127,7 +126,7 @@ def _fingerprint(settings: Settings, database_url: str) -> str:
     for path in sorted(PROJECT.rglob("*")):
         if path.suffix in {".sql", ".yml", ".md", ".csv"} and "target" not in path.parts:
             parts.update(f"{path}\n".encode() + path.read_bytes())
-    with psycopg.connect(database_url) as connection:
+    with open_connection(database_url) as connection:
         columns = connection.execute(_COLUMNS).fetchall()
     parts.update(repr((settings.dbt_target, settings.dbt_schema, columns)).encode())
     return parts.hexdigest()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-import psycopg
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, UndefinedFunction
 
+from collector.connection import DEFAULTS, open_connection
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.database import libpq_environment, require_sessions
@@ -25,7 +25,9 @@ _BUILT_BY_OTHERS = """
 # A build's sorts fit into more than 4 MB, and compiling its many statements takes longer than they
 # do. What puts one table in the place of another waits for who reads it, and those who come after
 # wait for both: not for long. The environment's own PGOPTIONS come later and win.
-_SESSION = "-c work_mem=64MB -c jit=off -c lock_timeout=10s"
+_SESSION = "-c work_mem=64MB -c jit=off -c lock_timeout=10s " + " ".join(
+    "-c {}={}".format(name, value.replace(" ", "\\ ")) for name, value in DEFAULTS.items()
+)
 
 
 def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
@@ -59,14 +61,14 @@ def dbt_environment(settings: Settings, database_url: str) -> dict[str, str]:
 
 def _quiet(database_url: str) -> str:
     """The option that keeps rows out of PostgreSQL's log, where the login role may set it."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with open_connection(database_url, autocommit=True) as connection:
         may = connection.execute(_MAY_BE_TERSE).fetchone() == (True,)
     return " -c log_error_verbosity=terse" if may else ""
 
 
 def _may_take_role(database_url: str) -> bool:
     """Whether the login role may become `ROLE` and that may build. Raises UserError if not yet."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with open_connection(database_url, autocommit=True) as connection:
         try:
             connection.execute(f"set role {ROLE}")
         except (InsufficientPrivilege, InvalidParameterValue):

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from collector.connection import open_connection
 from scripts.lib.dbt.target import STAGING
 
 RUN_NAME = "headwater-dbt"
@@ -66,7 +67,7 @@ def writing_lock(
 
 def _as_login_role(database_url: str) -> psycopg.Connection:
     """A connection that may end dbt's backends, whatever role PGOPTIONS has dbt take."""
-    return psycopg.connect(
+    return open_connection(
         database_url, autocommit=True, application_name=LOCK_NAME, options="-c role=none"
     )
 
@@ -95,5 +96,6 @@ def end_backends_when_told(database_url: str, schema: str = STAGING) -> list[int
         return handle
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handler(signal.getsignal(number)))
+        if callable(before := signal.getsignal(number)):  # else ignored, as in the background
+            signal.signal(number, handler(before))
     return told

@@ -19,6 +19,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from collector.connection import open_connection
 from scripts.lib.dbt.state import keep_manifest
 from scripts.lib.dbt.target import option, project_folder
 
@@ -26,6 +27,7 @@ _REPEATABLE = {"build", "run"}
 # What depends on files outside the project, or on earlier results.
 _UNTOLD = ("--defer", "--profile", "--state", "state:", "result:", "source_status:")
 _NOT_PARSED = {"target", "logs"}
+_SHOWN = {"--no-use-colors", "--use-colors", "--quiet", "-q"}  # changes what is shown alone
 _PACKAGES = ("dbt-core", "dbt-adapters", "dbt-postgres")
 _PASSING = {"PGPASSWORD", "PGAPPNAME", "PGPASSFILE"}
 # Of the newest row alone: whatever ran after a run that succeeded may have changed anything.
@@ -109,7 +111,7 @@ class Look:
             keep_manifest(connection, self.manifest, self.schema)
 
     def _connected(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(
+        return open_connection(
             self.database_url,
             autocommit=True,
             options=self.options,
@@ -140,7 +142,8 @@ def look(
         arguments, "--target-path", default=environment.get("DBT_TARGET_PATH", "target")
     )
     manifest = folder / target / "manifest.json"
-    return Look(database_url, environment["PGOPTIONS"], schema, list(arguments), project, manifest)
+    asked = [each for each in arguments if each not in _SHOWN]
+    return Look(database_url, environment["PGOPTIONS"], schema, asked, project, manifest)
 
 
 def fingerprint(folder: Path, environment: Mapping[str, str]) -> str:

@@ -9,8 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import psycopg
-
+from collector.connection import open_connection
 from scripts.lib.base.cli import UserError, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.files import alone, put_whole
@@ -68,7 +67,7 @@ def main() -> int:
 
 def _require_marts(settings: Settings, database_url: str) -> None:
     schema = layer_schema(settings, "marts")
-    with psycopg.connect(database_url) as connection:
+    with open_connection(database_url) as connection:
         if connection.execute(_HAS_MARTS, [schema]).fetchone() is None:
             raise UserError(f"the schema {schema} has no marts yet; run scripts/dbt build")
 

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import DictRow, dict_row
 
+from collector.connection import open_connection
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.database import refusal
 from scripts.lib.base.settings import Settings
@@ -37,7 +38,7 @@ def read(settings: Settings, database_url: str, query: Callable[[Connection], An
     """
     schemas = [layer_schema(settings, layer) for layer in ("reports", "staging", "seeds")]
     path = sql.SQL(", ").join(map(sql.Identifier, schemas))
-    with psycopg.connect(database_url, row_factory=dict_row) as connection:
+    with open_connection(database_url, row_factory=dict_row) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         for attempt in range(1, _TRIES + 1):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 
+from collector.connection import open_connection
 from scripts.lib.base.files import put_whole
 from scripts.lib.dbt.target import STAGING
 
@@ -53,7 +54,7 @@ def prod_state(database_url: str, options: str, folder: Path) -> Path | None:
     `folder` is where it is written; `options` are those of dbt's sessions.
     """
     try:
-        with psycopg.connect(database_url, options=options) as connection:
+        with open_connection(database_url, options=options) as connection:
             kept = connection.execute(_KEPT).fetchone()
     except psycopg.ProgrammingError:  # nothing is built yet, or by an earlier version
         return None

@@ -10,12 +10,11 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-import psycopg
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from collector.connection import described
+from collector.connection import described, open_connection
 from scripts.lib.base.cli import UserError, between, open_console, parser, read_settings, run
 from scripts.lib.base.client import Client, encode
 from scripts.lib.base.database import Databases, open_databases
@@ -73,7 +72,7 @@ def _send(  # noqa: PLR0913
     stream = generate(users, seed)
     events = _missing(databases.source, stream.events)
     if len(events) == len(stream.events) and not (force or databases.embedded):
-        with psycopg.connect(databases.source) as connection:
+        with open_connection(databases.source) as connection:
             if connection.execute(_HAS_EVENTS).fetchone() == (True,):
                 raise UserError(
                     f"{described(databases.source)} has events already, and invented ones would "
@@ -117,7 +116,7 @@ def _send(  # noqa: PLR0913
 def _missing(database_url: str, events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The events that have not landed yet, so that a repeated demo sends nothing twice."""
     ids = list({event["eventId"] for event in events})
-    with psycopg.connect(database_url) as connection:
+    with open_connection(database_url) as connection:
         landed = {event_id for (event_id,) in connection.execute(_LANDED, [ids])}
     missing = [event for event in events if event["eventId"] not in landed]
     return missing if any(e["eventType"] != UNSUPPORTED_TYPE for e in missing) else []

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import psycopg
 from rich.markdown import Markdown
 
+from collector.connection import open_connection
 from scripts.lib.base.cli import open_console, parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.diff.effects import Effects, effects
@@ -79,7 +79,7 @@ def main() -> int:
         end_backends_when_told(url, schema)
         dbt = Dbt(KeepingRunner(late={"as_of", "as_of_xid"}))
         built = build_change(dbt, url, schema, options.against)
-        with psycopg.connect(url, autocommit=True) as connection:
+        with open_connection(url, autocommit=True) as connection:
             found = effects(connection, built)
             is_same = cut_off(connection).build == built.cut_off.build
     title = f"Against prod as of {built.cut_off.as_of:%Y-%m-%d %H:%M %Z}"

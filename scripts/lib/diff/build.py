@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 
+from collector.connection import open_connection
 from collector.settings import ROOT
 from scripts.lib.base.cli import UserError, say
 from scripts.lib.base.settings import Settings
@@ -62,7 +63,7 @@ def build_change(dbt: Dbt, database_url: str, schema: str, against: str) -> Buil
     """
     require_sound_seeds(Path(os.environ["DBT_PROJECT_DIR"]))
     target = Path(os.environ["DBT_PROJECT_DIR"]) / os.environ["DBT_TARGET_PATH"]
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with open_connection(database_url, autocommit=True) as connection:
         until = cut_off(connection)
     if against == "prod":
         state = prod_state(database_url, os.environ["PGOPTIONS"], target / "prod")

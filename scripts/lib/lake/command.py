@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-import psycopg
 from psycopg.errors import UndefinedTable
 
-from collector.connection import described
+from collector.connection import described, open_connection
 from scripts.lib.base.cli import UserError, say
 from scripts.lib.base.database import Databases, open_databases, require_sessions
 from scripts.lib.base.settings import Settings
@@ -96,7 +95,7 @@ def forget_lake(settings: Settings, place: str) -> int:
 def opened_source(databases: Databases) -> Iterator[Connection]:
     """Connects to the source as the owner of raw, in a session of its own."""
     require_sessions(databases.migration, "MIGRATION_DATABASE_URL")
-    with closing(psycopg.connect(databases.migration, autocommit=True)) as connection:
+    with closing(open_connection(databases.migration, autocommit=True)) as connection:
         try:
             connection.execute("select from raw.lakes limit 0")
         except UndefinedTable:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
-import psycopg
 from psycopg.errors import UndefinedTable
 
-from collector.connection import described
+from collector.connection import described, open_connection
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.database import Databases
 from scripts.lib.base.replication import End, opened
@@ -61,7 +60,7 @@ class Place:
 def opened_place(databases: Databases) -> Iterator[Place]:
     """Connects to both databases, one command at a time. Raises UserError where it cannot."""
     with ExitStack() as stack:
-        source = stack.enter_context(closing(psycopg.connect(databases.migration, autocommit=True)))
+        source = stack.enter_context(closing(open_connection(databases.migration, autocommit=True)))
         try:
             source.execute("select from raw.erasures limit 0")
         except UndefinedTable:

@@ -17,6 +17,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from collector.connection import open_connection
 from collector.quarantine import MAX_QUARANTINED_BYTES
 from scripts.lib.base.cli import UserError, open_console, plain
 from scripts.lib.base.client import Client, Receipt, encode
@@ -96,7 +97,7 @@ def resend(database_url: str, url: str, selection: Selected) -> Iterator[Resent]
     CollectorError where it stays unreachable.
     """
     with (
-        psycopg.connect(database_url, autocommit=True) as connection,
+        open_connection(database_url, autocommit=True) as connection,
         closing(Client(url)) as client,
     ):
         client.check()
@@ -229,7 +230,7 @@ def resend_rejected(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _put_away(database_url: str, selection: Selected, console: Console) -> int:
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with open_connection(database_url, autocommit=True) as connection:
         rows = connection.execute(_PUT_AWAY, selection).fetchall()
     for source, code, count in rows:
         console.print(f"{count:,} of {source} put away: {code}", markup=False, highlight=False)

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-import psycopg
-
-from collector.connection import described
+from collector.connection import described, open_connection
 from scripts.lib.base.cli import UserError
 from scripts.lib.lake.folder import Lake
 from scripts.lib.lake.layout import COLUMNS
@@ -34,7 +32,7 @@ def databases_of(lake: Lake) -> list[str]:
 
 def key_of(database_url: str) -> Key:
     """The key by which a database hashes emails, which no lake has."""
-    with closing(psycopg.connect(database_url)) as connection:
+    with closing(open_connection(database_url)) as connection:
         keys: list[Key] = connection.execute(_KEY).fetchall()
     if len(keys) != 1:
         raise UserError(

@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from collector.connection import described
+from collector.connection import described, open_connection
 from scripts.lib.base.alert import alert
 from scripts.lib.base.cli import UserError, say
 from scripts.lib.base.settings import Settings
@@ -27,7 +27,7 @@ def tell_alerts(settings: Settings, database_url: str) -> None:
     database = described(database_url)
     schemas = [layer_schema(settings, layer) for layer in ("reports", "staging")]
     path = sql.SQL(", ").join(map(sql.Identifier, schemas))
-    with psycopg.connect(database_url, row_factory=dict_row, connect_timeout=10) as connection:
+    with open_connection(database_url, row_factory=dict_row, connect_timeout=10) as connection:
         connection.execute(
             "select set_config('search_path', %s, false)", [path.as_string(connection)]
         )

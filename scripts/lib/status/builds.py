@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import psycopg
 
-from collector.connection import described
+from collector.connection import described, open_connection
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.database import refusal
 
@@ -69,7 +69,7 @@ def builds_status(database_url: str, max_age: timedelta, schema: str) -> Status:
     """
     database = described(database_url)
     try:
-        with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
+        with open_connection(database_url, autocommit=True, connect_timeout=10) as connection:
             connection.execute("select set_config('search_path', quote_ident(%s), false)", [schema])
             try:
                 [(age, began, failures, ended, reason)] = connection.execute(_BUILDS).fetchall()
@@ -102,7 +102,7 @@ def with_partitions(status: Status, *database_urls: str) -> Status:
     """
     months: dict[str, int] = {}
     for url in dict.fromkeys(database_urls):
-        with suppress(psycopg.Error), psycopg.connect(url, connect_timeout=10) as connection:
+        with suppress(psycopg.Error), open_connection(url, connect_timeout=10) as connection:
             [(months[described(url)],)] = connection.execute(_MONTHS_AHEAD).fetchall()
     status = replace(status, partitions=months)
     database = min(months, key=lambda name: months[name], default="")

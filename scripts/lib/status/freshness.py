@@ -7,6 +7,8 @@ from contextlib import suppress
 import psycopg
 from psycopg import sql
 
+from collector.connection import open_connection
+
 _STALE = sql.SQL("""
     select
         source_table, last_received_at, status,
@@ -22,7 +24,7 @@ def stale_sources(database_url: str, schema: str) -> list[str]:
 
     Nothing where that cannot be known.
     """
-    with suppress(psycopg.Error), psycopg.connect(database_url, connect_timeout=10) as connection:
+    with suppress(psycopg.Error), open_connection(database_url, connect_timeout=10) as connection:
         rows = connection.execute(_STALE.format(sql.Identifier(schema))).fetchall()
         return [
             f"{status}: nothing came to {table} since {last:%Y-%m-%d %H:%M %Z}, "

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import psycopg
 
-from collector.connection import described
+from collector.connection import described, open_connection
 from scripts.lib.base.cli import UserError, say
 
 # Rows stored before the collector had a limit: what they expand to cannot be dumped, replicated or
@@ -28,7 +28,7 @@ def unwritable_rows(database_url: str) -> list[str]:
     Raises UserError where the role of the connection may not read raw.
     """
     lines = []
-    with psycopg.connect(database_url, connect_timeout=10) as connection:
+    with open_connection(database_url, connect_timeout=10) as connection:
         for table, row_id in _ROW_IDS.items():
             query = _LONG_NUMBERS.format(table=table, row_id=row_id)
             try:

@@ -9,6 +9,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from collector.connection import open_connection
 from scripts.lib.base.cli import printable
 from scripts.lib.replay.prototype.source import QUERIES
 
@@ -98,7 +99,7 @@ def compare(
 
     Raises NotBuiltError where more than the refused rows are not in staging.
     """
-    with psycopg.connect(database_url) as marts:
+    with open_connection(database_url) as marts:
         marts.execute("set search_path to marts, staging")
         marts.execute((QUERIES / "tables.sql").read_bytes())
         for origin, tables in ((source, _SOURCE), (destination, _DESTINATION)):

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import pq
 from psycopg.rows import dict_row
 
+from collector.connection import open_connection
 from scripts.lib.base.cli import UserError
 
 QUERIES = Path(__file__).parent / "queries"
@@ -36,7 +37,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     query = urlencode([(name, value) for name, value in parameters if name in known])
     try:
-        connection = psycopg.connect(parts._replace(query=query).geturl(), connect_timeout=10)
+        connection = open_connection(parts._replace(query=query).geturl(), connect_timeout=10)
     except psycopg.ProgrammingError:
         raise UserError("the URL of the prototype is not one that PostgreSQL takes") from None
     except psycopg.OperationalError as error:
