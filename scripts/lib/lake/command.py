@@ -18,7 +18,7 @@ from scripts.lib.base.database import Databases, open_databases, require_session
 from scripts.lib.base.settings import Settings
 from scripts.lib.lake.compact import compact
 from scripts.lib.lake.export import export_rows, export_unknown_rows, horizon
-from scripts.lib.lake.folder import Lake, Share, open_lake
+from scripts.lib.lake.folder import Lake, Share, lake_uri, open_lake
 from scripts.lib.lake.layout import COLUMNS, DATABASE_NAME, Manifest
 from scripts.lib.lake.registry import (
     Connection,
@@ -84,7 +84,7 @@ def forget_lake(settings: Settings, place: str) -> int:
     with open_databases(settings) as databases, opened_source(databases) as connection:
         be_alone(connection)
         known = [lake.uri for lake in lakes(connection)]
-        [uri] = [uri for uri in known if uri == place] or [open_lake(place).uri]
+        [uri] = [uri for uri in known if uri == place] or [lake_uri(place)]
         if not forget(connection, uri):
             names = ", ".join(known) or "none"
             raise UserError(f"no lake of this database is called so; there are: {names}")
