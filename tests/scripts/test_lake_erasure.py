@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
@@ -14,7 +14,12 @@ from psycopg.types.json import Jsonb
 
 from scripts.lib.base.cli import UserError
 from scripts.lib.base.database import Databases
+from scripts.lib.base.settings import Settings
+from scripts.lib.lake import command
+from scripts.lib.lake import export as export_module
+from scripts.lib.lake.command import forget_lake
 from scripts.lib.lake.layout import COLUMNS
+from scripts.lib.lake.writing import write
 from scripts.lib.privacy.erasure import erase, go_on, preview
 from scripts.lib.privacy.export_user import export as export_user
 from scripts.lib.privacy.people import Identity
@@ -149,6 +154,74 @@ def test_an_erasure_is_unfinished_until_the_lake_can_be_reached(
     fill(connection, random.Random(9))
     export(database, lake)
     assert_lake_is_raw(database, lake)
+
+
+def test_a_place_that_cannot_be_written_to_is_no_lake(
+    database: str, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """And keeps no erasure from its end."""
+    fill(connection, random.Random(10))
+    (tmp_path / "file").touch()
+    for place in ("/proc/lake", tmp_path / "file" / "lake"):
+        with pytest.raises(UserError, match=f"{place}/"):
+            export(database, place)
+    assert erased(database)["raw.events"]
+
+
+def test_a_first_export_that_is_stopped_leaves_no_rows_out_of_reach(
+    database: str, connection: psycopg.Connection[Any], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Before the lake is noted there are no rows; from then on an erasure reaches all of them."""
+    fill(connection, random.Random(11))
+    lake = tmp_path / "lake"
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    def write_and_stop(*written: Any) -> NoReturn:  # noqa: ANN401
+        assert write(*written)
+        stop()
+
+    for module, name, does, is_written in (
+        (command, "register", stop, False),
+        (export_module, "write", write_and_stop, True),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, does)
+            with pytest.raises(KeyboardInterrupt):
+                export(database, lake)
+        assert (list(lake.rglob("*.parquet")) != []) == is_written
+    # Where it may be, there may be rows.
+    lake.rename(tmp_path / "elsewhere")
+    with (
+        opened_place(databases(database)) as place,
+        pytest.raises(UserError, match="has nothing of this database: bring it back"),
+    ):
+        erase(place, JANE, nothing, print)
+    with pytest.raises(UserError, match="an erasure is unfinished"):
+        export(database, lake)
+    (tmp_path / "elsewhere").rename(lake)
+    with opened_place(databases(database)) as place:
+        assert go_on(place, nothing, print)
+    assert not list(lake.rglob("*.parquet"))
+    export(database, lake)
+    assert assert_lake_is_raw(database, lake)
+
+
+def test_a_lake_that_is_not_where_it_was_is_not_begun_anew(
+    database: str, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """It would hide the rows of the one that was there from erasures."""
+    fill(connection, random.Random(12))
+    lake = tmp_path / "the lake"
+    export(database, lake)
+    lake.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=f"bring it back, or.* --to '{lake}' --forget"):
+        export(database, lake)
+    forget_lake(Settings.from_environment({"DATABASE_URL": database}), str(lake))
+    export(database, lake)
+    assert assert_lake_is_raw(database, lake)
 
 
 def test_a_month_is_kept_until_the_lake_has_it(

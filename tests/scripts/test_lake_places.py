@@ -120,7 +120,7 @@ def test_what_is_no_lake_is_said_in_a_line(landed: str, lake: Path, tmp_path: Pa
 @example("l?x=1")
 @example("~")
 @example("file:x")
-@hypothesis_settings(max_examples=10)
+@hypothesis_settings(max_examples=10, deadline=None)
 def test_the_path_of_a_lake_is_taken_as_it_is(landed: str, before: str, name: str) -> None:
     """Written, read and forgotten there and nowhere else, whatever characters it has."""
     settings = Settings.from_environment({"DATABASE_URL": landed})

@@ -18,7 +18,7 @@ from scripts.lib.base.database import Databases, open_databases, require_session
 from scripts.lib.base.settings import Settings
 from scripts.lib.lake.compact import compact
 from scripts.lib.lake.export import export_rows, export_unknown_rows, horizon
-from scripts.lib.lake.folder import Lake, Share, lake_uri, open_lake
+from scripts.lib.lake.folder import Lake, Share, lake_uri, open_lake, registered_share
 from scripts.lib.lake.layout import COLUMNS, DATABASE_NAME, Manifest
 from scripts.lib.lake.registry import (
     Connection,
@@ -128,22 +128,37 @@ def _place(
         raise UserError("a database is called by letters, digits and _ in a lake: give it --as")
     if known and known.database != name:
         raise UserError(f"this database is called {known.database} in {lake.name}: leave out --as")
-    manifest = lake.manifest(name)
-    if manifest and manifest.origin != origin and not known:
-        raise UserError(
-            f"another database is called {name} in {lake.name}: give this one a name by --as"
-        )
-    register(connection, Registered(lake.uri, name, origin, 0))
-    if manifest is None:  # first of all: by it the folder is known to be a lake
-        manifest = Manifest(name, origin)
-        Share(lake, manifest, connection).publish([])
+    if known:
+        share = registered_share(connection, known)
+    else:
+        share = _new_share(connection, lake, Manifest(name, origin))
+    manifest = share.manifest
     holds = manifest.origin == origin and manifest.highest_xid <= following
     if not holds and not options.reconcile:
         raise UserError(
             "transaction ids of this database are others than in its manifest: it was restored, or "
             "failed over. Run this once with --reconcile, which compares all rows"
         )
-    return Share(lake, manifest, connection), holds and not options.reconcile
+    return share, holds and not options.reconcile
+
+
+def _new_share(connection: Connection, lake: Lake, empty: Manifest) -> Share:
+    """What this database has in a lake that raw.lakes does not name: nothing, or it was forgotten.
+
+    The manifest comes first, then the lake is noted, then rows are written: a place that takes
+    nothing is no lake, and there are rows in none that is not noted.
+    """
+    manifest = lake.manifest(empty.database)
+    if manifest and manifest.origin != empty.origin:
+        raise UserError(
+            f"another database is called {empty.database} in {lake.name}: give this one a name by "
+            "--as"
+        )
+    share = Share(lake, manifest or empty, connection)
+    if manifest is None:
+        share.publish([])
+    register(connection, Registered(lake.uri, empty.database, empty.origin, 0))
+    return share
 
 
 def _own_name(connection: Connection) -> str:

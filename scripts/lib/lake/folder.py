@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pyarrow import fs
 
 from scripts.lib.base.cli import UserError
 from scripts.lib.lake.layout import COLUMNS, MANIFESTS, File, Manifest, manifest_path
-from scripts.lib.lake.registry import Connection
+from scripts.lib.lake.registry import Connection, Registered
 
 _SUFFIX = ".parquet"
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
@@ -184,6 +185,21 @@ def open_lake(place: str) -> Lake:
     if found and MANIFESTS not in found:
         raise UserError(f"{lake.name} is not empty and no lake: name another folder")
     return lake
+
+
+def registered_share(connection: Connection, registered: Registered) -> Share:
+    """What a database has in a lake of raw.lakes. Raises UserError where that cannot be had.
+
+    A lake is noted once it has a manifest: where there is none, it is not mounted, or gone.
+    """
+    lake = open_lake(registered.uri)
+    manifest = lake.manifest(registered.database)
+    if manifest is None:
+        raise UserError(
+            f"{lake.name} has nothing of this database: bring it back, or, where it is no more, "
+            f"run scripts/export --to {shlex.quote(lake.uri)} --forget"
+        )
+    return Share(lake, manifest, connection)
 
 
 def _in_s3(uri: str) -> Lake:

@@ -67,7 +67,7 @@ def lakes(connection: Connection) -> list[Registered]:
 
 
 def register(connection: Connection, lake: Registered) -> None:
-    """Notes a lake before anything is written there."""
+    """Notes a lake before rows are written there."""
     connection.execute(_REGISTER, [lake.uri, lake.database, lake.origin])
 
 
