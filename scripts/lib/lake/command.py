@@ -26,8 +26,10 @@ from scripts.lib.lake.registry import (
     advance,
     be_alone,
     forget,
+    is_erasing,
     lakes,
     register,
+    require_no_erasure,
     xid_origin,
 )
 
@@ -39,6 +41,7 @@ def export(settings: Settings, options: argparse.Namespace) -> int:
     lake = open_lake(options.to)
     with open_databases(settings) as databases, opened_source(databases) as connection:
         be_alone(connection)
+        require_no_erasure(connection)
         below_xid, following = horizon(connection)
         _require_own_rows(connection, following)
         share, is_continued = _place(connection, lake, options, following)
@@ -80,7 +83,10 @@ def name_files(place: str, table: str) -> int:
 
 
 def forget_lake(settings: Settings, place: str) -> int:
-    """Forgets a lake, whether it can be reached or not; 0."""
+    """Forgets a lake, whether it can be reached or not; 0.
+
+    Also while an erasure is unfinished: it may be so for want of this lake.
+    """
     with open_databases(settings) as databases, opened_source(databases) as connection:
         be_alone(connection)
         known = [lake.uri for lake in lakes(connection)]
@@ -88,7 +94,10 @@ def forget_lake(settings: Settings, place: str) -> int:
         if not forget(connection, uri):
             names = ", ".join(known) or "none"
             raise UserError(f"no lake of this database is called so; there are: {names}")
+        is_awaited = is_erasing(connection)
     say(f"forgot {uri}: what it holds is no longer erased by scripts/erase")
+    if is_awaited:
+        say("An erasure is unfinished: scripts/erase --resume goes on with it.")
     return 0
 
 

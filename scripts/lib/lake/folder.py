@@ -151,7 +151,7 @@ def lake_uri(place: str) -> str:
     """
     scheme = _URI.match(place)
     if scheme is None:  # a path, whatever characters it has
-        path = str(Path(place).resolve())
+        path = os.path.realpath(place)  # Path.resolve fails where links go round
         if _NOT_IN_A_LINE.search(path):
             raise UserError(f"the path of a lake is one line of UTF-8, and not {path!a}")
         return path
