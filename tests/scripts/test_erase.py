@@ -69,7 +69,7 @@ def erased(warehouse: Warehouse, *people: Identity) -> dict[str, int]:
 
     with place_of(warehouse) as place:
         identities = identities_of(place, *people)
-        previewed = preview(place, identities)
+        previewed, _ = preview(place, identities)
         counts = erase(place, identities, build, print)
         assert counts == previewed
     return dict(counts)

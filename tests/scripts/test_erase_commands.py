@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from collector.settings import ROOT
 from tests.support.collector import wait_until
+from tests.support.lake import export, rows_in
 from tests.support.planting import EMAIL, PLANTED, PLANTED_TOO, event, plant
 from tests.support.postgres import programs
 from tests.support.warehouse import Warehouse, event_ids
@@ -105,6 +107,37 @@ def test_people_opt_out_and_in_again_and_are_counted_apart(warehouse: Warehouse)
         "select day::text, events_accepted, events_rejected from marts.rejection_rates_daily"
         " where day > '2026-10-01' order by day"
     ) == [("2026-10-02", 0, 1), ("2026-10-03", 1, 2), ("2026-10-05", 2, 0)]
+
+
+def test_each_command_helps_where_a_lake_is_no_more(warehouse: Warehouse, tmp_path: Path) -> None:
+    """What one says is what another does; only to look finishes nothing."""
+    for who in ("ann", "bob"):
+        warehouse.land(event(f"of {who}", "page_viewed", who, path="/"))
+    kept, gone = str(tmp_path / "kept"), str(tmp_path / "a lake that is gone")
+    export(warehouse.database_url, kept)
+    export(warehouse.database_url, gone)
+    shutil.rmtree(gone)
+
+    def told(status: int, name: str, *arguments: str) -> str:
+        code, output = finished(script(warehouse, name, *arguments))
+        assert code == status, output
+        return output
+
+    remedy = f"run scripts/export --to '{gone}' --forget"
+    output = told(1, "erase", "--user", "ann", "--yes")
+    assert remedy in output
+    assert "scripts/erase --resume" in output
+    output = told(0, "erase", "--user", "bob", "--dry-run")
+    assert "An erasure is unfinished, and left as it is" in output
+    assert f"Not looked at: {gone} has nothing" in output
+    assert re.search(rf" 1  events of {kept}", output)
+    assert warehouse.query("select state from raw.erasures") == [("raw",)]
+    assert "scripts/erase --resume" in told(1, "export", "--to", kept)
+    assert "scripts/erase --resume" in told(0, "export", "--to", gone, "--forget")
+    told(0, "erase", "--resume")
+    assert warehouse.query("select state from raw.erasures") == [("finished",)]
+    told(0, "export", "--to", kept)
+    assert [event_id for (event_id,) in rows_in(Path(kept), "events", ["event_id"])] == ["of bob"]
 
 
 @pytest.mark.slow

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from pyarrow import fs, parquet
 
 from collector.settings import ROOT
@@ -35,6 +41,13 @@ from tests.support.lake import export, rows_in
 from tests.support.warehouse import land, page_view
 
 MANIFEST = "_manifests/own.json"
+# Names of folders: what a URI, a shell or a pattern would read otherwise, and any other character.
+ODD_NAMES = st.text(
+    st.sampled_from("?#%~&=:;*[]{}\\'\" $.aé漢🙂\t\xa0")
+    | st.characters(codec="utf-8", exclude_characters="/\0"),
+    min_size=1,
+    max_size=30,
+).filter(lambda name: name not in (".", "..") and name.splitlines() == [name])
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +85,13 @@ def test_what_is_no_lake_is_said_in_a_line(landed: str, lake: Path, tmp_path: Pa
     says(tmp_path / "photos", "is not empty and no lake: name another folder")
     says(tmp_path / "photos" / "a.jpg", "is no folder")
     says("ftp://host/lake", "a lake is a folder or s3://bucket/prefix, not ftp:")
+    says("file:///srv/lake", "a lake is a folder or s3://bucket/prefix, not file:")
+    says("s3:/bucket/lake", "a lake is a folder or s3://bucket/prefix, not s3:/ ")
     says("s3://key:secret@bucket/lake", "has no credentials: set AWS_ACCESS_KEY_ID")
+    says("s3://key:sec/ret@bucket/lake", "has no credentials: set AWS_ACCESS_KEY_ID")
+    says("s3://bucket/lake#1", "# is written %23, and .* in its prefix %3F")
+    says(tmp_path / "two\nlines", r"is one line of UTF-8, and not '/.*two\\nlines'")
+    says(tmp_path / "no\udcff", r"is one line of UTF-8, and not '/.*no\\udcff'")
     says(tmp_path / "new", "by letters, digits and _ in a lake", name="e/u")
     says(lake, "is called own in", name="other")
     manifest = lake / MANIFEST
@@ -93,6 +112,31 @@ def test_what_is_no_lake_is_said_in_a_line(landed: str, lake: Path, tmp_path: Pa
     says(lake, r"own-.*parquet: .*not a parquet file", reconcile=True)
     with pytest.raises(UserError, match="is no lake: scripts/export --to makes one"):
         name_files(str(tmp_path / "nowhere"), "events")
+
+
+@pytest.mark.parametrize("before", ["", "./", "{cwd}/"])
+@given(name=ODD_NAMES)
+@example("l#1")
+@example("l?x=1")
+@example("~")
+@example("file:x")
+@hypothesis_settings(max_examples=10, deadline=None)
+def test_the_path_of_a_lake_is_taken_as_it_is(landed: str, before: str, name: str) -> None:
+    """Written, read and forgotten there and nowhere else, whatever characters it has."""
+    settings = Settings.from_environment({"DATABASE_URL": landed})
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        place = before.format(cwd=Path.cwd()) + name
+        export(landed, place)
+        assert os.listdir() == [name]
+        with redirect_stdout(io.StringIO()) as said:
+            name_files(place, "events")
+        files = said.getvalue().splitlines()
+        tables = [parquet.ParquetFile(file).read() for file in files]
+        assert sorted(each for table in tables for each in table["event_id"].to_pylist()) == [
+            "e-1", "e-2", "e-3"
+        ]  # fmt: skip
+        assert {Path(file).parents[2] for file in files} == {Path.cwd() / name}
+        forget_lake(settings, place)
 
 
 def test_the_command_ends_in_a_line(landed: str, tmp_path: Path) -> None:
@@ -239,5 +283,12 @@ def test_a_lake_in_s3(database: str, bucket: str) -> None:
     with opened_place(Databases(database, database, database, embedded=False)) as held:
         assert erase(held, {Identity("user", "bob")}, lambda: None, print)[f"events of {place}"]
     assert event_ids() == ["ann-1", "ann-1", "ann-2"]
+    odd = f"s3://{bucket}/l%231%3Fx?scheme=http"  # the prefix l#1?x, and an option of Arrow's
+    export(database, odd)
+    [file, *_] = open_lake(odd).files("events")
+    assert file.startswith(f"s3://{bucket}/l%231%3Fx/events/received_date=")
+    assert fs.FileSystem.from_uri(file)[1].startswith(f"{bucket}/l#1?x/events/")
+    with pytest.raises(UserError, match="Unexpected query parameter in S3 URI: 'x'"):
+        export(database, f"{place}?x=1")
     with pytest.raises(UserError, match="s3://nowhere/lake"):
         export(database, "s3://nowhere/lake")

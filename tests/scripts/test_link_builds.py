@@ -215,7 +215,7 @@ def test_people_are_erased_on_both_sides(linked: Pair, parsed_project: Path) -> 
             place.source, place.destination, *targets(place.destination),
         )  # fmt: skip
         linked.agree()
-        previewed = preview(place, people)
+        previewed, _ = preview(place, people)
         with pytest.raises(NotYetError, match=other_slot):
             erase(place, people, build, print)
         source.execute("select pg_drop_replication_slot(%s)", other_slot)

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from collector.settings import ROOT
 from scripts.lib.base.cli import UserError
 from scripts.lib.spark.place import unfinished
+from tests.support.lake import export
 from tests.support.placing import NEVER, builder, is_whole, kept_builds
+
+
+def test_a_build_and_its_lake_are_not_one_in_the_other(database: str, tmp_path: Path) -> None:
+    """Said in a line, before anything is made; through links, too."""
+    lake, pattern = tmp_path / "marts" / "lake", tmp_path / "l?"
+    export(database, lake)
+    export(database, pattern)
+    (tmp_path / "marts" / "builds").mkdir()
+    (tmp_path / "link").symlink_to(lake)
+    before = sorted(tmp_path.rglob("*"))
+    for place, read, said in (
+        (lake, lake, "are one in the other"),
+        (lake / "events" / "marts", lake, "are one in the other"),
+        (tmp_path / "link" / "new", lake, "are one in the other"),
+        (tmp_path / "marts", tmp_path / "link", "are one in the other"),
+        (tmp_path / "new", pattern, "which Spark takes for a pattern"),
+    ):
+        ended = subprocess.run(
+            [sys.executable, "-P", "-m", "scripts.lib.spark", "--lake", read, "--to", place],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "DATABASE_URL": database},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert said in ended.stderr
+        assert ended.stderr.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_killed_at_any_point_a_build_leaves_a_whole_one(tmp_path: Path) -> None:

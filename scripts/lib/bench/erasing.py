@@ -32,7 +32,7 @@ def erase(bench: Bench) -> Iterator[Row]:
         ids = [Identity("user", str(number)) for number in range(1, people + 1)]
         with opened_place(databases) as place:
             started = time.monotonic()
-            counts = preview(place, ids)
+            counts, _ = preview(place, ids)
             seconds = time.monotonic() - started
         check_count("scripts/erase", people * EVENTS_PER_USER, counts["raw.events"])
         return {"seconds": seconds}

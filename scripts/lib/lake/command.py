@@ -17,7 +17,7 @@ from scripts.lib.base.database import Databases, open_databases, require_session
 from scripts.lib.base.settings import Settings
 from scripts.lib.lake.compact import compact
 from scripts.lib.lake.export import export_rows, export_unknown_rows, horizon
-from scripts.lib.lake.folder import Lake, Share, open_lake
+from scripts.lib.lake.folder import Lake, Share, lake_uri, open_lake, registered_share
 from scripts.lib.lake.layout import COLUMNS, DATABASE_NAME, Manifest
 from scripts.lib.lake.registry import (
     Connection,
@@ -25,8 +25,10 @@ from scripts.lib.lake.registry import (
     advance,
     be_alone,
     forget,
+    is_erasing,
     lakes,
     register,
+    require_no_erasure,
     xid_origin,
 )
 
@@ -38,6 +40,7 @@ def export(settings: Settings, options: argparse.Namespace) -> int:
     lake = open_lake(options.to)
     with open_databases(settings) as databases, opened_source(databases) as connection:
         be_alone(connection)
+        require_no_erasure(connection)
         below_xid, following = horizon(connection)
         _require_own_rows(connection, following)
         share, is_continued = _place(connection, lake, options, following)
@@ -79,15 +82,21 @@ def name_files(place: str, table: str) -> int:
 
 
 def forget_lake(settings: Settings, place: str) -> int:
-    """Forgets a lake, whether it can be reached or not; 0."""
+    """Forgets a lake, whether it can be reached or not; 0.
+
+    Also while an erasure is unfinished: it may be so for want of this lake.
+    """
     with open_databases(settings) as databases, opened_source(databases) as connection:
         be_alone(connection)
         known = [lake.uri for lake in lakes(connection)]
-        [uri] = [uri for uri in known if uri == place] or [open_lake(place).uri]
+        [uri] = [uri for uri in known if uri == place] or [lake_uri(place)]
         if not forget(connection, uri):
             names = ", ".join(known) or "none"
             raise UserError(f"no lake of this database is called so; there are: {names}")
+        is_awaited = is_erasing(connection)
     say(f"forgot {uri}: what it holds is no longer erased by scripts/erase")
+    if is_awaited:
+        say("An erasure is unfinished: scripts/erase --resume goes on with it.")
     return 0
 
 
@@ -127,22 +136,37 @@ def _place(
         raise UserError("a database is called by letters, digits and _ in a lake: give it --as")
     if known and known.database != name:
         raise UserError(f"this database is called {known.database} in {lake.name}: leave out --as")
-    manifest = lake.manifest(name)
-    if manifest and manifest.origin != origin and not known:
-        raise UserError(
-            f"another database is called {name} in {lake.name}: give this one a name by --as"
-        )
-    register(connection, Registered(lake.uri, name, origin, 0))
-    if manifest is None:  # first of all: by it the folder is known to be a lake
-        manifest = Manifest(name, origin)
-        Share(lake, manifest, connection).publish([])
+    if known:
+        share = registered_share(connection, known)
+    else:
+        share = _new_share(connection, lake, Manifest(name, origin))
+    manifest = share.manifest
     holds = manifest.origin == origin and manifest.highest_xid <= following
     if not holds and not options.reconcile:
         raise UserError(
             "transaction ids of this database are others than in its manifest: it was restored, or "
             "failed over. Run this once with --reconcile, which compares all rows"
         )
-    return Share(lake, manifest, connection), holds and not options.reconcile
+    return share, holds and not options.reconcile
+
+
+def _new_share(connection: Connection, lake: Lake, empty: Manifest) -> Share:
+    """What this database has in a lake that raw.lakes does not name: nothing, or it was forgotten.
+
+    The manifest comes first, then the lake is noted, then rows are written: a place that takes
+    nothing is no lake, and there are rows in none that is not noted.
+    """
+    manifest = lake.manifest(empty.database)
+    if manifest and manifest.origin != empty.origin:
+        raise UserError(
+            f"another database is called {empty.database} in {lake.name}: give this one a name by "
+            "--as"
+        )
+    share = Share(lake, manifest or empty, connection)
+    if manifest is None:
+        share.publish([])
+    register(connection, Registered(lake.uri, empty.database, empty.origin, 0))
+    return share
 
 
 def _own_name(connection: Connection) -> str:

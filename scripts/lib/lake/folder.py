@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,9 +16,12 @@ from pyarrow import fs
 
 from scripts.lib.base.cli import UserError
 from scripts.lib.lake.layout import COLUMNS, MANIFESTS, File, Manifest, manifest_path
-from scripts.lib.lake.registry import Connection
+from scripts.lib.lake.registry import Connection, Registered
 
 _SUFFIX = ".parquet"
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+# What ends a line for who reads names of files line by line, and what no UTF-8 has.
+_NOT_IN_A_LINE = re.compile("[\n\v\f\r\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Lake:
     @property
     def name(self) -> str:
         """What the paths of its files begin with."""
-        return self.uri.partition("?")[0].rstrip("/")
+        return self.uri if self.root else self.uri.partition("?")[0].rstrip("/")
 
     def manifests(self) -> list[Manifest]:
         """Those of all databases, by name."""
@@ -140,29 +144,62 @@ class Share:
                         self.lake.filesystem.delete_file(path)
 
 
+def lake_uri(place: str) -> str:
+    """What a lake is called, in raw.lakes too: its URI, or the whole path of its folder.
+
+    Whether it is there is not asked. Raises UserError for what can be no lake.
+    """
+    scheme = _URI.match(place)
+    if scheme is None:  # a path, whatever characters it has
+        path = os.path.realpath(place)  # Path.resolve fails where links go round
+        if _NOT_IN_A_LINE.search(path):
+            raise UserError(f"the path of a lake is one line of UTF-8, and not {path!a}")
+        return path
+    if not place.startswith("s3://"):
+        raise UserError(
+            f"a lake is a folder or s3://bucket/prefix, not {scheme[0]} (a folder: ./{scheme[0]})"
+        )
+    bucket = place.removeprefix("s3://").partition("/")[0]
+    if "@" in bucket or ":" in bucket:
+        raise UserError("a lake's URI has no credentials: set AWS_ACCESS_KEY_ID and the like")
+    if "#" in place:  # Arrow would leave out what follows
+        raise UserError("in the URI of a lake in S3, # is written %23, and ? in its prefix %3F")
+    return place.rstrip("/")
+
+
 def open_lake(place: str) -> Lake:
     """The lake at a path or an `s3://` URI. Raises UserError where there cannot be one.
 
     A new one is an empty or missing folder; nothing is made yet.
     """
-    parts = urlsplit(place)
-    if parts.scheme not in ("", "file", "s3"):
-        raise UserError(f"a lake is a folder or s3://bucket/prefix, not {parts.scheme}:")
-    if parts.username or parts.password:
-        raise UserError("a lake's URI has no credentials: set AWS_ACCESS_KEY_ID and the like")
-    if parts.scheme == "s3":
-        lake = _in_s3(place.rstrip("/"))
+    uri = lake_uri(place)
+    if _URI.match(uri):
+        lake = _in_s3(uri)
     else:
-        root = Path(parts.path).resolve()
-        if root.exists() and not root.is_dir():
-            raise UserError(f"{root} is no folder")
-        lake = Lake(str(root), fs.SubTreeFileSystem(str(root), fs.LocalFileSystem()), root)
+        lake = Lake(uri, fs.SubTreeFileSystem(uri, fs.LocalFileSystem()), Path(uri))
     with lake.asked():
+        if lake.root and lake.root.exists() and not lake.root.is_dir():
+            raise UserError(f"{lake.root} is no folder")
         selector = fs.FileSelector("", allow_not_found=True)
         found = {info.base_name for info in lake.filesystem.get_file_info(selector)}
     if found and MANIFESTS not in found:
         raise UserError(f"{lake.name} is not empty and no lake: name another folder")
     return lake
+
+
+def registered_share(connection: Connection, registered: Registered) -> Share:
+    """What a database has in a lake of raw.lakes. Raises UserError where that cannot be had.
+
+    A lake is noted once it has a manifest: where there is none, it is not mounted, or gone.
+    """
+    lake = open_lake(registered.uri)
+    manifest = lake.manifest(registered.database)
+    if manifest is None:
+        raise UserError(
+            f"{lake.name} has nothing of this database: bring it back, or, where it is no more, "
+            f"run scripts/export --to {shlex.quote(lake.uri)} --forget"
+        )
+    return Share(lake, manifest, connection)
 
 
 def _in_s3(uri: str) -> Lake:

@@ -67,7 +67,7 @@ def lakes(connection: Connection) -> list[Registered]:
 
 
 def register(connection: Connection, lake: Registered) -> None:
-    """Notes a lake before anything is written there."""
+    """Notes a lake before rows are written there."""
     connection.execute(_REGISTER, [lake.uri, lake.database, lake.origin])
 
 
@@ -84,12 +84,21 @@ def forget(connection: Connection, uri: str) -> bool:
 def be_alone(connection: Connection) -> None:
     """Keeps other exports, and erasures, away for as long as the connection lasts.
 
-    Raises UserError where there is one, or an erasure was begun and not finished.
+    Raises UserError where there is one.
     """
     if connection.execute(_BE_ALONE).fetchone() != (True,):
         raise UserError(
             "another scripts/export, scripts/erase or scripts/retain is at work on this database: "
             "run this again when it is done"
         )
-    if connection.execute(_UNFINISHED).fetchone():
+
+
+def is_erasing(connection: Connection) -> bool:
+    """Whether an erasure was begun and not finished."""
+    return connection.execute(_UNFINISHED).fetchone() is not None
+
+
+def require_no_erasure(connection: Connection) -> None:
+    """Raises UserError where one was begun and not finished: a lake is to get nothing meanwhile."""
+    if is_erasing(connection):
         raise UserError("an erasure is unfinished: scripts/erase --resume, then this again")

@@ -16,6 +16,7 @@ from scripts.lib.dbt.run import run_dbt_locked
 from scripts.lib.dbt.target import STAGING
 from scripts.lib.privacy.erasure import erase, go_on, preview
 from scripts.lib.privacy.files import forget_dbt_files, rebuild_pages
+from scripts.lib.privacy.journal import unfinished
 from scripts.lib.privacy.people import (
     Identity,
     add_arguments,
@@ -91,16 +92,21 @@ def erase_people(
                 )
             rebuild_pages(settings, databases.destination, options.site, say)
 
-        if not go_on(place, build, say) and options.resume:
+        if options.dry_run:
+            if unfinished(place.source):
+                say("An erasure is unfinished, and left as it is: scripts/erase --resume ends it.")
+        elif not go_on(place, build, say) and options.resume:
             say("No erasure is unfinished.")
         if not people:
             return 0
         prod = next((each for each in targets(place.destination) if not each.prefix), None)
         identities = all_identities(people, place.source, place.destination, prod)
         if not options.yes or options.dry_run:
-            counts = preview(place, identities)
+            counts, out_of_reach = preview(place, identities)
+            for reason in out_of_reach:
+                say(f"Not looked at: {reason}")
             _show(counts, identities, "Would erase" if options.dry_run else "To be erased")
-            if options.dry_run or not counts:
+            if options.dry_run or not (counts or out_of_reach):
                 return 0
             if not _agreed():
                 say("Nothing was erased.")

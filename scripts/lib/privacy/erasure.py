@@ -65,23 +65,27 @@ class NotYetError(UserError):
     """Other destinations are still to do."""
 
 
-def preview(place: Place, identities: Collection[Identity]) -> Counter[str]:
-    """Rows by table that an erasure would take now; takes none."""
+def preview(place: Place, identities: Collection[Identity]) -> tuple[Counter[str], list[str]]:
+    """Rows by table that an erasure would take now, and why of some lakes it is not known.
+
+    Takes none.
+    """
+    out_of_reach: list[str] = []
     with undone(place.source):
         name_people(place.source, identities)
         counts = _erase_from_raw(place.source, 0, find=True)
         for lake in lakes(place.source):
-            counts += _erase_from_lake(place.source, lake, 0, preview=True)
+            try:
+                counts += _erase_from_lake(place.source, lake, 0, preview=True)
+            except UserError as error:
+                out_of_reach.append(str(error))
         if place.ends is None:
-            return counts + _erase_from_targets(place.source, 0)
+            return counts + _erase_from_targets(place.source, 0), out_of_reach
         with undone(place.destination):
             _copy_rows(place, 0)
             name_people(place.destination, identities)
-            return (
-                counts
-                + _erase_from_raw(place.destination, 0, find=False)
-                + _erase_from_targets(place.destination, 0)
-            )
+            counts += _erase_from_raw(place.destination, 0, find=False)
+            return counts + _erase_from_targets(place.destination, 0), out_of_reach
 
 
 def erase(
@@ -115,14 +119,16 @@ def _finish(place: Place, erasure: Erasure, build: Callable[[], None], say: Say)
             if place.ends is None:
                 counts += _erase_from_targets(place.source, erasure.erasure_id)
             erasure.gone_from_raw(counts)
+    # First, as what keeps a destination from its end is no reason to leave anybody in a lake.
+    out_of_reach = _finish_lakes(place, erasure, identities, say)
     if place.name not in erasure.destinations:
         _finish_destination(place, erasure, identities, build, say)
-    for lake in lakes(place.source):
-        if (done := f"lake {lake.uri}") not in erasure.destinations:
-            say(f"Erasing from the lake {lake.uri}: one pass over all that it has of here ...")
-            name_people(place.source, identities)
-            erasure.count(_erase_from_lake(place.source, lake, erasure.erasure_id))
-            erasure.done(done)
+    if out_of_reach:
+        reasons = "\n".join(out_of_reach)
+        raise UserError(
+            f"not yet erased from each lake:\n{reasons}\nMend that, then run scripts/erase "
+            "--resume. Forget a lake that is no more before: scripts/export --to URI --forget."
+        )
     if others := place.others() - set(erasure.destinations):
         raise NotYetError(
             f"erased here; still to do for {', '.join(sorted(others))}: run scripts/erase --resume "
@@ -131,6 +137,27 @@ def _finish(place: Place, erasure: Erasure, build: Callable[[], None], say: Say)
         )
     erasure.finish()
     return erasure.counts
+
+
+def _finish_lakes(
+    place: Place, erasure: Erasure, identities: Collection[Identity], say: Say
+) -> list[str]:
+    """Erases from each lake that is still to do and can be reached; why others cannot."""
+    out_of_reach: list[str] = []
+    for lake in lakes(place.source):
+        if (done := f"lake {lake.uri}") in erasure.destinations:
+            continue
+        say(f"Erasing from the lake {lake.uri}: one pass over all that it has of here ...")
+        name_people(place.source, identities)
+        try:
+            counts = _erase_from_lake(place.source, lake, erasure.erasure_id)
+        except UserError as error:
+            say(f"Not done: {error}")
+            out_of_reach.append(str(error))
+        else:
+            erasure.count(counts)
+            erasure.done(done)
+    return out_of_reach
 
 
 def _finish_destination(

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.registry import illegal_ids
-from scripts.lib.base.cli import UserError
-from scripts.lib.lake.folder import Share, open_lake
+from scripts.lib.lake.folder import Share, registered_share
 from scripts.lib.lake.layout import COLUMNS, File, schema
 from scripts.lib.lake.registry import Registered
 from scripts.lib.lake.writing import write
@@ -59,7 +58,7 @@ def erase_from_lake(
 
     `preview` takes none. No export may be under way. Raises UserError where the lake cannot be had.
     """
-    share = _share(connection, registered)
+    share = registered_share(connection, registered)
     lake, manifest = share.lake, share.manifest
     with connection.transaction(force_rollback=preview):
         _note(connection, share, erasure_id)
@@ -90,7 +89,7 @@ def held_in_lake(connection: Connection, registered: Registered) -> list[tuple[s
     As `export_raw` has it of raw. In a transaction that is undone, with the rows of raw noted. No
     export may be under way. Raises UserError where the lake cannot be had.
     """
-    share = _share(connection, registered)
+    share = registered_share(connection, registered)
     _note(connection, share, 0)
     held: list[tuple[str, Any]] = []
     for table in COLUMNS:
@@ -107,17 +106,6 @@ def held_in_lake(connection: Connection, registered: Registered) -> list[tuple[s
     for table in (*COLUMNS, "erasing_rows"):
         connection.execute(f"drop table pg_temp.{table}".encode())
     return held
-
-
-def _share(connection: Connection, registered: Registered) -> Share:
-    lake = open_lake(registered.uri)
-    manifest = lake.manifest(registered.database)
-    if manifest is None:
-        raise UserError(
-            f"{lake.name} has nothing of this database: bring it back, or, where it is no more, "
-            f"run scripts/export --to {lake.name} --forget"
-        )
-    return Share(lake, manifest, connection)
 
 
 def _note(connection: Connection, share: Share, erasure_id: int) -> None:

@@ -18,8 +18,8 @@ from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.seeds import require_sound_seeds
 from scripts.lib.lake.folder import open_lake
 from scripts.lib.spark.cluster import local_cluster, require_spark
-from scripts.lib.spark.inputs import databases_of, key_of, make_views
-from scripts.lib.spark.place import CURRENT, publish, unfinished
+from scripts.lib.spark.inputs import databases_of, key_of, make_views, require_readable
+from scripts.lib.spark.place import CURRENT, publish, require_apart, unfinished
 
 # The site and the report read PostgreSQL; of their views nothing is made here.
 _BUILD = (
@@ -35,9 +35,12 @@ _BUILD = (
 
 def build(settings: Settings, options: argparse.Namespace) -> int:
     """Builds, and has `current` name the new build once all of it is there; dbt's status."""
+    lake, place = open_lake(options.lake), Path(options.to).absolute()
+    if lake.root:
+        require_readable(lake.root)
+        require_apart(place, lake.root)
     require_spark()
     require_sound_seeds(options.project)
-    lake, place = open_lake(options.lake), Path(options.to).absolute()
     names = databases_of(lake)
     with open_databases(settings) as databases:
         key = key_of(databases.migration)

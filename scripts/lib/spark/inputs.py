@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collector.connection import described, open_connection
@@ -19,6 +20,7 @@ SCHEMA = "global_temp"
 # Whether user ids that are emails are hashed, and the two padded forms of the key.
 Key = tuple[bool, bytes, bytes]
 _KEY = "select hashes_user_ids, inner_pad, outer_pad from secret.email_hash_key"
+_PATTERN = "*?[]{}\\"
 _TYPES = {"int64": "bigint", "string": "string", "bool": "boolean"}
 _ROW_IDS = {name: next(iter(columns)) for name, columns in COLUMNS.items()}
 
@@ -28,6 +30,12 @@ def databases_of(lake: Lake) -> list[str]:
     if names := [manifest.database for manifest in lake.manifests()]:
         return names
     raise UserError(f"{lake.name} is no lake: scripts/export --to makes one")
+
+
+def require_readable(lake: Path) -> None:
+    """Raises UserError where Spark would take the path of a lake for a pattern."""
+    if set(str(lake)) & set(_PATTERN):
+        raise UserError(f"{lake} has one of {_PATTERN} in it, which Spark takes for a pattern")
 
 
 def key_of(database_url: str) -> Key:

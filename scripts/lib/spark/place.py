@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,13 @@ from scripts.lib.base.files import alone
 CURRENT = "current"
 _BUILDS = "builds"
 _UNFINISHED = "unfinished-"
+
+
+def require_apart(place: Path, lake: Path) -> None:
+    """Raises UserError where builds would go into the lake, or the lake is among the builds."""
+    to = Path(os.path.realpath(place))
+    if to.is_relative_to(lake) or lake.is_relative_to(to):
+        raise UserError(f"{place} and the lake {lake} are one in the other: name another folder")
 
 
 @contextmanager
