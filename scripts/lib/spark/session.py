@@ -92,11 +92,14 @@ def _statements() -> list[str]:
 
 
 def _require_answer(master: str) -> None:
-    parts = urlsplit(master)
-    if parts.scheme != "spark":
+    if not master.startswith("spark://"):
         return
-    try:
-        with socket.create_connection((parts.hostname or "", parts.port or 7077), timeout=5):
-            pass
-    except (OSError, ValueError) as error:
-        raise UserError(f"no master of Spark answers at {master}: {error}") from None
+    failed: Exception | None = None
+    for each in master.removeprefix("spark://").split(","):  # of which one leads
+        parts = urlsplit(f"//{each}")
+        try:
+            with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5):
+                return
+        except (OSError, ValueError) as error:
+            failed = error
+    raise UserError(f"no master of Spark answers at {master}: {failed}")
