@@ -25,7 +25,7 @@ def returned(value: object) -> str:
     return value.strip() if isinstance(value, str) else "yes" if value else ""
 
 
-def render(macro: str, *arguments: str) -> str:
+def render(macro: str, *arguments: str | list[str]) -> str:
     """What `{{ macro(arguments) }}` is in a model. Macros that ask dbt for anything cannot be."""
     texts = [path.read_text() for path in sorted(Path(ROOT, "dbt_project/macros").rglob("*.sql"))]
     values = ", ".join(repr(argument) for argument in arguments)

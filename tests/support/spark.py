@@ -110,6 +110,20 @@ def executors_at_work(folder: Path) -> set[str]:
     }
 
 
+def queries_at_work(folder: Path) -> bool:
+    """Whether tasks are running that came after others have ended."""
+    kinds = Counter(each["Event"] for each in events_of(folder))
+    ended = kinds["SparkListenerTaskEnd"]
+    return ended > 20 and kinds["SparkListenerTaskStart"] > ended
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether a process is there, and more of it than what nobody has asked for its status yet."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
 def java_below(pid: int, main: str) -> list[psutil.Process]:
     """The processes below one that run a class of Spark, like `Worker`."""
     found = []

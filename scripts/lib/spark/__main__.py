@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,10 @@ as whole tables of Parquet, in FOLDER/current/marts.db, where a build appears on
 Without --master it runs on a cluster of its own on this machine, which is for trials. The key of
 email hashes is read from the database (MIGRATION_DATABASE_URL), as its owner.
 docs/spark.md says how far it goes."""
+_MASTER = re.compile(
+    r"local(\[([1-9]\d*|\*)(\s*,\s*[1-9]\d*)?\])?|spark://[^\s,/:]+:\d+(,[^\s,/:]+:\d+)*"
+    r"|yarn|k8s://\S+"
+)
 
 
 def read_arguments() -> argparse.Namespace:
@@ -29,7 +34,10 @@ def read_arguments() -> argparse.Namespace:
         "--to", metavar="FOLDER", required=True, help="where builds go; all workers have to see it"
     )
     arguments.add_argument(
-        "--master", metavar="URL", help="a cluster that runs, as spark://HOST:7077, or local[2]"
+        "--master",
+        type=master,
+        metavar="URL",
+        help="a cluster that runs, as spark://HOST:7077, or local[2]",
     )
     arguments.add_argument(
         "--workers",
@@ -56,6 +64,16 @@ def read_arguments() -> argparse.Namespace:
         "--project", type=Path, default=PROJECT, metavar="FOLDER", help="another dbt project"
     )
     return arguments.parse_args()
+
+
+def master(text: str) -> str:
+    """The type of a master: the forms that Spark has for a session that is in this process."""
+    if _MASTER.fullmatch(text):
+        return text
+    raise argparse.ArgumentTypeError(
+        "must be spark://HOST:PORT (several with commas between), local, local[N], local[*],"
+        " local[N,FAILURES], yarn or k8s://HOST:PORT"
+    )
 
 
 def moment(text: str) -> datetime:

@@ -9,6 +9,7 @@ import shutil
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from collector.settings import ROOT
@@ -18,8 +19,12 @@ from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.seeds import require_sound_seeds
 from scripts.lib.lake.folder import open_lake
 from scripts.lib.spark.cluster import local_cluster, require_spark
+from scripts.lib.spark.ending import Ended, ended_by_signals
 from scripts.lib.spark.inputs import databases_of, key_of, make_views, require_readable
 from scripts.lib.spark.place import CURRENT, publish, require_apart, unfinished
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 # The site and the report read PostgreSQL; of their views nothing is made here.
 _BUILD = (
@@ -46,7 +51,7 @@ def build(settings: Settings, options: argparse.Namespace) -> int:
         key = key_of(databases.migration)
     given = _settings(options)
     with unfinished(place) as folder:
-        with ExitStack() as stack:
+        with ended_by_signals(), ExitStack() as stack:
             master = options.master or stack.enter_context(local_cluster(options.workers)).master
             # Loads Spark, which is an extra.
             from scripts.lib.spark.session import session  # noqa: PLC0415
@@ -90,9 +95,16 @@ def _run_dbt(settings: Settings, options: argparse.Namespace, place: Path) -> in
     if options.as_of:
         common += ["--vars", json.dumps({"as_of": options.as_of.isoformat(" ")})]
     with patch.dict(os.environ, DBT_TARGET="spark"):
-        parsed = dbtRunner().invoke(["--quiet", "parse", *common]).result
+        parsed = _invoke(dbtRunner(), "--quiet", "parse", *common).result
         if not isinstance(parsed, Manifest):
             return 1  # dbt has said why
         adapt(parsed)
         tests = ("--resource-type", "unit_test", "--resource-type", "test") if options.test else ()
-        return 0 if dbtRunner(parsed).invoke([*_BUILD, *tests, *common]).success else 1
+        return 0 if _invoke(dbtRunner(parsed), *_BUILD, *tests, *common).success else 1
+
+
+def _invoke(runner: dbtRunner, *arguments: str) -> dbtRunnerResult:
+    answer = runner.invoke([*arguments])
+    if isinstance(answer.exception, Ended):  # all that is raised dbt returns
+        raise answer.exception
+    return answer

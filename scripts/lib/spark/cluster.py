@@ -19,8 +19,9 @@ from scripts.lib.base.cli import UserError
 
 START_SECONDS = 60
 _LOOPBACK = "127.0.0.1"
-# Ends the program when this process ends, however that ends: the pipe to it closes.
-GUARD = '"$@" </dev/null >/dev/null 2>&1 & cat >/dev/null; kill -9 $! 2>/dev/null'
+# Ends the program when this process ends, however that ends: the pipe to it closes. With it end the
+# executors that it started, which could still write: all of the group that the guard leads.
+GUARD = '"$@" </dev/null >/dev/null 2>&1 & cat >/dev/null; kill -9 -$$ 2>/dev/null'
 _JAVA = "install Java 17, on Debian by apt-get install openjdk-17-jre-headless, or set JAVA_HOME"
 _LOGGING = "rootLogger.level = off\n"
 # For what lives for minutes and mostly plans: the compiler of hot code takes more than it saves,

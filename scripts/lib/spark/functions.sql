@@ -1,5 +1,6 @@
 -- Functions of PostgreSQL that Spark lacks, and what models ask of either engine in its own way, as
 -- temporary functions of the session. jsonb is VARIANT; `timestamptz` is a TIMESTAMP of a session in UTC.
+-- `translate` within `lower`: see `texts.py`.
 
 -- ---------- JSON
 
@@ -24,9 +25,16 @@ create or replace temporary function jsonb_delete(json variant, names array<stri
 create or replace temporary function comparable_json(json variant) returns string return
     regexp_replace(to_json(json), '[.]0(?=[],}]|$)', '');
 
--- An item of `jsonb_build_array`, of which there is `{"i":...}`.
+-- An item of `jsonb_build_array`, of which there is `{"i":...}`; PostgreSQL escapes in lower case.
 create or replace temporary function json_item(json string) returns string return
-    substring(json, 6, length(json) - 6);
+    case
+        when json rlike 'u00[01][A-F]'
+            then array_join(transform(
+                regexp_extract_all(substring(json, 6, length(json) - 6), '\\\\u[0-9A-F]{4}|\\\\.|[^\\\\]+', 0),
+                part -> case when startswith(part, '\\u') then lower(part) else part end
+            ), '')
+        else substring(json, 6, length(json) - 6)
+    end;
 
 -- ---------- numbers
 
@@ -112,7 +120,7 @@ create or replace temporary function json_timestamptz(json variant) returns time
 create or replace temporary function legal_ids(ids array<string>, other_than string, illegal array<string>)
 returns array<string> return
     array_sort(array_distinct(filter(
-        ids, id -> not array_contains(illegal, lower(trim(id))) and id <> coalesce(other_than, '')
+        ids, id -> not array_contains(illegal, lower(translate(trim(id), '\u0130\u03a3', 'i\u03c3'))) and id <> coalesce(other_than, '')
     )));
 
 -- As secret.user_id_in_marts of the migrations.
@@ -121,7 +129,7 @@ returns string return
     case
         when hashes and user_id rlike '^\\s*[^@\\s]+@[^@\\s]+[.][^@\\s]+\\s*$'
             then concat('email:', sha2(concat(outer_pad, unhex(sha2(
-                concat(inner_pad, encode(lower(trim(both ' \t\n\u000b\f\r' from user_id)), 'UTF-8')), 256
+                concat(inner_pad, encode(lower(translate(trim(both ' \t\n\u000b\f\r' from user_id), '\u0130\u03a3', 'i\u03c3')), 'UTF-8')), 256
             ))), 256))
         when user_id rlike '^~*(anonymous:|email:[0-9a-f]{64}$)' then concat('~', user_id)
         else user_id

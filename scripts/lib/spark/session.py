@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +20,9 @@ from pyspark.sql import SparkSession
 
 from scripts.lib.base.cli import UserError
 from scripts.lib.spark.cluster import LIGHT_JAVA
+from scripts.lib.spark.ending import Ended
 
+END_SECONDS = 4
 _FUNCTIONS = Path(__file__).with_name("functions.sql")
 _SETTINGS = {
     "spark.app.name": "headwater",
@@ -44,7 +49,8 @@ _execute = adapter.Cursor.execute
 def session(master: str, warehouse: Path, settings: Mapping[str, str]) -> Iterator[SparkSession]:
     """A session on a master, whose tables are folders of `warehouse`, for the block.
 
-    Raises UserError where nobody answers there.
+    Raises UserError where nobody answers there. Where a signal ends the block, what runs is not
+    waited for.
     """
     _require_answer(master)
     is_local = master.startswith("local")  # then it does the tasks as well
@@ -55,19 +61,40 @@ def session(master: str, warehouse: Path, settings: Mapping[str, str]) -> Iterat
     own = {"spark.sql.warehouse.dir": str(warehouse), "spark.driver.defaultJavaOptions": java}
     for name, value in (_SETTINGS | own | dict(settings)).items():
         builder = builder.config(name, value)
+    interrupt = signal.getsignal(signal.SIGINT)
     try:
         spark = builder.getOrCreate()
     except Exception as error:  # py4j's own, PySpark's own, or none that is known
         raise UserError(f"{master}: no session ({str(error).splitlines()[0]})") from None
+    finally:
+        signal.signal(signal.SIGINT, interrupt)  # of which PySpark makes one of its own
+    end = spark.stop
     try:
         spark.sparkContext.setLogLevel("OFF")
         for statement in _statements():
             spark.sql(statement)
         adapter.Cursor.execute = _execute_quietly
         yield spark
+    except Ended:
+        end = partial(_end_java, spark)
+        raise
     finally:
         adapter.Cursor.execute = _execute
-        spark.stop()
+        end()
+
+
+def _end_java(spark: SparkSession) -> None:
+    """Ends the driver, and with it this application, but no cluster that others have as well.
+
+    Its own end takes its executors and its files away; it gets a few seconds for it.
+    """
+    java: subprocess.Popen[bytes] = spark.sparkContext._gateway.proc
+    java.terminate()
+    try:
+        java.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        java.kill()
+        java.wait()
 
 
 def _execute_quietly(cursor: Any, sql: str, *parameters: Any) -> None:  # noqa: ANN401
@@ -92,11 +119,14 @@ def _statements() -> list[str]:
 
 
 def _require_answer(master: str) -> None:
-    parts = urlsplit(master)
-    if parts.scheme != "spark":
+    if not master.startswith("spark://"):
         return
-    try:
-        with socket.create_connection((parts.hostname or "", parts.port or 7077), timeout=5):
-            pass
-    except (OSError, ValueError) as error:
-        raise UserError(f"no master of Spark answers at {master}: {error}") from None
+    failed: Exception | None = None
+    for each in master.removeprefix("spark://").split(","):  # of which one leads
+        parts = urlsplit(f"//{each}")
+        try:
+            with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5):
+                return
+        except (OSError, ValueError) as error:
+            failed = error
+    raise UserError(f"no master of Spark answers at {master}: {failed}")

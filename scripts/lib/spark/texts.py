@@ -82,6 +82,11 @@ def _part(node: exp.Substring) -> exp.Expr:
     return exp.func("NULLIF", call("regexp_extract", node.this, start, group), text(""))
 
 
+def _lowered(node: exp.Lower) -> exp.Expr:
+    """`lower`, which in PostgreSQL is letter by letter: Spark makes two of İ, and ς of a last Σ."""
+    return exp.func("LOWER", call("translate", node.this, text("\u0130\u03a3"), text("i\u03c3")))
+
+
 def _hashed(node: exp.SHA2Digest) -> exp.Expr:
     return call("unhex", call("sha2", node.this, exp.Literal.number(256)))
 
@@ -97,6 +102,7 @@ RULES: Rules = {
     exp.RegexpILike: _matches,
     exp.RegexpReplace: _replaced,
     exp.Substring: _part,
+    exp.Lower: _lowered,
     exp.SHA2Digest: _hashed,
     exp.Encode: _encoded,
 }
