@@ -91,6 +91,18 @@ def test_rooms_are_entered_by_their_doors() -> None:
     assert {room: named for room, named in doors().items() if named} == entered
 
 
+def test_sessions_begin_in_one_place() -> None:
+    """As they have to, whatever a role or a database has set (`collector.connection`)."""
+    begin = {
+        str(path.relative_to(ROOT))
+        for folder in ("collector", "scripts/lib")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"psycopg\.connect\(|Connection\.connect\(", path.read_text())
+    }
+    bench = {name for name in begin if name.startswith("scripts/lib/bench/")}  # a server of its own
+    assert begin - bench == {"collector/connection.py"}
+
+
 def test_tests_import_no_tests() -> None:
     shared = ("tests.support.", "tests.faults.")
     for path in (ROOT / "tests").rglob("*.py"):
