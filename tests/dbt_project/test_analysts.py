@@ -253,7 +253,11 @@ def test_what_no_model_makes_any_more_is_told_and_dropped(warehouse: Warehouse) 
     warehouse.execute("comment on table marts.fct_old is 'One row per old thing.'")
     warehouse.execute("comment on view seeds.old_view is 'One row per old thing.'")
 
-    # What a test found has no description: nothing else is in that schema.
+    # What a test found has no description: nothing else is in its schema, unless it names another.
+    (warehouse.project / "tests" / "hers.sql").write_text(
+        "{{ config(schema='of_somebody') }} select 1 as one where false"
+    )
+    warehouse.execute("create schema of_somebody create table hers ()")
     warehouse.execute("create schema failing_rows authorization headwater_transformer")
     warehouse.execute("create table failing_rows.old_test (user_id text)")
     warehouse.execute("alter table failing_rows.old_test owner to headwater_transformer")

@@ -2,13 +2,12 @@
     What an earlier version of the project built and this one does not: tables and views that no
     model, seed or test makes any more, in the schemas of this target. They stay, as they were, until
     somebody says otherwise. All that is built here has a description; a table of somebody's own that
-    has none is not meant, but where only tests have what they found.
+    has none is not meant, but in the schema of failing rows.
 -#}
 {% macro gone_relations() -%}
-    {%- set schemas, described, kept = [], [], [] -%}
+    {%- set schemas, kept = [], [] -%}
     {%- for node in graph.nodes.values() if node.resource_type in ('model', 'seed', 'test') -%}
         {%- do schemas.append(dbt.string_literal(node.schema)) -%}
-        {%- do described.append(dbt.string_literal(node.schema)) if node.resource_type != 'test' -%}
         {%- do kept.append(dbt.string_literal(node.schema ~ '.' ~ node.alias)) -%}
     {%- endfor -%}
     {%- set query -%}
@@ -23,7 +22,7 @@
             and pg_namespace.nspname || '.' || pg_class.relname not in ({{ kept | join(', ') }})
             and (
                 obj_description(pg_class.oid, 'pg_class') is not null
-                or pg_namespace.nspname not in ({{ described | unique | join(', ') }})
+                or pg_namespace.nspname = '{{ generate_schema_name('failing_rows', none) }}'
             )
         order by pg_class.relkind = 'r', 2
     {%- endset -%}
