@@ -15,7 +15,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from scripts.lib.base.cli import open_console, parser, plain, run
+from scripts.lib.base.cli import counted, open_console, parser, plain, run
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.replication import lag_text
 from scripts.lib.base.settings import Settings
@@ -23,6 +23,7 @@ from scripts.lib.dbt.reports import Connection, read
 from scripts.lib.dbt.target import read_target
 
 BAR_WIDTH = 16
+WIDTH = 78  # characters, of the widest table
 HOUR, DAY = 3600, 86_400  # seconds
 Rows = list[dict[str, Any]]
 
@@ -97,7 +98,7 @@ def raw_lag(connection: Connection) -> str:
 def _title(totals: dict[str, Any]) -> str:
     if not totals["events"]:
         return "[bold]No events yet[/bold]"
-    count = f"{totals['events']:,} events of {totals['users']:,} users"
+    count = f"{counted(totals['events'], 'event')} of {counted(totals['users'], 'user')}"
     days = " to ".join(dict.fromkeys(str(totals[end]) for end in ("first_on", "last_on")))
     text = f"[bold]{count}[/bold], {days}"
     if totals["conflicts"]:
@@ -186,7 +187,7 @@ def main() -> int:
     parser("report", "Print one screen of answers from the built marts.").parse_args()
     settings = read_target()
     with open_databases(settings) as databases:
-        console = open_console()
+        console = open_console(least_width=WIDTH)
         show(settings, databases.destination, console)
         if databases.source != databases.destination:
             console.print(plain(lag_text(databases.source, databases.destination)), style="dim")

@@ -114,7 +114,7 @@ def test_developer_begins_with_prod_builds_a_part_and_leaves_nothing(
     kind = "select relkind from pg_class where oid = to_regclass('{}.fct_events')"
     [(view,)] = warehouse.query(kind.format(f"{schema}_marts"))
     assert view in ("v", b"v")
-    assert "1 events of 1 users" in run("report")
+    assert "1 event of 1 user" in run("report")
     run("dbt", "--quiet", "run", "--select", "fct_tasks", "+dim_users")
     run("dbt", "--quiet", "build", "--empty", "--exclude-resource-type", "unit_test")
     with warehouse.environment():  # prod goes on, and takes what shows it along

@@ -91,8 +91,8 @@ def test_people_opt_out_and_in_again_and_are_counted_apart(warehouse: Warehouse)
     warehouse.land(event("tie", "page_viewed", "ann", path="/") | {"anonymousId": "phone"})
     assert built("a 1 ann", "b 1 bob", "c 1 phone") == ["a 1 ann", "b 1 bob", "c 1 phone", "tie"]
     output = told("--email", EMAIL, "--since", "2026-10-02T00:00:00Z")
-    assert "not counted: 1 user ids and 1 anonymous ids" in output
-    assert "2 ids have opted out" in told()
+    assert "not counted: 1 user id and 1 anonymous id" in output
+    assert "Opted out: 2 ids." in told()
     for nothing in (
         ["--email", EMAIL, "--since", "2026-10-02T00:00:00Z"],
         ["--user", "bob", "--undo"],

@@ -152,7 +152,7 @@ def test_first_day_is_said_as_it_is(browser: Browser, folder: Path, file: str) -
 
 
 def test_report_says_the_first_day_once(warehouse: Warehouse) -> None:
-    assert re.match(r"5 events of 1 users, 2026-10-\d\d\n", printed(warehouse))
+    assert re.match(r"5 events of 1 user, 2026-10-\d\d\n", printed(warehouse))
 
 
 def test_notes_of_tiles_are_about_what_is_there(browser: Browser, folder: Path) -> None:

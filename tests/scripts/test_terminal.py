@@ -8,7 +8,9 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -151,11 +153,39 @@ def test_tables_are_whole_in_files(
     assert f"| `{name}` |" in capsys.readouterr().out
 
 
+def test_numbers_are_whole_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    table = Table(box=None)
+    for heading in ("attempts", "of previous", "of first"):
+        table.add_column(heading, no_wrap=True)
+    table.add_row("1,234,567", "100.0%", "98.7%")
+    open_console(least_width=40).print(table)
+    assert capsys.readouterr().out.split()[-3:] == ["1,234,567", "100.0%", "98.7%"]
+
+
+def test_output_that_nobody_reads_on_ends_as_that_of_others() -> None:
+    lines = """
+        from scripts.lib.base.cli import open_console, run
+        console = open_console()
+        run(lambda: [console.print(number) for number in range(100_000)] and 0)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(lines)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141  # of SIGPIPE
+
+
 def test_all_commands_print_so() -> None:
     of_their_own = [
         path.name
         for path in (ROOT / "scripts").rglob("*.py")
-        if re.search(r"\bConsole\(", path.read_text())
+        if re.search(r"\b_?Console\(", path.read_text())
     ]
     assert of_their_own == ["cli.py"]
 

@@ -84,14 +84,31 @@ def say(line: str, to: TextIO | None = None) -> None:
     print(line, file=to, flush=True)
 
 
-def open_console(*, soft_wrap: bool = False) -> Console:
+def counted(number: int, noun: str) -> str:
+    """How many of a thing, in words: `1 event`, `1,200 events`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+class _Console(Console):
+    """One that ends as other programs do where nobody reads on, as of `| head`."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        with suppress(SystemExit):
+            super().on_broken_pipe()
+        sys.exit(141)
+
+
+def open_console(*, soft_wrap: bool = False, least_width: int = 0) -> Console:
     """The standard output, for tables; COLUMNS is its width in characters.
 
     Without that a file or a pipe has all the width that a table needs, since nothing that is cut
-    off there comes back; rich would take it for a terminal of 80.
+    off there comes back; rich would take it for a terminal of 80. On a terminal that is narrower
+    than `least_width` lines go on in the next one, where rich would leave out digits and columns.
     """
     is_free = not sys.stdout.isatty() and not os.environ.get("COLUMNS")
-    return Console(width=WIDE if is_free else None, soft_wrap=soft_wrap)
+    console = _Console(width=WIDE if is_free else None, soft_wrap=soft_wrap)
+    console.width = max(console.width, least_width)
+    return console
 
 
 def printable(text: str) -> str:

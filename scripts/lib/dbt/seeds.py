@@ -109,8 +109,13 @@ def _tests(of: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def _read(path: Path, types: _Types) -> list[Row]:
     columns, rows = read_seed(path)
-    if odd := sorted({*columns} ^ {*types}):
-        raise SeedError(f"{place(path.stem, 1)}: columns {odd}: the columns are {', '.join(types)}")
+    odd = {"missing": {*types} - {*columns}, "not known": {*columns} - {*types}}
+    if told := [
+        f"{how} {', '.join(map(repr, sorted(names)))}" for how, names in odd.items() if names
+    ]:
+        raise SeedError(
+            f"{place(path.stem, 1)}: {'; '.join(told)}: the columns are {', '.join(types)}"
+        )
     return [Row(path.stem, line, values) for line, values in rows]
 
 

@@ -106,7 +106,7 @@ def _send(  # noqa: PLR0913
             rejected += len(answer.rejected)
             progress.advance(task, len(batch))
     progress.console.print(
-        f"Sent {len(stream.users):,} users and {accepted + rejected:,} events over HTTP "
+        f"Sent {len(stream.users):,} updates of users and {accepted + rejected:,} events over HTTP "
         f"({accepted / (time.monotonic() - started):,.0f} events/s): {accepted:,} accepted "
         f"(of them {stream.duplicates:,} duplicates, {stream.voids:,} that take one back), "
         f"{rejected:,} of an unsupported type refused."

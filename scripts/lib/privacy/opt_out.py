@@ -8,7 +8,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 
 from collector.times import parse_time
-from scripts.lib.base.cli import parser, read_settings, run, say
+from scripts.lib.base.cli import counted, parser, read_settings, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.privacy.people import (
     Connection,
@@ -62,7 +62,7 @@ def main() -> int:
     with open_databases(read_settings()) as databases, opened_place(databases) as place:
         if not people:
             [count] = place.source.execute(_COUNT).fetchone() or (0,)
-            say(f"{count:,} ids have opted out.")
+            say(f"Opted out: {counted(count, 'id')}.")
             return 0
         prod = next((each for each in targets(place.destination) if not each.prefix), None)
         identities = all_identities(people, place.source, place.destination, prod)
@@ -73,8 +73,8 @@ def main() -> int:
         return 1
     what = "counted again" if options.undo else "not counted"
     say(
-        f"From {at:%Y-%m-%d %H:%M:%S} UTC on {what}: {changed['user']:,} user ids and "
-        f"{changed['anonymous']:,} anonymous ids. The next scripts/dbt build applies it."
+        f"From {at:%Y-%m-%d %H:%M:%S} UTC on {what}: {counted(changed['user'], 'user id')} and "
+        f"{counted(changed['anonymous'], 'anonymous id')}. The next scripts/dbt build applies it."
         if changed.total()
         else "Nothing was changed: it was so before."
     )
