@@ -43,10 +43,9 @@ def alter(warehouse: Warehouse, table: str, dice: random.Random) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_altered_tables_are_computed_anew(warehouse: Warehouse, seed: int) -> None:
-    dice = random.Random(seed)
-    warehouse.land(*generate(users=20, seed=seed).events)
+def test_altered_tables_are_computed_anew(warehouse: Warehouse) -> None:
+    dice = random.Random(7)
+    warehouse.land(*generate(users=20, seed=7).events)
     warehouse.run()
     warehouse.keep_marts()
     tables = [
@@ -54,7 +53,7 @@ def test_altered_tables_are_computed_anew(warehouse: Warehouse, seed: int) -> No
         for node in warehouse.manifest()["nodes"].values()
         if node["resource_type"] == "model" and node["config"]["materialized"] == "incremental"
     ]
-    altered = [alter(warehouse, table, dice) for table in sorted(dice.sample(tables, 8))]
+    altered = [alter(warehouse, table, dice) for table in sorted(dice.sample(tables, 16))]
     printed = warehouse.run()
     assert warehouse.differences() == dict.fromkeys(MARTS, 0), altered
     for line in altered:
