@@ -100,12 +100,12 @@ def test_connections_that_postgresql_ends_while_they_idle_are_made_anew(
     """Four threads: three wait for a model, and keep what they were connected by."""
     with psycopg.connect(database, autocommit=True) as connection:
         name = sql.Identifier(connection.info.dbname)
-        connection.execute(sql.SQL("alter database {} set idle_session_timeout = 300").format(name))
+        connection.execute(sql.SQL("alter database {} set idle_session_timeout = 1500").format(name))
     table = "{{ config(materialized='table') }} select 1 as one"
     for number in range(3):
         (tmp_path / f"models/quick_{number}.sql").write_text(table)
         (tmp_path / f"models/late_{number}.sql").write_text(f"{table} from {{{{ ref('model') }}}}")
-    slow = dbt("select pg_sleep(1)::text as slept", "--no-use-colors")
+    slow = dbt("select pg_sleep(3)::text as slept", "--no-use-colors")
     output, errors = slow.communicate()
     assert "PASS=7 " in output, output + errors
 
