@@ -100,7 +100,9 @@ def test_connections_that_postgresql_ends_while_they_idle_are_made_anew(
     """Four threads: three wait for a model, and keep what they were connected by."""
     with psycopg.connect(database, autocommit=True) as connection:
         name = sql.Identifier(connection.info.dbname)
-        connection.execute(sql.SQL("alter database {} set idle_session_timeout = 1500").format(name))
+        connection.execute(
+            sql.SQL("alter database {} set idle_session_timeout = 1500").format(name)
+        )
     table = "{{ config(materialized='table') }} select 1 as one"
     for number in range(3):
         (tmp_path / f"models/quick_{number}.sql").write_text(table)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import LiteralString
 from urllib.parse import urlsplit
 
@@ -78,7 +79,7 @@ def test_settings_of_a_database_change_nothing(
                 }
                 with ThreadPoolExecutor(8) as together:
                     sent = together.map(partial(post_one, client, user), range(400))
-                    assert set(sent) <= {200, 201, 429}  # 503 is for what failed
+                    assert set(sent) <= {200, 201}
                 assert client.post("/events", json=stream.events).status_code == 200
                 assert client.get("/users/7").json()["ficoScore"] == 700
                 assert len(client.get("/users").json()) == 1
@@ -100,11 +101,12 @@ def execute(database: str, statement: LiteralString | sql.Composed) -> None:
 
 def post_one(client: httpx.Client, user: dict[str, object], number: int) -> int:
     """The status of an event, or of the user once more, sent while others are."""
-    if number % 2:
-        return client.post("/users", json=user).status_code
+    time = f"2026-03-02T00:{number // 60:02}:{number % 60:02}Z"
     event = {"eventId": f"e{number}", "eventType": "page_viewed", "userId": 7, "activity": {}}
-    event["occurredAt"] = "2026-03-02T00:00:00Z"
-    return client.post("/events", json=event).status_code
+    path, body = ("/users", user) if number % 2 else ("/events", event | {"occurredAt": time})
+    while (status := client.post(path, json=body).status_code) == 429:  # too much at a time
+        sleep(0.1)
+    return status
 
 
 def content(database: str, mart: str) -> list[tuple[object, ...]]:
