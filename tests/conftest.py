@@ -50,10 +50,10 @@ CPU_SECONDS = [0.0]  # up to the last report
 TESTS = Path(__file__).parent
 # The files that take minutes, longest first, as --slowest-files says.
 LONGEST = (
+    "scripts/test_spark.py",
     "faults/test_faults.py",
     "dbt_project/test_incremental.py",
     "dbt_project/test_builds.py",
-    "scripts/test_spark.py",
     "scripts/test_site_pages.py",
     "dbt_project/test_changed_code.py",
     "scripts/test_scripts.py",
