@@ -38,7 +38,7 @@ DEFAULTS = {
 _BY_DEFAULT = f"""
     select set_config(name, value, '{{0}}' = 'local')
     from (values {", ".join(map(str, DEFAULTS.items()))}) as defaults (name, value)
-    where current_setting(name) not like value || '%'
+    where split_part(current_setting(name), ',', 1) <> value
 """  # noqa: S608
 # {0} is empty for a session, `local` for a transaction.
 _SESSION = f"""
@@ -94,9 +94,9 @@ class Connection(AsyncConnection[Any]):
         self.answer_seconds = answer_seconds
         [pid] = await (await self.execute("select pg_backend_pid()")).fetchone() or [0]
         self.pooled = pid != self.info.backend_pid  # a pooler makes one up
-        await self.set_isolation_level(IsolationLevel.READ_COMMITTED)
         if self.pooled:
             self.prepare_threshold = None
+            await self.set_isolation_level(IsolationLevel.READ_COMMITTED)
         else:
             await self.execute(_session("", become=False))
         try:

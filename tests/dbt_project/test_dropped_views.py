@@ -35,7 +35,7 @@ def warehouse(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(4))
 def test_views_of_what_is_dropped_beside_them(warehouse: Warehouse, seed: int) -> None:
     """An earlier version's view may read what a build replaces while it makes the view anew."""
     rng = random.Random(seed)

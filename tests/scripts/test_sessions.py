@@ -35,6 +35,14 @@ OTHERWISE = {
     "search_path": "",
     "TimeZone": "America/St_Johns",
 }
+STYLES = ("ISO", "SQL", "Postgres", "German")
+ORDERS = ("DMY", "MDY", "YMD")
+VALUES = """
+    select name, value from pg_settings, unnest(coalesce(
+        enumvals, case vartype when 'bool' then '{on,off}' else array[min_val, max_val] end
+    )) as value
+    where name = any (%s) and name <> 'DateStyle'
+"""
 MODELS = ("dbt", "build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 COMMANDS = (
     MODELS,
@@ -51,6 +59,23 @@ COMMANDS = (
 
 def test_each_setting_is_tried() -> None:
     assert DEFAULTS.keys() <= OTHERWISE.keys()
+
+
+def test_whatever_is_set_a_session_begins_as_by_default(database: str) -> None:
+    """Every value that PostgreSQL knows of each, and the ends of the numbers."""
+    wanted = {name: f"select split_part(current_setting('{name}'), ',', 1)" for name in DEFAULTS}
+    values = [("DateStyle", f"{style}, {order}") for style in STYLES for order in ORDERS]
+    with psycopg.connect(database) as connection:
+        values += connection.execute(VALUES, [list(DEFAULTS)]).fetchall()
+    assert {name for name, _ in values} == DEFAULTS.keys()
+    for name, value in values:
+        options = f"-c {name}=" + value.replace(" ", "\\ ")
+        with psycopg.connect(database, options=options) as connection:
+            assert connection.execute(f"show {name}".encode()).fetchone() == (value,)
+        with open_connection(database, options=options) as connection:
+            for each, query in wanted.items():
+                row = connection.execute(query.encode()).fetchone()
+                assert row == (DEFAULTS[each],), (name, value)
 
 
 @pytest.mark.slow
