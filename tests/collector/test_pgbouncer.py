@@ -8,12 +8,14 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from collector.settings import ROOT
@@ -70,6 +72,11 @@ def answers(url: str) -> bool:
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 def test_everything_works(database: str, mode: str) -> None:
+    """Also where the database has transactions fail that meet others."""
+    with psycopg.connect(database) as connection:
+        name = sql.Identifier(connection.info.dbname)
+        isolation = "alter database {} set default_transaction_isolation to serializable"
+        connection.execute(sql.SQL(isolation).format(name))
     with (
         pgbouncer(database, mode, 2 if mode == "transaction" else 20) as url,
         running_collector(url) as collector,
@@ -81,6 +88,9 @@ def test_everything_works(database: str, mode: str) -> None:
             assert client.post("/users", json=user).status_code == 201
             assert client.get(f"/users/{number}").status_code == 200
             assert len(client.get("/users").json()) == number + 1
+        with ThreadPoolExecutor(8) as together:
+            same = together.map(lambda _: client.post("/users", json=user).status_code, range(100))
+            assert set(same) <= {200, 429}  # the latter where too much waits
         bodies = [event(eventId=f"e-{n}") for n in range(200)]
         found = post_at_once(collector.url, [*bodies, *POISON, [event(eventId="e-x"), {}]])
         assert sorted({status for status, _ in found}) == [200, 422]
