@@ -35,8 +35,10 @@
             {%- do parts.append(column.name ~ ' ' ~ column.data_type ~ ' ' ~ column.constraints) -%}
         {%- endfor -%}
         {%- do collect_macros(node.depends_on.macros, visited, parts) -%}
-        {%- if is_kept and own_strategy(config.incremental_strategy) -%}
-            {%- do collect_macros([own_strategy(config.incremental_strategy)], visited, parts) -%}
+        {#- Of a strategy of dbt's own the project has none. -#}
+        {%- set strategy = 'macro.' ~ project_name ~ '.get_incremental_' ~ config.incremental_strategy ~ '_sql' -%}
+        {%- if is_kept and strategy in ref.manifest.macros -%}
+            {%- do collect_macros([strategy], visited, parts) -%}
         {%- endif -%}
         {%- for parent in node.depends_on.nodes if parent.startswith('model.') and parent not in visited -%}
             {%- do collect_code(parent, visited, parts) -%}

@@ -7,13 +7,6 @@
     the table that is deleted from, and the condition is true of every row.
 -#}
 
-{#- The macro of a strategy of this project; none of dbt's own, as `append` or `merge`. -#}
-{% macro own_strategy(name) -%}
-    {%- set unique_id = 'macro.' ~ project_name ~ '.get_incremental_' ~ name ~ '_sql' -%}
-    {{ return(unique_id if unique_id in ref.manifest.macros else none) }}
-{%- endmacro %}
-
-
 {% macro key_columns(unique_key) -%}
     {{ return([unique_key] if unique_key is string else unique_key) }}
 {%- endmacro %}

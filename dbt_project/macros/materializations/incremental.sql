@@ -1,11 +1,12 @@
 {#-
     The columns of a kept model are those of its code: where they would be others, it is computed
     whole (`outdated.sql`), as dbt has it. Where it goes on, dbt would ask four times for columns that are
-    known to be the same. With a strategy of dbt's own it is as dbt has it, too.
+    known to be the same. With any other strategy than this project's two it is as dbt has it, too.
 -#}
 {% materialization incremental, adapter='postgres' %}
     {%- set known = load_cached_relation(this) -%}
-    {%- if known is none or not known.is_table or should_full_refresh() or not own_strategy(config.get('incremental_strategy')) -%}
+    {%- set is_own = config.get('incremental_strategy') in ('entity', 'counts') -%}
+    {%- if known is none or not known.is_table or should_full_refresh() or not is_own -%}
         {{ return(dbt.materialization_incremental_default()) }}
     {%- endif -%}
     {%- set new_rows = make_temp_relation(this) -%}
