@@ -51,6 +51,7 @@ TESTS = Path(__file__).parent
 # The files that take minutes, longest first, as --slowest-files says.
 LONGEST = (
     "scripts/test_spark.py",
+    "scripts/test_spark_ended.py",
     "faults/test_faults.py",
     "dbt_project/test_incremental.py",
     "dbt_project/test_builds.py",

@@ -16,11 +16,14 @@ from typing import Any
 
 import duckdb
 import psutil
+import pytest
 
 from scripts.lib.spark.translate import to_spark
 from tests.support.warehouse import MARTS, Warehouse
 
-IS_THERE = bool(find_spec("pyspark") and find_spec("dbt.adapters.spark") and shutil.which("java"))
+BUILD_SECONDS = 900
+_IS_THERE = find_spec("pyspark") and find_spec("dbt.adapters.spark") and shutil.which("java")
+needs_spark = pytest.mark.skipif(not _IS_THERE, reason="needs Java and scripts/install --spark")
 Row = tuple[object, ...]
 
 
