@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from playwright.sync_api import Browser
 
@@ -23,6 +26,13 @@ def start(database: str, tmp_path: Path) -> Iterator[Start]:
     """Starts a script on `database`."""
     with starting(database, tmp_path) as start:
         yield start
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
+    """Opened on `database`, each statement by itself."""
+    with closing(psycopg.connect(database, autocommit=True)) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="module")
