@@ -71,7 +71,7 @@ def test_linked_and_linked_again(linked: Pair) -> None:
     assert f"source: slot {slot}, read, " in linked.link("--status")
     assert "is up to date" in linked.link()
     told = linked.link("--replace", "--dry-run")
-    assert "destination: would empty raw.users, 1 rows, and copy 1 rows" in told
+    assert "destination: would empty raw.users, 1 row, and copy 1 row" in told
     assert f"source: would drop the slot {slot}" in linked.link("--remove", "--dry-run")
     assert rows_of(linked.source.url, slots) == [(slot,)]
     linked.link("--status")
@@ -125,7 +125,7 @@ def test_check_tells_of_the_days_that_differ(linked: Pair) -> None:
     with webhook() as (url, posted):
         found = linked.script("link", "--check", "3", ALERT_WEBHOOK_URL=url)
     assert found.returncode == 1
-    assert "1 rows in the source, 0 in the destination" in found.stdout
+    assert "1 row in the source, 0 in the destination" in found.stdout
     assert [post["status"] for post in posted] == ["differs"]
     assert "raw.users of " in posted[0]["text"]
 

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from psycopg.errors import UndefinedTable
 
 from collector.connection import described, open_connection
-from scripts.lib.base.cli import UserError, say
+from scripts.lib.base.cli import UserError, counted, say
 from scripts.lib.base.database import Databases, open_databases, require_sessions
 from scripts.lib.base.settings import Settings
 from scripts.lib.lake.compact import compact
@@ -62,7 +62,7 @@ def export(settings: Settings, options: argparse.Namespace) -> int:
         )
         seconds = time.monotonic() - started
         say(
-            f"exported {counts.total():,} rows in {seconds:.1f} s to {lake.name}, as "
+            f"exported {counted(counts.total(), 'row')} in {seconds:.1f} s to {lake.name}, as "
             f"{manifest.database}"
         )
         if options.compact:

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from collector.connection import described
 from scripts.lib.base.alert import alert
-from scripts.lib.base.cli import UserError, say
+from scripts.lib.base.cli import UserError, counted, say
 from scripts.lib.base.database import Databases
 from scripts.lib.base.replication import End, opened
 
@@ -67,7 +67,7 @@ def check(databases: Databases, days: int, webhook: str) -> int:
     for table in ROWS:
         of_table = [day for day in sent if day[0] == table]
         rows = sum(sent[day][0] for day in of_table)
-        say(f"source: raw.{table} has {rows:,} rows of {len(of_table):,} days")
+        say(f"source: raw.{table} has {counted(rows, 'row')} of {counted(len(of_table), 'day')}")
     if not differing:
         say("destination: has the same rows on each day")
         return 0
@@ -83,7 +83,7 @@ def check(databases: Databases, days: int, webhook: str) -> int:
 def _difference(day: tuple[str, date], sent: Rows, came: Rows) -> str:
     others = ", not the same" if sent[0] == came[0] else ""
     return (
-        f"raw.{day[0]} of {day[1]}: {sent[0]:,} rows in the source, "
+        f"raw.{day[0]} of {day[1]}: {counted(sent[0], 'row')} in the source, "
         f"{came[0]:,} in the destination{others}"
     )
 

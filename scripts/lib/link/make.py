@@ -6,7 +6,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import UndefinedObject
 
-from scripts.lib.base.cli import UserError, say
+from scripts.lib.base.cli import UserError, counted, say
 from scripts.lib.base.replication import NAME, End, Subscription
 from scripts.lib.link.remove import drop_slots, forget_subscription
 
@@ -110,7 +110,8 @@ def foretell_copy(source: End, destination: End) -> int:
         )
     for (table,) in destination.connection.execute(_REPLICATED).fetchall():
         emptied, copied = _count(destination, table), _count(source, table)
-        say(f"destination: would empty {table}, {emptied:,} rows, and copy {copied:,} rows")
+        gone, come = counted(emptied, "row"), counted(copied, "row")
+        say(f"destination: would empty {table}, {gone}, and copy {come}")
     say("The marts would stay as they are. Nothing was changed.")
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from scripts.lib.base.cli import UserError, say
+from scripts.lib.base.cli import UserError, counted, say
 from scripts.lib.base.database import Databases
 from scripts.lib.base.replication import COPIED, End, opened
 
@@ -68,7 +68,7 @@ def show_status(databases: Databases) -> int:
             )
         seconds = subscription.confirmed_seconds_ago
         last = "never heard of" if seconds is None else f"last heard of {seconds:,} s ago"
-        say(f"destination: source {last}, {subscription.errors:,} errors so far")
+        say(f"destination: source {last}, {counted(subscription.errors, 'error')} so far")
     for problem in problems:
         say(f"wrong: {problem}")
     return 1 if problems else 0

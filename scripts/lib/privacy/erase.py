@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from scripts.lib.base.cli import UserError, parser, read_settings, run, say
+from scripts.lib.base.cli import UserError, counted, parser, read_settings, run, say
 from scripts.lib.base.database import Databases, open_databases
 from scripts.lib.base.settings import Settings
 from scripts.lib.dbt.lock import writing_lock
@@ -119,8 +119,8 @@ def _show(counts: Counter[str], identities: set[Identity], verb: str) -> None:
     """Prints rows by table; no id and no email."""
     kinds = Counter(identity.kind for identity in identities)
     say(
-        f"Known by {kinds['user']:,} user ids, {kinds['email']:,} emails and "
-        f"{kinds['anonymous']:,} anonymous ids."
+        f"Known by {counted(kinds['user'], 'user id')}, {counted(kinds['email'], 'email')} and "
+        f"{counted(kinds['anonymous'], 'anonymous id')}."
     )
     if not counts:
         say("Nothing is held under them.")

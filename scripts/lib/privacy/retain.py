@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from scripts.lib.base.cli import UserError, parser, read_settings, run, say
+from scripts.lib.base.cli import UserError, counted, parser, read_settings, run, say
 from scripts.lib.base.database import Databases, open_databases
 from scripts.lib.dbt.lock import writing_lock
 from scripts.lib.dbt.target import STAGING
@@ -63,7 +63,7 @@ def retain(
     verb = "would drop" if dry_run else "dropped"
     with _locked(databases) as place:
         for month in old_partitions(place, events_days) if events_days else ():
-            size = f"{month.row_count:,} rows, {month.size:,} bytes"
+            size = f"{counted(month.row_count, 'row')}, {month.size:,} bytes"
             if reason := month.reason or ("" if dry_run else drop(month)):
                 kept += 1
                 say(f"{month.where}: keeps raw.{month.name} ({size}): {reason}")

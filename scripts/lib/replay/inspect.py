@@ -14,7 +14,7 @@ from rich.table import Table
 
 from collector.registry import supported_event_types
 from collector.settings import ROOT
-from scripts.lib.base.cli import UserError, plain, printable
+from scripts.lib.base.cli import UserError, counted, plain, printable
 from scripts.lib.replay.batches import Records
 from scripts.lib.replay.checking import paths_of
 from scripts.lib.replay.mapping.document import load_mapping
@@ -94,7 +94,7 @@ def inspect(files: Sequence[Path], mapping: Path | None, console: Console) -> in
             _type(texts),
             plain(_examples(texts)),
         )
-    console.print(f"{len(rows):,} rows looked at, {len(bad):,} malformed", highlight=False)
+    console.print(f"{counted(len(rows), 'row')} looked at, {len(bad):,} malformed", highlight=False)
     console.print(table)
     if len(history.columns or ()) == SNOWPLOW_COLUMNS and "event_id" not in found:
         return _known("snowplow_tsv", console)

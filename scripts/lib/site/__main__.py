@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from scripts.lib.base.cli import between, parser, run, say
+from scripts.lib.base.cli import between, counted, parser, run, say
 from scripts.lib.base.database import open_databases
 from scripts.lib.base.settings import MAX_AGE, Settings
 from scripts.lib.base.static import serve_folder
@@ -107,7 +107,8 @@ def _build(settings: Settings, options: argparse.Namespace) -> Path:
             max_age=timedelta(minutes=options.max_age),
             every=options.every,
         )
-    say(f"Wrote {site.index} ({site.events:,} events) in {time.monotonic() - started:.1f} s.")
+    took = time.monotonic() - started
+    say(f"Wrote {site.index} ({counted(site.events, 'event')}) in {took:.1f} s.")
     if not site.is_built:
         say("Nothing is built yet: run scripts/dbt build, then scripts/site again.")
     elif not site.events:
